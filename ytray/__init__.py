@@ -1,0 +1,66 @@
+"""ytray: the durable job system and studio for AI-made video on Ray."""
+
+from ytray.engine.breaker import circuit_breaker
+from ytray.engine.connection import connect, shutdown
+from ytray.engine.context import current_job
+from ytray.engine.dlq import dlq
+from ytray.engine.flow import flow
+from ytray.engine.job import Job
+from ytray.engine.model import JobState, JobStatus, Transition
+from ytray.engine.retry import RetryPolicy
+from ytray.engine.task import task
+from ytray.engine.tracking import job_tracker
+from ytray.errors import (
+    CircuitOpen,
+    IdempotencyConflict,
+    InvalidArguments,
+    InvalidTransition,
+    JobCancelled,
+    JobFailed,
+    PayloadTooLarge,
+    PermanentError,
+    ResultExpired,
+    RetryLater,
+    SettingsError,
+    SoftTimeLimitExceeded,
+    StaleFence,
+    SystemUnavailable,
+    TimeLimitExceeded,
+    UnknownJob,
+    UnknownTask,
+    YtrayError,
+)
+
+__all__ = [
+    "CircuitOpen",
+    "IdempotencyConflict",
+    "InvalidArguments",
+    "InvalidTransition",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobState",
+    "JobStatus",
+    "PayloadTooLarge",
+    "PermanentError",
+    "ResultExpired",
+    "RetryLater",
+    "RetryPolicy",
+    "SettingsError",
+    "SoftTimeLimitExceeded",
+    "StaleFence",
+    "SystemUnavailable",
+    "TimeLimitExceeded",
+    "Transition",
+    "UnknownJob",
+    "UnknownTask",
+    "YtrayError",
+    "circuit_breaker",
+    "connect",
+    "current_job",
+    "dlq",
+    "flow",
+    "job_tracker",
+    "shutdown",
+    "task",
+]

@@ -1,0 +1,149 @@
+"""Circuit breakers: a dependency that fails again and again is left alone for a while, then tried once.
+
+Closed: calls go through. After `YTRAY_BREAKER_THRESHOLD` failures in a row: open, for `YTRAY_BREAKER_TIMEOUT` seconds;
+a call raises CircuitOpen, with which a job waits as RETRYING and loses no attempt. Then half-open: one call goes
+through as a probe; its success closes the breaker, its failure opens it again.
+
+One detached actor decides for the whole cluster; what it knows is in Redis, so that its own death forgets nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, TypeVar, cast
+
+from pydantic import BaseModel
+
+from ytray.engine.connection import submitting_store
+from ytray.engine.worker import unpack_setup
+from ytray.errors import CircuitOpen, PermanentError
+from ytray.settings import settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PROBE_PATIENCE = 60.0  # seconds after which a probe that said nothing is taken for dead, and the next one goes
+
+
+class BreakerState(BaseModel):
+    """What is known of one dependency. Times are Unix seconds; `failures` counts those in a row."""
+
+    name: str
+    state: Literal["closed", "open", "half_open"] = "closed"
+    failures: int = 0
+    opened_at: float = 0.0
+    probe_at: float = 0.0
+    last_error: str = ""
+
+    def admit(self, now: float, timeout: float) -> float:
+        """0 when a call may go through, else for how many seconds it should wait."""
+        if self.state == "open" and now >= self.opened_at + timeout:
+            self.state = "half_open"
+            self.probe_at = 0.0
+        if self.state == "closed":
+            return 0.0
+        if self.state == "open":
+            return self.opened_at + timeout - now
+        if now - self.probe_at < _PROBE_PATIENCE:
+            return min(timeout, self.probe_at + _PROBE_PATIENCE - now)
+        self.probe_at = now
+        return 0.0
+
+    def succeeded(self) -> None:
+        """A call went well."""
+        self.state, self.failures, self.last_error = "closed", 0, ""
+
+    def failed(self, now: float, threshold: int, error: str) -> None:
+        """A call failed."""
+        self.failures += 1
+        self.last_error = error
+        if self.state == "half_open" or (self.state == "closed" and self.failures >= threshold):
+            self.state, self.opened_at = "open", now
+
+
+class CircuitBreakers:
+    """The actor that holds every breaker of the system. Used through `circuit_breaker`."""
+
+    def __init__(self, setup: bytes) -> None:
+        self._store = unpack_setup(setup)
+        self._states: dict[str, BreakerState] = {}
+        stored = cast("dict[bytes, bytes]", self._store.redis.hgetall(self._store.key("breakers")))
+        for name, state in stored.items():
+            self._states[name.decode()] = BreakerState.model_validate_json(state)
+
+    def report(self) -> dict[str, Any]:
+        """Every breaker's state by name."""
+        return {"pid": os.getpid(), "breakers": {name: state.model_dump() for name, state in self._states.items()}}
+
+    def admit(self, name: str) -> float:
+        """0 when a call may go through, else for how many seconds it should wait."""
+        state = self._states.get(name)
+        if state is None or state.state == "closed":
+            return 0.0
+        wait = state.admit(time.time(), settings().breaker_timeout)
+        self._keep(state)
+        return wait
+
+    def settle(self, name: str, error: str | None) -> None:
+        """Record how a call went: `error` is None when it went well."""
+        state = self._states.setdefault(name, BreakerState(name=name))
+        before = state.model_copy()
+        if error is None:
+            state.succeeded()
+        else:
+            state.failed(time.time(), settings().breaker_threshold, error)
+        if state != before:
+            self._keep(state)
+
+    def _keep(self, state: BreakerState) -> None:
+        self._store.redis.hset(self._store.key("breakers"), state.name, state.model_dump_json())
+
+
+class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's own are
+    """Guard calls of one dependency, as a context manager or a decorator: `with circuit_breaker("vertex"): …`.
+
+    An exception counts as a failure of the dependency; a PermanentError does not, since it is the caller's fault.
+    Entering raises CircuitOpen while the breaker is open.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> circuit_breaker:
+        wait: float = self._ask("admit")
+        if wait > 0:
+            raise CircuitOpen(f"the circuit breaker of {self.name} is open; next probe in {wait:.0f} s", wait)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        counts = error is not None and not isinstance(error, PermanentError)
+        self._ask("settle", f"{type(error).__name__}: {error}"[:500] if counts else None)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            with circuit_breaker(self.name):
+                return function(*args, **kwargs)
+
+        return guarded
+
+    def _ask(self, what: str, *args: Any) -> Any:
+        import ray
+
+        from ytray.engine.actors import find_actor
+
+        submitting_store()
+        return ray.get(getattr(find_actor("CircuitBreakers"), what).remote(self.name, *args))
+
+
+def breaker_states() -> list[BreakerState]:
+    """Every breaker that has met a failure, by name; read from Redis, so it needs no Ray."""
+    from ytray.engine.connection import store
+
+    where = store()
+    stored = cast("dict[bytes, bytes]", where.redis.hgetall(where.key("breakers")))
+    return sorted((BreakerState.model_validate_json(state) for state in stored.values()), key=lambda s: s.name)

@@ -1,0 +1,77 @@
+"""How much may be in flight: the slots that the cluster's nodes offer, and how many short jobs share a Ray task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+import ray
+
+from ytray.engine.model import QUEUE_PRIORITIES
+
+_LOOK_EVERY = 1.0  # seconds between looks at the cluster's nodes
+
+
+def cluster_slots() -> dict[str, int]:
+    """Slots by queue that the nodes of the connected Ray cluster offer now."""
+    ask: Callable[[], dict[str, float]] = ray.cluster_resources
+    resources = ask()
+    return {queue: int(resources.get(f"queue_{queue}", 0)) for queue in QUEUE_PRIORITIES}
+
+
+class Slots:
+    """Slots of each queue over the whole cluster, as the custom resources `queue_<name>` say."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+        self._looked = float("-inf")
+
+    def refresh(self) -> None:
+        """Look again, if the last look is old."""
+        if self.next_refresh() > 0:
+            return
+        self._looked = time.monotonic()
+        self.known = cluster_slots()
+
+    def next_refresh(self) -> float:
+        """Seconds until the next look is due."""
+        return self._looked + _LOOK_EVERY - time.monotonic()
+
+    @staticmethod
+    def by_priority() -> list[str]:
+        """The queues, the one that is worth most first."""
+        return sorted(QUEUE_PRIORITIES, key=lambda queue: -QUEUE_PRIORITIES[queue])
+
+
+class Pace:
+    """How long each task's jobs take, learnt as they end.
+
+    A Ray task costs about half a millisecond, so jobs that are shorter than that share one: as many as fill
+    `_FILL` seconds. A task that is not known yet, or not short, gets a Ray task for each job.
+    """
+
+    LARGEST_LEASE: ClassVar[int] = 64  # jobs
+    _FILL: ClassVar[float] = 0.03  # seconds
+    _SHORT: ClassVar[float] = 0.25  # seconds
+    _NEWEST_COUNTS: ClassVar[float] = 0.3  # weight of the latest lease in the moving average
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def learn(self, task: str, jobs: int, seconds: float) -> None:
+        """Take in that `jobs` jobs of a task took `seconds` altogether."""
+        if jobs:
+            known = self._seconds.get(task, seconds / jobs)
+            self._seconds[task] = known + self._NEWEST_COUNTS * (seconds / jobs - known)
+
+    def short_tasks(self) -> list[str]:
+        """The tasks whose jobs may share a Ray task, and may wait in Ray ahead of a free slot."""
+        return [task for task, seconds in self._seconds.items() if seconds < self._SHORT]
+
+    def lease_size(self, task: str) -> int:
+        """How many jobs of a task one Ray task takes."""
+        seconds = self._seconds.get(task)
+        if seconds is None or seconds >= self._SHORT:
+            return 1
+        return max(1, min(self.LARGEST_LEASE, int(self._FILL / max(seconds, 1e-6))))

@@ -1,0 +1,97 @@
+"""The process's connection to the running system."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from dataclasses import dataclass
+
+from ytray.system import System, join
+from ytray.engine.store import Store
+from ytray.settings import settings
+
+# How long a client goes on trying when Redis does not answer, in seconds: long enough for a restart or a failover.
+PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class _Connection:
+    store: Store
+    joined: System | None = None
+    has_ray: bool = False
+
+
+_lock = threading.RLock()
+_current: _Connection | None = None
+
+
+def connect(*, dashboard: bool = False) -> None:
+    """Join the running system (RAY_ADDRESS, YTRAY_REDIS_URL), else start the embedded one. Safe to call twice.
+
+    Raises SystemUnavailable, in one sentence that says what to do.
+    """
+    from ytray.engine.actors import ensure_actors
+
+    global _current
+    with _lock:
+        if _current is not None and _current.has_ray:
+            return
+        if _current is not None:
+            _leave()
+        joined = join(ray=True, dashboard=dashboard)
+        _current = _Connection(Store(joined.redis_url, settings().namespace, PATIENCE), joined, has_ray=True)
+        try:
+            ensure_actors(joined.redis_url)
+        except BaseException:
+            _leave()
+            raise
+
+
+def open_store() -> Store:
+    """The system's state alone: joins Redis (starting the embedded one if it must), needs no Ray."""
+    global _current
+    with _lock:
+        if _current is None:
+            joined = join(ray=False)
+            _current = _Connection(Store(joined.redis_url, settings().namespace, PATIENCE), joined)
+        return _current.store
+
+
+def store() -> Store:
+    """The connected system's state; connects first when that was not done."""
+    if _current is None:
+        connect()
+    assert _current is not None
+    return _current.store
+
+
+def submitting_store() -> Store:
+    """The same for who submits: somebody must be there to run the jobs."""
+    if _current is None or not _current.has_ray:
+        connect()
+    assert _current is not None
+    return _current.store
+
+
+def adopt_store(given: Store) -> None:
+    """Work with a system that somebody else joined: a worker's or an actor's own connection."""
+    global _current
+    _current = _Connection(given, has_ray=True)
+
+
+def shutdown() -> None:
+    """Leave the system, and stop what `connect()` started. Safe to call twice; accepted jobs stay accepted."""
+    with _lock:
+        _leave()
+
+
+def _leave() -> None:
+    global _current
+    connection, _current = _current, None
+    if connection is not None:
+        connection.store.close()
+        if connection.joined is not None:
+            connection.joined.leave()
+
+
+atexit.register(shutdown)

@@ -1,0 +1,94 @@
+"""`current_job()`: what a running task knows of the job it runs for, and how it reports on it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from ytray.errors import PayloadTooLarge, StaleFence
+from ytray.settings import settings
+
+if TYPE_CHECKING:
+    from ytray.engine.model import JobState
+    from ytray.engine.store import Store
+
+_PROGRESS_EVERY = 0.1  # seconds: a report sooner than this after the last one is dropped, unless its message is new
+
+
+@dataclass(slots=True)
+class CurrentJob:
+    """The job that this code runs for. Outside a job it is inert: reports go nowhere, nothing is restored."""
+
+    id: str
+    task_name: str = ""
+    attempt: int = 1
+    fence: int = 0
+    user_id: str | None = None
+    worker: str = ""
+    store: Store | None = None
+    generation: int = 0
+    wait_for_end: Callable[[str], Awaitable[JobState]] | None = None  # only a flow has it: it waits without a slot
+    steps_seen: dict[str, int] = field(default_factory=dict)
+    _reported: tuple[float, str] = (float("-inf"), "")
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether what it submits are its steps."""
+        return self.wait_for_end is not None
+
+    def progress(self, percent: float, message: str = "") -> None:
+        """Report progress, 0 to 100. Raises StaleFence when the job no longer belongs to this worker."""
+        if not 0 <= percent <= 100:
+            raise ValueError(f"progress is 0 to 100, not {percent}")
+        if self.store is None:
+            return
+        now = time.monotonic()
+        if now - self._reported[0] < _PROGRESS_EVERY and message == self._reported[1]:
+            return
+        self._reported = (now, message)
+        self._write(self.store, "progress", f"{percent:g}", message)
+
+    def checkpoint(self, state: Any) -> None:
+        """Store what a later attempt needs to go on from here (anything that JSON can hold).
+
+        Raises StaleFence when the job no longer belongs to this worker, PayloadTooLarge.
+        """
+        if self.store is None:
+            return
+        value = to_json(state)
+        if len(value) > settings().max_payload:
+            raise PayloadTooLarge(f"job {self.id}: a checkpoint of {len(value):,} bytes; store large data as a file")
+        self._write(self.store, "checkpoint", value)
+
+    def restored(self) -> Any:
+        """What the last checkpoint of an earlier attempt stored, or None."""
+        stored = self.store.checkpoint(self.id) if self.store is not None else None
+        return None if stored is None else from_json(stored)
+
+    def _write(self, store: Store, what: str, value: str | bytes, text: str = "") -> None:
+        if not store.note((self.id, self.fence), self.worker, what, value, text):
+            raise StaleFence(f"job {self.id} no longer belongs to this worker (fence {self.fence}): stop working on it")
+
+
+_current: ContextVar[CurrentJob | None] = ContextVar("ytray_current_job", default=None)
+
+
+def current_job() -> CurrentJob:
+    """The job that this code runs for; outside a job, an inert one with a fresh id."""
+    return _current.get() or CurrentJob(id=f"local-{uuid.uuid4().hex[:12]}")
+
+
+def running_job() -> CurrentJob | None:
+    """The job that this code runs for, or None."""
+    return _current.get()
+
+
+def enter_job(job: CurrentJob | None) -> None:
+    """Make `job` the current one of this thread or coroutine."""
+    _current.set(job)

@@ -1,0 +1,44 @@
+"""The dead-letter queue: jobs that failed for good, kept until somebody replays or removes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ytray.engine.connection import store, submitting_store
+from ytray.engine.model import DeadLetter
+from ytray.errors import UnknownJob
+
+
+class DeadLetterQueue:
+    """`ytray.dlq`: list, show, replay and remove dead-lettered jobs, from any process."""
+
+    def list_all(self) -> list[DeadLetter]:
+        """Every job in the dead-letter queue, the one that failed first first."""
+        return store().dead_letters()
+
+    def show(self, job_id: str) -> DeadLetter:
+        """One of them, with its arguments, error and traceback. Raises UnknownJob when it is not in the queue."""
+        return store().dead_letters([job_id])[0]
+
+    def retry_task(self, job_id: str) -> None:
+        """Run the job once more, with all its retries restored. Raises UnknownJob when it is not in the queue."""
+        submitting_store().settle_dead_letter(job_id, "retry")
+
+    def retry_many(self, job_ids: Iterable[str] | None = None) -> int:
+        """Replay these jobs, or all; returns how many were in the queue."""
+        ids = [letter.job_id for letter in self.list_all()] if job_ids is None else list(job_ids)
+        return sum(self._settled(job_id, "retry") for job_id in ids)
+
+    def remove(self, job_id: str) -> None:
+        """Take the job out without running it; it stays FAILED. Raises UnknownJob when it is not in the queue."""
+        store().settle_dead_letter(job_id, "remove")
+
+    def _settled(self, job_id: str, what: str) -> bool:
+        try:
+            submitting_store().settle_dead_letter(job_id, what)
+        except UnknownJob:
+            return False
+        return True
+
+
+dlq = DeadLetterQueue()

@@ -1,0 +1,55 @@
+"""`@flow`: an async function whose `await task.delay(…)` steps are jobs; it survives crashes by doing none twice."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from ytray.engine.model import FLOW_LANE
+from ytray.engine.retry import RetryPolicy
+from ytray.engine.task import Task, register
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Flow(Task[P, T]):
+    """An orchestration of tasks. Made by `@flow`; submitted and looked at like a task."""
+
+    lane = FLOW_LANE
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the orchestration here (it is a coroutine: await it). Its steps are submitted as jobs all the same."""
+        return super().__call__(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name} on queue {self.queue}>"
+
+
+def flow(
+    *, name: str | None = None, queue: str | None = None, retry: RetryPolicy | None = None
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Flow[P, T]]:
+    """Make an async function a flow.
+
+    Its steps are `await task.delay(…)`; `asyncio.gather` runs them side by side. After a crash the function runs again
+    from its beginning, and each step that it submitted before is found again by its task and arguments. So between
+    steps it must decide by its arguments and the steps' results alone: not by the clock, nor at random. It holds no
+    slot while it waits, has no time limit, and must not block: work belongs into tasks.
+
+    Args:
+        name: what it is called; the function's name by default.
+        queue: the queue that it is listed under; by default the one that serves its module.
+        retry: when it is run again after it raised by itself. A step that failed for good fails the flow at once.
+
+    Raises TypeError when the function is not async.
+    """
+
+    def made(function: Callable[P, Coroutine[Any, Any, T]]) -> Flow[P, T]:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"flow {function.__name__} must be an async function (`async def`)")
+        result: Flow[P, Any] = Flow(function, name=name, queue=queue, retry=retry)
+        register(result)
+        return result
+
+    return made

@@ -1,0 +1,29 @@
+-- Cancel a job that has not ended, and its child jobs with it.
+-- ARGV: id reason result-ttl
+-- Returns 1. Errors: UNKNOWN, ILLEGAL when the job has ended.
+
+local at = now_ms()
+
+local function cancel(job)
+  redis.call('ZREM', P .. 'ready:' .. job.lane, job.id)
+  redis.call('ZREM', P .. 'due', job.id)
+  if job.state == 'EXECUTING' and job.worker then
+    release(job)
+    redis.call('RPUSH', P .. 'ctl:' .. job.worker, 'cancel ' .. job.id)
+    redis.call('EXPIRE', P .. 'ctl:' .. job.worker, 3600)
+  end
+  release(job)
+  move(job, 'CANCELLED', at, cjson.encode({reason = ARGV[2]}))
+  count('tasks|' .. job.queue .. '|' .. job.task .. '|cancelled')
+  for _, id in ipairs(redis.call('SMEMBERS', P .. 'k:' .. job.id)) do
+    local kid = load(id)
+    if kid and LEGAL[kid.state].CANCELLED then cancel(kid) end
+  end
+  ended(job, at, ARGV[3])
+end
+
+local job = load(ARGV[1])
+if not job then return redis.error_reply('UNKNOWN ' .. ARGV[1]) end
+if not LEGAL[job.state].CANCELLED then return illegal(job, 'CANCELLED') end
+cancel(job)
+return 1

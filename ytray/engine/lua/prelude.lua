@@ -1,0 +1,141 @@
+-- Put in front of every script here. KEYS[1] is the key prefix, "{namespace}:"; the braces keep all keys of one
+-- system in one slot of a Redis Cluster. Times are milliseconds of the Redis server's own clock, so that no two
+-- machines can disagree about when a lease ends.
+--
+--   j:<id>            hash    the job: state queue task created prio spec, and what has happened to it since
+--   h:<id>            list    its history, one entry a move: "FROM TO at-ms {metadata}"
+--   r:<id>            string  its result as JSON; expires
+--   c:<id>            string  its checkpoint as JSON
+--   k:<id>            set     ids of its child jobs (the steps of a flow)
+--   in:<queue>:<STATE> zset   ids by time of creation: listings and counts
+--   task:<name> user:<id>  zset  the same, for listings by task and by user
+--   ready:<lane>      zset    claimable jobs; the lowest score goes first. A lane is a queue, or ~flow
+--   due               zset    delayed and retrying jobs, by the time they are to be queued
+--   leases:<holder>   zset    jobs in flight, by the time their lease ends; a holder is "tracker" or "flows"
+--   epoch:<holder>    string  the holder that is in office; an older one's claims are refused
+--   dlq               zset    the dead-letter queue, by time of failure
+--   idem:<user>:<key> string  "<digest of task and arguments> <job id>"
+--   paused            set     queues that start nothing
+--   m                 hash    counters of the metrics
+--   wake:<holder>     list    at most one element: something can be claimed
+--   ctl:<worker>      list    orders to a worker: "cancel <id>"
+--   alerts            list    ids that entered the dead-letter queue and were not yet announced
+--   done:<id>         channel told when a job has ended
+
+local P = KEYS[1]
+
+-- How many milliseconds of waiting one step of priority is worth: ageing is built into the score, so a job of
+-- priority 0 goes before a newer job of priority 9 once it has waited nine minutes longer.
+local AGEING_MS = 60000
+local CRASHES_ALLOWED = 3
+
+local LEGAL = {
+  PENDING = {QUEUED = true, CANCELLED = true},
+  QUEUED = {EXECUTING = true, CANCELLED = true},
+  EXECUTING = {COMPLETED = true, FAILED = true, QUEUED = true, CANCELLED = true},
+  FAILED = {RETRYING = true},
+  RETRYING = {QUEUED = true, CANCELLED = true},
+  COMPLETED = {},
+  CANCELLED = {},
+}
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function wake(holder)
+  if redis.call('LLEN', P .. 'wake:' .. holder) == 0 then
+    redis.call('RPUSH', P .. 'wake:' .. holder, '1')
+  end
+end
+
+local function holder_of(lane)
+  if lane == '~flow' then return 'flows' end
+  return 'tracker'
+end
+
+-- The fields that every move needs. `lane` is only stored where it differs from the queue.
+local function load(id)
+  local f = redis.call('HMGET', P .. 'j:' .. id,
+    'state', 'queue', 'created', 'task', 'prio', 'lane', 'fence', 'worker', 'retries', 'crashes', 'parent')
+  if not f[1] then return nil end
+  return {
+    id = id, state = f[1], queue = f[2], created = f[3], task = f[4], prio = tonumber(f[5]), lane = f[6] or f[2],
+    fence = f[7] or '0', worker = f[8], retries = tonumber(f[9] or 0), crashes = tonumber(f[10] or 0), parent = f[11],
+  }
+end
+
+local function illegal(job, to)
+  return redis.error_reply('ILLEGAL ' .. job.id .. ' ' .. job.state .. ' ' .. to)
+end
+
+-- One move: the state, the listing it stands in and the history change together. The caller has checked LEGAL
+-- where the move depends on input; a move that the scripts themselves could get wrong stops the script.
+local function move(job, to, at, metadata)
+  if not LEGAL[job.state][to] then error('illegal move of ' .. job.id .. ': ' .. job.state .. ' to ' .. to) end
+  redis.call('HSET', P .. 'j:' .. job.id, 'state', to)
+  redis.call('ZREM', P .. 'in:' .. job.queue .. ':' .. job.state, job.id)
+  redis.call('ZADD', P .. 'in:' .. job.queue .. ':' .. to, job.created, job.id)
+  redis.call('RPUSH', P .. 'h:' .. job.id, job.state .. ' ' .. to .. ' ' .. int(at) .. ' ' .. (metadata or '{}'))
+  job.state = to
+end
+
+local function enqueue(job, at)
+  redis.call('ZADD', P .. 'ready:' .. job.lane, int(at - job.prio * AGEING_MS), job.id)
+  redis.call('HSET', P .. 'j:' .. job.id, 'queued', int(at))
+  wake(holder_of(job.lane))
+end
+
+local function count(field, by)
+  redis.call('HINCRBY', P .. 'm', field, by or 1)
+end
+
+local function release(job)
+  redis.call('ZREM', P .. 'leases:' .. holder_of(job.lane), job.id)
+end
+
+-- What every ending has in common: the steps of a flow keep their results until the flow itself has ended.
+local function ended(job, at, result_ttl)
+  redis.call('HSET', P .. 'j:' .. job.id, 'ended', int(at))
+  redis.call('HDEL', P .. 'j:' .. job.id, 'due')
+  redis.call('DEL', P .. 'c:' .. job.id)
+  if job.lane == '~flow' then
+    for _, kid in ipairs(redis.call('SMEMBERS', P .. 'k:' .. job.id)) do
+      redis.call('EXPIRE', P .. 'r:' .. kid, result_ttl)
+    end
+  end
+  redis.call('PUBLISH', P .. 'done:' .. job.id, job.state)
+end
+
+local function dead_letter(job, at, why, trace, metadata, result_ttl)
+  move(job, 'FAILED', at, metadata)
+  redis.call('HSET', P .. 'j:' .. job.id, 'error', why, 'traceback', trace)
+  redis.call('ZADD', P .. 'dlq', int(at), job.id)
+  redis.call('RPUSH', P .. 'alerts', job.id)
+  wake('tracker')
+  count('tasks|' .. job.queue .. '|' .. job.task .. '|failed')
+  count('dead')
+  ended(job, at, result_ttl)
+end
+
+-- The job goes back to its queue. `blame` says that its worker died under it, which may happen so many times.
+local function requeue(job, at, reason, blame, result_ttl)
+  release(job)
+  redis.call('HDEL', P .. 'j:' .. job.id, 'worker', 'progress', 'note')
+  if blame then
+    job.crashes = redis.call('HINCRBY', P .. 'j:' .. job.id, 'crashes', 1)
+    if job.crashes >= CRASHES_ALLOWED then
+      local why = 'the worker died ' .. CRASHES_ALLOWED .. ' times while it ran this job (last: ' .. reason .. ')'
+      dead_letter(job, at, why, '', cjson.encode({reason = reason, crashes = job.crashes}), result_ttl)
+      return
+    end
+  end
+  local metadata = cjson.encode({reason = reason, crashes = job.crashes, fence = tonumber(job.fence)})
+  move(job, 'QUEUED', at, metadata)
+  enqueue(job, at)
+end

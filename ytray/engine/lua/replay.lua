@@ -1,0 +1,14 @@
+-- Take a job out of the dead-letter queue: to run once more with its retries restored, or to be left as it is.
+-- ARGV: id what     what: retry or remove
+-- Returns 1. Errors: UNKNOWN when the job is not in the dead-letter queue.
+
+local id = ARGV[1]
+if redis.call('ZREM', P .. 'dlq', id) == 0 then return redis.error_reply('UNKNOWN ' .. id) end
+if ARGV[2] == 'remove' then return 1 end
+local at, job = now_ms(), load(id)
+redis.call('HDEL', P .. 'j:' .. id, 'ended', 'error', 'traceback', 'retries', 'crashes', 'worker', 'progress', 'note')
+if job.lane == '~flow' then redis.call('HINCRBY', P .. 'j:' .. id, 'generation', 1) end
+move(job, 'RETRYING', at, '{"reason":"replayed from the dead-letter queue"}')
+move(job, 'QUEUED', at)
+enqueue(job, at)
+return 1

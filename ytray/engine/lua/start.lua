@@ -1,0 +1,34 @@
+-- A worker takes up the jobs of a lease. Ray runs a task again by itself when its worker or node died: that shows
+-- here, as another worker's name on the same fence, and is counted as a crash of the job.
+-- ARGV: worker lease-ms result-ttl, then id, fence, id, fence, …
+-- Returns a fence for each job: the one to commit with, or 0 when the job is not this worker's to run (cancelled,
+-- requeued, or dead-lettered).
+
+local worker, lease, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local at = now_ms()
+local alone = #ARGV == 5
+local fences = {}
+for i = 4, #ARGV, 2 do
+  local id = ARGV[i]
+  local key = P .. 'j:' .. id
+  local f = redis.call('HMGET', key, 'state', 'fence', 'worker')
+  local fence = 0
+  if f[1] == 'EXECUTING' and f[2] == ARGV[i + 1] then
+    if not f[3] then
+      fence = tonumber(f[2])
+      redis.call('HSET', key, 'worker', worker)
+    else
+      local job = load(id)
+      requeue(job, at, 'its worker died and Ray started it again', true, ttl)
+      if alone and job.state == 'QUEUED' then
+        redis.call('ZREM', P .. 'ready:' .. job.lane, id)
+        fence = redis.call('HINCRBY', key, 'fence', 1)
+        move(job, 'EXECUTING', at, '{"fence":' .. fence .. '}')
+        redis.call('HSET', key, 'worker', worker, 'started', int(at))
+      end
+    end
+    if fence > 0 then redis.call('ZADD', P .. 'leases:tracker', int(at + lease), id) end
+  end
+  fences[#fences + 1] = fence
+end
+return fences

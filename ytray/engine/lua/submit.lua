@@ -1,0 +1,107 @@
+-- Accept jobs: all of them or, when anything is wrong, none.
+-- ARGV: task queue prio lane user parent key digest due-ms stage generation, then id, spec, id, spec, …
+--   due-ms      0: at once; else how many milliseconds from now (the job stays PENDING until then)
+--   stage       '' or a list that holds the id, spec pairs of a submission too large for one call
+--   generation  how often the parent was replayed: a step that had failed before the replay is run once more
+-- Returns the id of the job: with an idempotency key or a step that exists already, that job's; else the first.
+-- Errors: CONFLICT <id> when the key was used for something else, EXISTS <id>, GONE when the stage has expired.
+
+local task, queue, prio, lane, user, parent, key, digest = unpack(ARGV, 1, 8)
+local delay, stage, generation = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11])
+local at = now_ms()
+
+local function pairs_given()
+  if stage == '' then
+    local given = {}
+    for i = 12, #ARGV do given[#given + 1] = ARGV[i] end
+    return given
+  end
+  local staged = redis.call('LRANGE', stage, 0, -1)
+  redis.call('DEL', stage)
+  return staged
+end
+
+local function replay(job)
+  redis.call('ZREM', P .. 'dlq', job.id)
+  redis.call('HDEL', P .. 'j:' .. job.id, 'ended', 'error', 'traceback', 'retries', 'crashes', 'worker')
+  move(job, 'RETRYING', at, '{"reason":"its flow was replayed"}')
+  move(job, 'QUEUED', at)
+  enqueue(job, at)
+end
+
+if key ~= '' then
+  local seen = redis.call('GET', P .. 'idem:' .. user .. ':' .. key)
+  if seen then
+    local known, id = string.match(seen, '^(%S+) (.+)$')
+    if redis.call('EXISTS', P .. 'j:' .. id) == 1 then
+      if known ~= digest then return redis.error_reply('CONFLICT ' .. id) end
+      return id
+    end
+  end
+end
+
+local given = pairs_given()
+if #given == 0 then return redis.error_reply('GONE') end
+local known = load(given[1])
+if known then
+  -- The same id again is the same submission repeated after a lost reply, or a flow's step met again.
+  if redis.call('HGET', P .. 'j:' .. known.id, 'spec') ~= given[2] and parent == '' then
+    return redis.error_reply('EXISTS ' .. known.id)
+  end
+  for i = 1, generation > 0 and #given or 0, 2 do
+    local step = load(given[i])
+    if step.state == 'FAILED' and tonumber(redis.call('HGET', P .. 'j:' .. step.id, 'generation') or 0) < generation then
+      redis.call('HSET', P .. 'j:' .. step.id, 'generation', generation)
+      replay(step)
+    end
+  end
+  return known.id
+end
+if parent ~= '' then
+  local state = redis.call('HGET', P .. 'j:' .. parent, 'state')
+  if state ~= 'EXECUTING' then return redis.error_reply('ORPHAN ' .. parent .. ' ' .. tostring(state)) end
+end
+
+local state, entry = 'QUEUED', 'PENDING QUEUED ' .. int(at) .. ' {}'
+if delay > 0 then state = 'PENDING' end
+local score = int(at - tonumber(prio) * AGEING_MS)
+local created = int(at)
+local due = int(at + delay)
+local rest = {}
+local function also(name, value)
+  rest[#rest + 1] = name
+  rest[#rest + 1] = value
+end
+if lane ~= queue then also('lane', lane) end
+if user ~= '' then also('user', user) end
+if parent ~= '' then also('parent', parent) end
+if key ~= '' then also('key', key) end
+if generation > 0 then also('generation', ARGV[11]) end
+if delay > 0 then also('due', due) else also('queued', created) end
+
+local listed, ready = {}, {}
+local function flush()
+  if #listed == 0 then return end
+  redis.call('ZADD', P .. 'in:' .. queue .. ':' .. state, unpack(listed))
+  redis.call('ZADD', P .. 'task:' .. task, unpack(listed))
+  if user ~= '' then redis.call('ZADD', P .. 'user:' .. user, unpack(listed)) end
+  redis.call('ZADD', delay > 0 and P .. 'due' or P .. 'ready:' .. lane, unpack(ready))
+  listed, ready = {}, {}
+end
+
+for i = 1, #given, 2 do
+  local id = given[i]
+  redis.call('HSET', P .. 'j:' .. id, 'state', state, 'queue', queue, 'task', task, 'created', created,
+    'prio', prio, 'spec', given[i + 1], unpack(rest))
+  if delay == 0 then redis.call('RPUSH', P .. 'h:' .. id, entry) end
+  if parent ~= '' then redis.call('SADD', P .. 'k:' .. parent, id) end
+  local n = #listed
+  listed[n + 1], listed[n + 2] = created, id
+  ready[n + 1], ready[n + 2] = delay > 0 and due or score, id
+  if n > 2000 then flush() end
+end
+flush()
+if key ~= '' then redis.call('SET', P .. 'idem:' .. user .. ':' .. key, digest .. ' ' .. given[1]) end
+count('tasks|' .. queue .. '|' .. task .. '|submitted', #given / 2)
+wake(delay > 0 and 'tracker' or holder_of(lane))
+return given[1]

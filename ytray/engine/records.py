@@ -1,0 +1,67 @@
+"""What Redis holds of a job, read into what users are told of it."""
+
+from __future__ import annotations
+
+from pydantic_core import from_json
+
+from ytray.engine.model import DeadLetter, JobState, JobStatus, Transition, time_of
+from ytray.errors import UnknownJob
+
+
+def unknown_job(job_id: str) -> UnknownJob:
+    """The error for an id that no job has."""
+    return UnknownJob(f"no job {job_id}: it never existed, or its history has been cleaned up")
+
+
+def read_transition(entry: bytes) -> Transition:
+    """One entry of the list `h:<id>`: "FROM TO at-ms {metadata}"."""
+    source, to, at, metadata = entry.decode().split(" ", 3)
+    return Transition(
+        from_state=JobState(source), to_state=JobState(to), at=time_of(at), metadata=from_json(metadata) or {}
+    )
+
+
+def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None) -> JobStatus:
+    """The hash `j:<id>` and the string `r:<id>`. Raises UnknownJob when the hash is empty."""
+    if not stored:
+        raise unknown_job(job_id)
+    f = {name.decode(): value.decode() for name, value in stored.items()}
+    state = JobState(f["state"])
+    due = time_of(f["due"]) if "due" in f and state is JobState.RETRYING else None
+    return JobStatus(
+        job_id=job_id,
+        task_name=f["task"],
+        queue=f["queue"],
+        priority=int(f["prio"]),
+        current_state=state,
+        progress=100.0 if state is JobState.COMPLETED else float(f.get("progress", 0)),
+        progress_message=f.get("note", ""),
+        created_at=time_of(f["created"]),
+        started_at=time_of(f["started"]) if "started" in f else None,
+        completed_at=time_of(f["ended"]) if "ended" in f else None,
+        error=f.get("error"),
+        result=from_json(result) if result is not None else None,
+        retry_count=int(f.get("retries", 0)),
+        next_retry_at=due,
+        user_id=f.get("user"),
+        metadata=from_json(f["spec"]).get("metadata", {}),
+        idempotency_key=f.get("key"),
+        parent_id=f.get("parent"),
+        cost_usd=float(f.get("cost", 0)),
+    )
+
+
+def read_dead_letter(job_id: str, failed_ms: float, stored: dict[bytes, bytes]) -> DeadLetter:
+    """The hash `j:<id>` and the score in `dlq` of a job in the dead-letter queue."""
+    f = {name.decode(): value.decode() for name, value in stored.items()}
+    return DeadLetter(
+        job_id=job_id,
+        task_name=f["task"],
+        queue=f["queue"],
+        args=from_json(f["spec"]).get("args", {}),
+        error=f.get("error", ""),
+        traceback=f.get("traceback", ""),
+        retry_count=int(f.get("retries", 0)),
+        failed_at=time_of(failed_ms),
+        user_id=f.get("user"),
+    )

@@ -1,0 +1,201 @@
+"""The detached JobTracker actor: it claims jobs, launches them as Ray tasks, keeps the clocks, and finds what was lost.
+
+What happens when the tracker itself dies: Ray restarts the actor and stops the tasks it had launched; the new one takes
+office in Redis, requeues what was in flight, and refuses its predecessor's claims. It holds no state that matters.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import TaskCancelledError
+
+from ytray.engine import alerts, logs
+from ytray.engine.capacity import Pace, Slots
+from ytray.engine.schedule import Schedule
+from ytray.engine.store import Claimed, Deposed, LaneRoom, Store
+from ytray.engine.worker import Report, run_lease, unpack_setup
+from ytray.errors import SystemUnavailable
+from ytray.settings import settings
+
+_RAY_RETRIES = 2  # of a task whose worker or node died; with the tracker's own that makes three crashes, the limit
+_MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds
+_LONGEST_SLEEP = 5.0  # seconds
+_MOST_TIMERS = 500  # due jobs or ended leases in one move
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """Jobs that were launched together as one Ray task."""
+
+    queue: str
+    task: str
+    fences: dict[str, int]
+    is_short: bool
+    ref: Any = None
+
+
+class JobTracker:
+    """Dispatches the jobs of one ytray system. Started by `ytray.connect()`; it works in a thread of its own."""
+
+    def __init__(self, setup: bytes) -> None:
+        self._setup = setup
+        self._store = unpack_setup(setup)
+        self._bell = Store(self._store.redis_url, self._store.namespace, patience=1.0)
+        self._epoch = f"{os.getpid()}:{uuid.uuid4().hex[:12]}"
+        self._log = logs.get("ytray.tracker")
+        self._slots = Slots()
+        self._pace = Pace()
+        self._schedule = Schedule(self._store)
+        self._flights: set[_Flight] = set()
+        self._in_flight: dict[str, _Flight] = {}
+        self._landed: deque[tuple[_Flight, Report | BaseException]] = deque()
+        self._is_waiting = False
+        self._lease_ms = round(settings().lease_seconds * 1000)
+        self._next_beat = self._next_look = 0.0
+        self._launcher = ray.remote(max_retries=_RAY_RETRIES, num_cpus=0)(run_lease)
+        self._launchers: dict[tuple[str, str], Any] = {}
+        threading.Thread(target=self._work, name="ytray-tracker", daemon=True).start()
+        threading.Thread(target=alerts.announce_forever, args=(self._store,), name="ytray-alerts", daemon=True).start()
+
+    def report(self) -> dict[str, Any]:
+        """Who is in office, and what is in flight: for the doctor and for tests."""
+        return {"pid": os.getpid(), "epoch": self._epoch, "in_flight": len(self._in_flight), "slots": self._slots.known}
+
+    # ------------------------------------------------------------------------------------------ the loop
+
+    def _work(self) -> None:
+        try:
+            self._store.take_office("tracker", self._epoch, settings().result_ttl)
+            while True:
+                try:
+                    self._turn()
+                except SystemUnavailable as away:
+                    # A claim whose reply was lost leaves leases that nobody works on; the reaper finds them.
+                    self._log.warning("Redis is away", error=str(away))
+        except Deposed:
+            self._log.info("another tracker is in office; this one ends")
+        except BaseException:
+            self._log.exception("the tracker stops and is restarted by Ray")
+        os._exit(1)
+
+    def _turn(self) -> None:
+        self._settle_landed()
+        next_due = self._keep_time()
+        self._slots.refresh()
+        while self._dispatch():
+            pass
+        self._is_waiting = True
+        if not self._landed:
+            self._store.blocking_pop(["wake:tracker"], min(next_due, self._slots.next_refresh(), _LONGEST_SLEEP))
+        self._is_waiting = False
+
+    def _keep_time(self) -> float:
+        """Queue what is due, requeue what was lost, extend what waits in Ray; returns seconds to the next such time."""
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + self._lease_ms / 3000
+            waiting = [(job_id, flight.fences[job_id]) for job_id, flight in self._in_flight.items()]
+            self._store.beat("tracker", "", self._lease_ms, waiting)
+        moved, to_due = self._store.promote(_MOST_TIMERS)
+        to_reap, reaped = self._store.reap("tracker", self._epoch, _MOST_TIMERS, settings().result_ttl)
+        for job_id, fence in reaped:
+            self._abandon(job_id, fence)
+        to_scheduled = self._schedule.submit_due()
+        if moved == _MOST_TIMERS or len(reaped) == _MOST_TIMERS:
+            return 0.0
+        return min(to_due, to_reap, to_scheduled, self._next_beat - time.monotonic())
+
+    # ------------------------------------------------------------------------------------------ launching
+
+    def _dispatch(self) -> bool:
+        """Claim and launch what there is room for; returns whether anything was."""
+        rooms = [room for queue in self._slots.by_priority() if (room := self._room(queue)) is not None]
+        if not rooms:
+            return False
+        claims = self._store.claim("tracker", self._epoch, self._lease_ms, rooms, short_tasks=self._pace.short_tasks())
+        for room, jobs in zip(rooms, claims, strict=True):
+            if jobs:
+                self._launch(room.lane, jobs)
+        return any(claims)
+
+    def _room(self, queue: str) -> LaneRoom | None:
+        slots = self._slots.known.get(queue, 0)
+        flights = [flight for flight in self._flights if flight.queue == queue]
+        free = max(0, slots - len(flights))
+        # Only short jobs are sent ahead to wait in Ray; behind a long one they would wait for as long as it runs.
+        ahead = slots * settings().prefetch - len(flights) if all(f.is_short for f in flights) else free
+        if max(free, ahead) <= 0:
+            return None
+        return LaneRoom(queue, min(_MOST_CLAIMED, max(0, ahead) * self._pace.LARGEST_LEASE), free)
+
+    def _launch(self, queue: str, jobs: list[Claimed]) -> None:
+        slots = self._slots.known[queue]
+        by_task: dict[str, list[Claimed]] = {}
+        for job in jobs:
+            by_task.setdefault(job.task, []).append(job)
+        for task, alike in by_task.items():
+            size = min(self._pace.lease_size(task), max(1, -(-len(alike) // slots)))
+            for start in range(0, len(alike), size):
+                self._launch_one(queue, task, alike[start : start + size])
+
+    def _launch_one(self, queue: str, task: str, jobs: list[Claimed]) -> None:
+        launcher = self._launchers.get((queue, task))
+        if launcher is None:
+            # The task's name is what the Ray dashboard lists it under.
+            launcher = self._launcher.options(name=task, resources={f"queue_{queue}": 1})
+            self._launchers[queue, task] = launcher
+        flight = _Flight(queue, task, {job.job_id: job.fence for job in jobs}, task in self._pace.short_tasks())
+        self._flights.add(flight)
+        for job in jobs:
+            self._in_flight[job.job_id] = flight
+        flight.ref = launcher.remote(self._setup, jobs)
+        flight.ref.future().add_done_callback(lambda future: self._land(flight, future))
+
+    # ------------------------------------------------------------------------------------------ landing
+
+    def _land(self, flight: _Flight, future: Any) -> None:
+        """Called by Ray, in a thread of its own, when a task has ended."""
+        self._landed.append((flight, future.exception() or future.result()))
+        if self._is_waiting:
+            try:
+                self._bell.wake("tracker")
+            except Exception as away:
+                # Then the loop is waiting for the same Redis, and looks when it is back.
+                self._log.debug("no wake-up", error=str(away))
+
+    def _settle_landed(self) -> None:
+        while self._landed:
+            flight, outcome = self._landed.popleft()
+            self._flights.discard(flight)
+            held = [job_id for job_id in flight.fences if self._in_flight.get(job_id) is flight]
+            for job_id in held:
+                del self._in_flight[job_id]
+            if isinstance(outcome, Report):
+                self._pace.learn(flight.task, outcome.jobs, outcome.seconds)
+            else:
+                self._hand_back(flight, held, outcome)
+
+    def _hand_back(self, flight: _Flight, held: list[str], error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        cancelled = isinstance(error, TaskCancelledError)
+        # Ray says that nobody runs them any more, so whatever fence they reached in Ray's retries is free.
+        moved = self._store.hand_back(
+            [(job_id, "*") for job_id in held], reason, blame=not cancelled, result_ttl=settings().result_ttl
+        )
+        if moved:
+            self._log.warning("lost a Ray task", task=flight.task, jobs=moved, reason=reason)
+
+    def _abandon(self, job_id: str, fence: int) -> None:
+        """A lease has ended: stop the worker that held it, should it still be there."""
+        flight = self._in_flight.pop(job_id, None)
+        self._log.warning("a lease ended", job_id=job_id, fence=fence)
+        if flight is not None:
+            ray.cancel(flight.ref, force=True)

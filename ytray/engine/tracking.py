@@ -1,0 +1,144 @@
+"""`ytray.job_tracker`: the state, history and control of every job, from any process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from ytray.engine.connection import store
+from ytray.engine.job import Job
+from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.task import Options, did_you_mean
+from ytray.errors import InvalidArguments, InvalidTransition
+from ytray.settings import settings
+
+
+class Tracking:
+    """Reads go straight to Redis. `create_job` and `update_*` are for jobs that run elsewhere than in ytray."""
+
+    def create_job(
+        self,
+        job_id: str,
+        task_name: str,
+        *,
+        queue: str = "default",
+        priority: int = DEFAULT_PRIORITY,
+        user_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> JobStatus:
+        """Track a job that runs elsewhere: it is listed and keeps a history, is never dispatched, and starts QUEUED.
+
+        Raises InvalidTransition when the id is taken, InvalidArguments.
+        """
+        Options(queue=queue, priority=priority)
+        if not job_id or len(job_id) > 255 or any(not c.isprintable() or c.isspace() for c in job_id):
+            raise InvalidArguments("a job id has 1 to 255 printable characters and no spaces")
+        spec = to_json({"metadata": dict(metadata or {})})
+        create = (task_name, queue, priority, user_id or "", spec)
+        store().track(job_id, JobState.QUEUED, b"{}", settings().result_ttl, create)
+        return self.get_status(job_id)
+
+    def update_state(self, job_id: str, state: JobState | str, metadata: Mapping[str, Any] | None = None) -> JobStatus:
+        """Move a job that runs elsewhere. Raises InvalidTransition, and then changes nothing; UnknownJob."""
+        try:
+            to = JobState(state)
+        except ValueError:
+            raise InvalidArguments(f"there is no state {state!r}{did_you_mean(str(state), JobState)}") from None
+        store().track(job_id, to, to_json(dict(metadata or {})), settings().result_ttl)
+        return self.get_status(job_id)
+
+    def update_progress(self, job_id: str, percent: float, message: str = "") -> None:
+        """Report the progress, 0 to 100, of a job that runs elsewhere. Raises InvalidTransition unless it executes."""
+        if not 0 <= percent <= 100:
+            raise InvalidArguments(f"progress is 0 to 100, not {percent}")
+        if not store().note((job_id, ""), "", "progress", f"{percent:g}", message):
+            state = store().state(job_id)
+            raise InvalidTransition(
+                f"job {job_id} is {state}; only a job that is EXECUTING elsewhere takes reports of its progress"
+            )
+
+    def get_status(self, job_id: str) -> JobStatus:
+        """What is known of the job now. Raises UnknownJob."""
+        return store().status(job_id)
+
+    def get_history(self, job_id: str) -> list[Transition]:
+        """Every move of the job, oldest first. Raises UnknownJob."""
+        return store().history(job_id)
+
+    def list_jobs(
+        self,
+        state: JobState | str | None = None,
+        *,
+        task_name: str | None = None,
+        queue: str | None = None,
+        user_id: str | None = None,
+        limit: int = 100,
+    ) -> list[JobStatus]:
+        """The newest jobs that match all filters, newest first; at most `limit` (1 to 10,000)."""
+        if not 1 <= limit <= 10_000:
+            raise InvalidArguments(f"limit is 1 to 10,000, not {limit}")
+        wanted = None if state is None else JobState(state)
+        return store().list_jobs(state=wanted, task_name=task_name, queue=queue, user_id=user_id, limit=limit)
+
+    def children(self, job_id: str) -> list[JobStatus]:
+        """The steps that a flow has submitted, oldest first."""
+        return store().children(job_id)
+
+    def cancel(self, job_id: str, reason: str = "cancelled by its user") -> None:
+        """Cancel a job, and a flow's steps with it. Raises InvalidTransition when it has ended, UnknownJob."""
+        Job[Any](job_id).cancel(reason)
+
+    def pause(self, queue: str) -> None:
+        """Start no more jobs of the queue; those that run go on. Raises InvalidArguments."""
+        Options(queue=queue)
+        store().pause(queue, paused=True)
+
+    def resume(self, queue: str) -> None:
+        """Start jobs of the queue again. Raises InvalidArguments."""
+        Options(queue=queue)
+        store().pause(queue, paused=False)
+
+    def queues(self) -> list[QueueStatus]:
+        """Every queue now, the one that is worth most first."""
+        where = store()
+        slots = _slots()
+        pipe = where.redis.pipeline(transaction=True)
+        for name in QUEUE_PRIORITIES:
+            for state in (JobState.QUEUED, JobState.EXECUTING, JobState.PENDING, JobState.RETRYING):
+                pipe.zcard(where.key(f"in:{name}:{state}"))
+            pipe.sismember(where.key("paused"), name)
+            pipe.zrange(where.key(f"in:{name}:QUEUED"), 0, 0, withscores=True)
+        replies = pipe.execute()
+        found = []
+        for place, (name, priority) in enumerate(QUEUE_PRIORITIES.items()):
+            queued, executing, pending, retrying, paused, first = replies[6 * place : 6 * place + 6]
+            found.append(
+                QueueStatus(
+                    name=name,
+                    priority=priority,
+                    depth=queued,
+                    executing=executing,
+                    delayed=pending + retrying,
+                    slots=None if slots is None else slots.get(name, 0),
+                    paused=bool(paused),
+                    oldest_wait_seconds=max(0.0, time.time() - first[0][1] / 1000) if first else 0.0,
+                )
+            )
+        return sorted(found, key=lambda queue: -queue.priority)
+
+
+def _slots() -> dict[str, int] | None:
+    """Slots by queue, when this process is connected to Ray."""
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    from ytray.engine.capacity import cluster_slots
+
+    return cluster_slots()
+
+
+job_tracker = Tracking()

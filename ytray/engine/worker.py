@@ -1,0 +1,188 @@
+"""What runs inside the Ray task: it takes up leased jobs, runs them under their limits, and commits how they ended.
+
+What happens when …
+- this process dies: Ray runs the task again elsewhere, `start.lua` sees it and counts the crash; after Ray's retries
+  the tracker, which owns the task, hands the job back.
+- the machine is cut off: its heartbeats stop, the tracker's reaper requeues the job, and whatever this process still
+  writes carries an old fence and changes nothing.
+- the job is cancelled or runs too long: `watch.py` interrupts it, and kills this process when that does not help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import pickle
+import socket
+import time
+import traceback
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from ytray.engine import logs, tracing
+from ytray.engine.code import resolve
+from ytray.engine.connection import adopt_store
+from ytray.engine.context import CurrentJob, enter_job
+from ytray.engine.processes import MARK, kill_processes_of
+from ytray.engine.store import Claimed, Store
+from ytray.engine.task import Task
+from ytray.engine.watch import Interrupted, Watch
+from ytray.errors import RetryLater, SoftTimeLimitExceeded, StaleFence
+from ytray.settings import Settings, adopt, settings
+
+PATIENCE = 120.0  # seconds that a commit goes on trying while Redis is away
+_COMMIT_EVERY = 0.05  # seconds: results of short jobs are committed together, but none waits longer than this
+_TRACEBACK_LIMIT = 16_000  # characters
+_ERROR_LIMIT = 2_000  # characters
+
+Outcome = tuple[str, int, bytes, float]  # job id, fence, result, milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the tracker learns from a finished Ray task: how long its jobs took, in seconds altogether."""
+
+    jobs: int
+    seconds: float
+
+
+def run_lease(setup: bytes, jobs: Sequence[Claimed]) -> Report:
+    """The Ray task: run `jobs`, one after the other, and commit each. `setup` is `pack_setup`'s."""
+    return _worker(setup).run(jobs)
+
+
+def pack_setup(redis_url: str, given: Settings) -> bytes:
+    """What a worker needs to join the system. It travels as an argument, which no dashboard shows."""
+    return pickle.dumps((redis_url, given))
+
+
+def unpack_setup(setup: bytes) -> Store:
+    """Make this process work for the system that packed `setup`; returns its store."""
+    redis_url, given = pickle.loads(setup)
+    adopt(given)
+    where = Store(redis_url, given.namespace, PATIENCE)
+    adopt_store(where)
+    logs.configure()
+    return where
+
+
+_workers: dict[bytes, Worker] = {}
+
+
+def _worker(setup: bytes) -> Worker:
+    if setup not in _workers:
+        _workers.clear()
+        _workers[setup] = Worker(unpack_setup(setup))
+    return _workers[setup]
+
+
+class Worker:
+    """One Ray worker process at work for ytray. It lives from its first lease until Ray stops the process."""
+
+    def __init__(self, where: Store) -> None:
+        self.store = where
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.lease_ms = round(settings().lease_seconds * 1000)
+        self.result_ttl = settings().result_ttl
+        self.watch = Watch(self)
+        self._done: list[Outcome] = []
+        self._log = logs.get("ytray.worker")
+
+    def run(self, jobs: Sequence[Claimed]) -> Report:
+        """Run the jobs of one lease and commit each."""
+        fences = self.store.start(self.name, self.lease_ms, self.result_ttl, [(job.job_id, job.fence) for job in jobs])
+        todo = [(job, fence) for job, fence in zip(jobs, fences, strict=True) if fence]
+        begun = committed = time.perf_counter()
+        ran = 0
+        with self.watch.over([(job.job_id, fence) for job, fence in todo]) as lease:
+            for job, fence in todo:
+                if not lease.begin(job.job_id):
+                    continue  # handed back meanwhile, or no longer ours
+                self._run(job, fence)
+                ran += 1
+                if time.perf_counter() - committed > _COMMIT_EVERY:
+                    self.commit()
+                    committed = time.perf_counter()
+            self.commit()
+        return Report(ran, time.perf_counter() - begun)
+
+    def commit(self) -> None:
+        """Commit the results that are ready, in one round trip."""
+        with self.watch.lock:
+            outcomes, self._done = self._done, []
+            if not outcomes:
+                return
+            if refused := self.store.complete(self.name, self.result_ttl, outcomes):
+                self._log.warning("stale results refused", count=refused)
+            self.watch.settled([outcome[0] for outcome in outcomes])
+
+    def fail(self, job: CurrentJob, error: BaseException, started: float, *, task: Task[..., Any] | None) -> None:
+        """Commit a failed attempt: to be retried, to be put off, or to the dead-letter queue."""
+        trace = "".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:]
+        what, delay = self._verdict(job, error, task)
+        held = self.store.fail(
+            (job.id, job.fence),
+            self.name,
+            what,
+            f"{type(error).__name__}: {error}"[:_ERROR_LIMIT],
+            trace,
+            delay_ms=round(delay * 1000),
+            duration_ms=(time.perf_counter() - started) * 1000,
+            result_ttl=self.result_ttl,
+        )
+        self.watch.settled([job.id])
+        self._log.warning("attempt failed", outcome=what if held else "stale", delay=delay, error=repr(error))
+
+    def _verdict(self, job: CurrentJob, error: BaseException, task: Task[..., Any] | None) -> tuple[str, float]:
+        if isinstance(error, RetryLater):
+            return "defer", error.seconds
+        delay = None if task is None else task.retry.delay_after(error, job.attempt - 1)
+        return ("dead", 0.0) if delay is None else ("retry", delay)
+
+    def _run(self, claimed: Claimed, fence: int) -> None:
+        started = time.perf_counter()
+        job = CurrentJob(
+            claimed.job_id,
+            claimed.task,
+            claimed.retries + 1,
+            fence,
+            claimed.user or None,
+            self.name,
+            self.store,
+        )
+        enter_job(job)
+        os.environ[MARK] = job.id
+        task: Task[..., Any] | None = None
+        try:
+            if fence > 1:
+                # An earlier attempt may have died here and left processes behind.
+                kill_processes_of(job.id)
+            spec = from_json(claimed.spec)
+            task = resolve(spec["code"], self.store)
+            arguments = task.signature.decode(spec["args"])
+            with (
+                tracing.execution(task.name, job.id, job.attempt, spec.get("trace"), claimed.queued_ms * 1_000_000),
+                self.watch.limits(job, task, spec.get("soft"), spec.get("hard"), started),
+            ):
+                value = task.function(**arguments)
+                if inspect.iscoroutine(value):
+                    value = asyncio.run(value)
+            result = task.signature.encode_result(value, settings().max_payload)
+            self._done.append((job.id, fence, result, (time.perf_counter() - started) * 1000))
+        except (Interrupted, StaleFence) as gone:
+            # Whoever took the job away has recorded it; what is left is to tidy up here.
+            self._log.info("stopped", reason=str(gone))
+            kill_processes_of(job.id)
+            self.watch.settled([job.id])
+        except (KeyboardInterrupt, Exception, SystemExit) as error:
+            if isinstance(error, SoftTimeLimitExceeded):
+                kill_processes_of(job.id)
+            self.fail(job, error, started, task=task)
+        finally:
+            os.environ.pop(MARK, None)
+            enter_job(None)

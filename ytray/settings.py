@@ -1,0 +1,131 @@
+"""Settings: read from the environment, a `.env` file or `ytray.toml`, in that order of precedence."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ytray.errors import SettingsError
+
+QUEUES = ("default", "generation", "media", "batch")
+QueueName = Literal["default", "generation", "media", "batch"]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+CommaSeparatedSeconds = Annotated[tuple[float, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What is in force. Each field is the environment variable `YTRAY_<FIELD>`; durations are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="YTRAY_", env_file=".env", toml_file="ytray.toml", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(Path("~/.ytray"), description="Where all local state lives.")
+    namespace: str = Field("ytray", pattern=r"^[a-z0-9_-]{1,32}$", description="Prefix of every Redis key.")
+    redis_url: SecretStr | None = Field(None, description="Redis to use; without it an embedded one is started.")
+    ray_address: str | None = Field(
+        None, validation_alias="RAY_ADDRESS", description="Ray cluster to join; without it a local one."
+    )
+    imports: CommaSeparated = Field((), description="Modules with your own tasks, comma-separated.")
+    provider: Literal["offline"] = Field("offline", description="Who makes text, speech, pictures and clips.")
+    artifacts: str | None = Field(None, description="Folder or fsspec URL for files; default HOME/artifacts.")
+
+    slots_default: int = Field(0, ge=0, description="Jobs of the queue at once per node; 0 = one per core.")
+    slots_generation: int = Field(0, ge=0, description="The same for `generation`.")
+    slots_media: int = Field(0, ge=0, description="The same for `media`.")
+    slots_batch: int = Field(0, ge=0, description="The same for `batch`.")
+    prefetch: int = Field(4, ge=1, le=64, description="Ray tasks in flight for each slot, for short tasks.")
+
+    lease_seconds: float = Field(30.0, gt=0, description="A job whose worker is silent for so long is requeued.")
+    retry_delays: CommaSeparatedSeconds = Field(
+        (60.0, 300.0, 1800.0, 7200.0, 7200.0),
+        description="Seconds before each retry; as many retries as numbers.",
+    )
+    retry_jitter: float = Field(0.10, ge=0, le=1, description="Share of a retry delay added at random.")
+    breaker_threshold: int = Field(5, ge=1, description="Failures in a row that open a circuit breaker.")
+    breaker_timeout: float = Field(300.0, gt=0, description="Seconds an open breaker waits before its probe.")
+    cancel_grace: float = Field(2.0, ge=0, description="Seconds a cancelled task has to tidy up before it is killed.")
+    result_ttl: int = Field(3600, ge=1, description="Seconds a result is kept after the job's end.")
+    history_ttl: int = Field(7 * 86400, ge=1, description="Seconds an ended job and its history are kept.")
+    cleanup_cron: str = Field("*/10 * * * *", description="When `cleanup_old_results` runs (UTC).")
+    max_payload: int = Field(1_048_576, ge=1024, description="Bytes of JSON that arguments or a result may have.")
+
+    alert_webhook_url: str | None = Field(None, description="Told of each job that enters the dead-letter queue.")
+    alert_webhook_secret: SecretStr | None = Field(None, description="Signs the webhook (HMAC-SHA256).")
+    alert_webhook_private: bool = Field(False, description="Allow a webhook on a private address.")
+
+    metrics_namespace: str = Field("ytray", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("imports", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("retry_delays", mode="before")
+    @classmethod
+    def _split_seconds(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = tuple(float(part) for part in value.split(",") if part.strip())
+        if any(delay < 0 for delay in value):
+            raise ValueError("a retry delay cannot be negative")
+        return value
+
+    def slots(self, queue: str) -> int:
+        """Jobs of `queue` that one node runs at once."""
+        asked: int = getattr(self, f"slots_{queue}")
+        return asked or os.cpu_count() or 1
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is pydantic-settings'
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+
+_adopted: Settings | None = None
+
+
+def adopt(given: Settings) -> None:
+    """Use the settings of the system that this process works for: workers run with those of their submitter."""
+    global _adopted
+    _adopted = given
+    settings.cache_clear()
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises SettingsError, naming the variable, when a value cannot be used.
+    """
+    if _adopted is not None:
+        return _adopted
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        name = name if name.startswith("RAY") else f"YTRAY_{name}"
+        raise SettingsError(f"{name}: {first['msg']}; `ytray config` lists what each setting accepts") from None
