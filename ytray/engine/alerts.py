@@ -10,6 +10,7 @@ import time
 from urllib.parse import urlsplit
 
 import httpx
+import redis
 
 from ytray.engine import logs
 from ytray.engine.model import DeadLetter
@@ -19,21 +20,24 @@ from ytray.settings import settings
 
 _ATTEMPTS = 4  # of one webhook delivery, 1, 2 and 4 seconds apart
 _TIMEOUT = 10.0  # seconds
+_BLOCK = 5  # seconds to wait for an entry before waiting again
 
 _log = logs.get("ytray.alerts")
 
 
 def announce_forever(store: Store) -> None:
-    """Announce each entry of `alerts`, one after the other; an entry leaves the list once it was announced."""
+    """Announce each entry of `alerts`, one after the other.
+
+    An entry is kept in `announcing` until that is done, so a tracker that dies in between leaves it to the next.
+    """
+    waiting, announcing = store.key("alerts"), store.key("announcing")
     while True:
         try:
-            waiting = store.redis.lindex(store.key("alerts"), 0)
-            if not isinstance(waiting, bytes):
-                time.sleep(0.5)
-                continue
-            announce(store, waiting.decode())
-            store.redis.lpop(store.key("alerts"))
-        except (SystemUnavailable, OSError) as away:
+            entry = store.redis.lindex(announcing, 0) or store.redis.blmove(waiting, announcing, _BLOCK)
+            if isinstance(entry, bytes):
+                announce(store, entry.decode())
+                store.redis.lpop(announcing)
+        except (SystemUnavailable, redis.RedisError) as away:
             _log.warning("alerts wait for Redis", error=str(away))
             time.sleep(1)
 

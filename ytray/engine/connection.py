@@ -6,9 +6,9 @@ import atexit
 import threading
 from dataclasses import dataclass
 
-from ytray.system import System, join
 from ytray.engine.store import Store
 from ytray.settings import settings
+from ytray.system import System, join
 
 # How long a client goes on trying when Redis does not answer, in seconds: long enough for a restart or a failover.
 PATIENCE = 60.0

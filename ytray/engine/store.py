@@ -88,6 +88,7 @@ class Store:
         )
         self.redis = redis.Redis(connection_pool=self._pool)
         self._prefix = self.prefix.encode()
+        self._idle_pubsubs: list[Any] = []
         self._execute: Callable[..., Any] = self.redis.execute_command
         self._pubsub = cast("Callable[[], Any]", self.redis.pubsub)
 
@@ -406,7 +407,9 @@ class Store:
                     raise TimeoutError(f"job {job_id} is {state} after {timeout:g} s; it goes on in the background")
                 try:
                     # A look now and then, should a message have been lost with a restart of Redis.
-                    pubsub.get_message(ignore_subscribe_messages=True, timeout=min(5.0, left or 5.0))
+                    message = pubsub.get_message(timeout=min(5.0, left or 5.0))
+                    if message is not None and message["type"] == "message":
+                        return JobState(message["data"].decode())
                 except (redis.ConnectionError, redis.TimeoutError):
                     pubsub.subscribe(channel)
 
@@ -419,13 +422,14 @@ class Store:
 
     @contextmanager
     def _listening(self, channel: str) -> Iterator[Any]:
-        pubsub = self._pubsub()
-        try:
-            pubsub.subscribe(channel)
-            pubsub.get_message(timeout=5.0)  # the confirmation: from here on nothing is missed
-            yield pubsub
-        finally:
-            pubsub.close()
+        # Connecting costs more than a short job, so subscribers are used again.
+        pubsub = self._idle_pubsubs.pop() if self._idle_pubsubs else self._pubsub()
+        pubsub.subscribe(channel)
+        yield pubsub
+        pubsub.unsubscribe(channel)
+        while pubsub.subscribed:
+            pubsub.get_message(timeout=5.0)
+        self._idle_pubsubs.append(pubsub)
 
 
 def _load_scripts() -> dict[str, tuple[str, str]]:

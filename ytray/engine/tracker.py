@@ -28,6 +28,7 @@ from ytray.settings import settings
 _RAY_RETRIES = 2  # of a task whose worker or node died; with the tracker's own that makes three crashes, the limit
 _MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds
 _LONGEST_SLEEP = 5.0  # seconds
+_LOOK_AT_MOST_EVERY = 0.02  # seconds: the clocks are looked at no oftener, however busy the loop is
 _MOST_TIMERS = 500  # due jobs or ended leases in one move
 
 
@@ -59,7 +60,7 @@ class JobTracker:
         self._landed: deque[tuple[_Flight, Report | BaseException]] = deque()
         self._is_waiting = False
         self._lease_ms = round(settings().lease_seconds * 1000)
-        self._next_beat = self._next_look = 0.0
+        self._next_beat = self._next_look = self._looked = 0.0
         self._launcher = ray.remote(max_retries=_RAY_RETRIES, num_cpus=0)(run_lease)
         self._launchers: dict[tuple[str, str], Any] = {}
         threading.Thread(target=self._work, name="ytray-tracker", daemon=True).start()
@@ -88,18 +89,26 @@ class JobTracker:
 
     def _turn(self) -> None:
         self._settle_landed()
-        next_due = self._keep_time()
         self._slots.refresh()
         while self._dispatch():
             pass
+        self._keep_time()
         self._is_waiting = True
         if not self._landed:
-            self._store.blocking_pop(["wake:tracker"], min(next_due, self._slots.next_refresh(), _LONGEST_SLEEP))
+            now = time.monotonic()
+            self._store.blocking_pop(
+                ["wake:tracker"], min(self._next_look - now, self._slots.next_refresh(), _LONGEST_SLEEP)
+            )
         self._is_waiting = False
 
-    def _keep_time(self) -> float:
-        """Queue what is due, requeue what was lost, extend what waits in Ray; returns seconds to the next such time."""
+    def _keep_time(self) -> None:
+        """Queue what is due, requeue what was lost, extend what waits in Ray."""
         now = time.monotonic()
+        if now < min(self._next_look, self._looked + _LOOK_AT_MOST_EVERY):
+            # Whatever woke the loop may have brought an earlier time: look again soon.
+            self._next_look = min(self._next_look, self._looked + _LOOK_AT_MOST_EVERY)
+            return
+        self._looked = now
         if now >= self._next_beat:
             self._next_beat = now + self._lease_ms / 3000
             waiting = [(job_id, flight.fences[job_id]) for job_id, flight in self._in_flight.items()]
@@ -109,9 +118,8 @@ class JobTracker:
         for job_id, fence in reaped:
             self._abandon(job_id, fence)
         to_scheduled = self._schedule.submit_due()
-        if moved == _MOST_TIMERS or len(reaped) == _MOST_TIMERS:
-            return 0.0
-        return min(to_due, to_reap, to_scheduled, self._next_beat - time.monotonic())
+        more = moved == _MOST_TIMERS or len(reaped) == _MOST_TIMERS
+        self._next_look = now if more else min(now + min(to_due, to_reap, to_scheduled), self._next_beat)
 
     # ------------------------------------------------------------------------------------------ launching
 

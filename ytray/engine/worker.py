@@ -91,25 +91,25 @@ class Worker:
         self.result_ttl = settings().result_ttl
         self.watch = Watch(self)
         self._done: list[Outcome] = []
+        self._ran, self._seconds = 0, 0.0
         self._log = logs.get("ytray.worker")
 
     def run(self, jobs: Sequence[Claimed]) -> Report:
         """Run the jobs of one lease and commit each."""
         fences = self.store.start(self.name, self.lease_ms, self.result_ttl, [(job.job_id, job.fence) for job in jobs])
         todo = [(job, fence) for job, fence in zip(jobs, fences, strict=True) if fence]
-        begun = committed = time.perf_counter()
-        ran = 0
+        committed = time.perf_counter()
+        self._ran, self._seconds = 0, 0.0
         with self.watch.over([(job.job_id, fence) for job, fence in todo]) as lease:
             for job, fence in todo:
                 if not lease.begin(job.job_id):
                     continue  # handed back meanwhile, or no longer ours
                 self._run(job, fence)
-                ran += 1
                 if time.perf_counter() - committed > _COMMIT_EVERY:
                     self.commit()
                     committed = time.perf_counter()
             self.commit()
-        return Report(ran, time.perf_counter() - begun)
+        return Report(self._ran, self._seconds)
 
     def commit(self) -> None:
         """Commit the results that are ready, in one round trip."""
@@ -184,5 +184,7 @@ class Worker:
                 kill_processes_of(job.id)
             self.fail(job, error, started, task=task)
         finally:
+            self._ran += 1
+            self._seconds += time.perf_counter() - started
             os.environ.pop(MARK, None)
             enter_job(None)

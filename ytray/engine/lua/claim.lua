@@ -8,44 +8,42 @@ local holder, epoch, lane = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('GET', P .. 'epoch:' .. holder) ~= epoch then return redis.error_reply('EPOCH') end
 if redis.call('SISMEMBER', P .. 'paused', lane) == 1 then return {} end
 local most_short, most_long, worker = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local ids = redis.call('ZRANGE', P .. 'ready:' .. lane, 0, math.max(most_short, most_long) - 1)
+if #ids == 0 then return {} end
 local short = {}
 for i = 8, #ARGV do short[ARGV[i]] = true end
 
 local at = now_ms()
-local until_ms = int(at + ARGV[4])
-local ids = redis.call('ZRANGE', P .. 'ready:' .. lane, 0, math.max(most_short, most_long) - 1)
-local claimed, leases, gone, first_is_short = {}, {}, {}, nil
-local leaving, entering, waits = {}, {}, {}
-for _, id in ipairs(ids) do
+local started, until_ms = int(at), int(at + ARGV[4])
+local claimed, leases, first_is_short = {}, {}, nil
+local moves = listing_moves('QUEUED', 'EXECUTING')
+local waited = {}
+for i, id in ipairs(ids) do
   local key = P .. 'j:' .. id
   local f = redis.call('HMGET', key, 'state', 'queue', 'created', 'task', 'spec', 'retries', 'crashes', 'user',
-    'queued', 'generation')
+    'queued', 'generation', 'fence')
   local is_short = (short[f[4]] and not f[7]) or false
   if first_is_short == nil then first_is_short = is_short end
-  if is_short ~= first_is_short or #claimed >= (is_short and most_short or most_long) then break end
+  if is_short ~= first_is_short or i > (is_short and most_short or most_long) then break end
   if f[1] ~= 'QUEUED' then error('ready job ' .. id .. ' is ' .. tostring(f[1])) end
-  local fence = redis.call('HINCRBY', key, 'fence', 1)
-  redis.call('HSET', key, 'state', 'EXECUTING', 'started', int(at))
-  if worker ~= '' then redis.call('HSET', key, 'worker', worker) end
-  redis.call('RPUSH', P .. 'h:' .. id, 'QUEUED EXECUTING ' .. int(at) .. ' {"fence":' .. fence .. '}')
+  local fence = int((f[11] or 0) + 1)
+  if worker == '' then
+    redis.call('HSET', key, 'state', 'EXECUTING', 'started', started, 'fence', fence)
+  else
+    redis.call('HSET', key, 'state', 'EXECUTING', 'started', started, 'fence', fence, 'worker', worker)
+  end
+  redis.call('RPUSH', P .. 'h:' .. id, 'QUEUED EXECUTING ' .. started .. ' {"fence":' .. fence .. '}')
   local queue = f[2]
-  leaving[queue] = leaving[queue] or {}
-  entering[queue] = entering[queue] or {}
-  table.insert(leaving[queue], id)
-  table.insert(entering[queue], f[3])
-  table.insert(entering[queue], id)
+  moves.add(queue, f[3], id)
   leases[#leases + 1], leases[#leases + 2] = until_ms, id
-  gone[#gone + 1] = id
-  waits[queue] = (waits[queue] or 0) + at - (tonumber(f[9]) or at)
-  claimed[#claimed + 1] = {id, fence, f[4], f[5], f[6] or '0', f[8] or '', queue, f[10] or '0', f[9] or '0'}
+  waited[queue] = (waited[queue] or 0) + at - (f[9] or at)
+  claimed[i] = {id, tonumber(fence), f[4], f[5], f[6] or '0', f[8] or '', queue, f[10] or '0', f[9] or '0'}
 end
 if #claimed == 0 then return {} end
-redis.call('ZREM', P .. 'ready:' .. lane, unpack(gone))
+redis.call('ZREMRANGEBYRANK', P .. 'ready:' .. lane, 0, #claimed - 1)
 redis.call('ZADD', P .. 'leases:' .. holder, unpack(leases))
-for queue, left in pairs(leaving) do
-  redis.call('ZREM', P .. 'in:' .. queue .. ':QUEUED', unpack(left))
-  redis.call('ZADD', P .. 'in:' .. queue .. ':EXECUTING', unpack(entering[queue]))
-  count('wait|' .. queue .. '|ms', int(waits[queue]))
-  count('wait|' .. queue .. '|count', #left)
+for queue, number in pairs(moves.flush()) do
+  count('wait|' .. queue .. '|ms', int(waited[queue]))
+  count('wait|' .. queue .. '|count', number)
 end
 return claimed

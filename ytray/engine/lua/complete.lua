@@ -6,60 +6,62 @@
 local BUCKETS = {100, 500, 1000, 5000, 10000, 30000, 60000, 300000, 600000}
 local worker, ttl = ARGV[1], ARGV[2]
 local at = now_ms()
-local counters, released, leaving, entering, refused = {}, {}, {}, {}, 0
+local ended_at = int(at)
+local refused, released, by_task = 0, {}, {}
+local moves = listing_moves('EXECUTING', 'COMPLETED')
 
-local function tally(field, by)
-  counters[field] = (counters[field] or 0) + by
+-- Counters of one task in one queue, written once for all its jobs.
+local function tally(queue, task, duration)
+  local name = queue .. '|' .. task
+  local sums = by_task[name]
+  if not sums then
+    sums = {task = task, jobs = 0, ms = 0, buckets = {}}
+    by_task[name] = sums
+  end
+  sums.jobs, sums.ms = sums.jobs + 1, sums.ms + duration
+  local bucket = '+Inf'
+  for _, edge in ipairs(BUCKETS) do
+    if duration <= edge then
+      bucket = edge
+      break
+    end
+  end
+  sums.buckets[bucket] = (sums.buckets[bucket] or 0) + 1
 end
 
 for i = 3, #ARGV, 4 do
-  local id, fence, result, duration = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+  local id, fence, duration = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
   local key = P .. 'j:' .. id
   local f = redis.call('HMGET', key, 'state', 'fence', 'worker', 'queue', 'created', 'task', 'lane', 'parent')
   if f[2] == fence and f[3] == worker and f[1] == 'EXECUTING' then
-    local queue = f[4]
-    redis.call('HSET', key, 'state', 'COMPLETED', 'ended', int(at))
-    redis.call('RPUSH', P .. 'h:' .. id, 'EXECUTING COMPLETED ' .. int(at) .. ' {"seconds":' .. duration / 1000 .. '}')
+    redis.call('HSET', key, 'state', 'COMPLETED', 'ended', ended_at)
+    redis.call('RPUSH', P .. 'h:' .. id, 'EXECUTING COMPLETED ' .. ended_at .. ' {"seconds":' .. duration / 1000 .. '}')
     if f[8] then
-      redis.call('SET', P .. 'r:' .. id, result)
+      redis.call('SET', P .. 'r:' .. id, ARGV[i + 2])
     else
-      redis.call('SET', P .. 'r:' .. id, result, 'EX', ttl)
+      redis.call('SET', P .. 'r:' .. id, ARGV[i + 2], 'EX', ttl)
     end
-    local job_lane = f[7] or queue
-    if job_lane == '~flow' then
+    if f[7] == '~flow' then
+      redis.call('ZREM', P .. 'leases:flows', id)
       ended(load(id), at, ttl)
     else
+      released[#released + 1] = id
       redis.call('PUBLISH', P .. 'done:' .. id, 'COMPLETED')
     end
-    local holder = holder_of(job_lane)
-    released[holder] = released[holder] or {}
-    table.insert(released[holder], id)
-    leaving[queue] = leaving[queue] or {}
-    entering[queue] = entering[queue] or {}
-    table.insert(leaving[queue], id)
-    table.insert(entering[queue], f[5])
-    table.insert(entering[queue], id)
-    tally('tasks|' .. queue .. '|' .. f[6] .. '|completed', 1)
-    tally('seconds|' .. f[6] .. '|count', 1)
-    tally('seconds|' .. f[6] .. '|ms', duration)
-    local bucket = '+Inf'
-    for _, edge in ipairs(BUCKETS) do
-      if duration <= edge then
-        bucket = edge
-        break
-      end
-    end
-    tally('seconds|' .. f[6] .. '|' .. bucket, 1)
+    moves.add(f[4], f[5], id)
+    tally(f[4], f[6], duration)
   elseif not (f[1] == 'COMPLETED' and f[2] == fence and f[3] == worker) then
     refused = refused + 1
   end
 end
 
-for holder, ids in pairs(released) do redis.call('ZREM', P .. 'leases:' .. holder, unpack(ids)) end
-for queue, left in pairs(leaving) do
-  redis.call('ZREM', P .. 'in:' .. queue .. ':EXECUTING', unpack(left))
-  redis.call('ZADD', P .. 'in:' .. queue .. ':COMPLETED', unpack(entering[queue]))
+if #released > 0 then redis.call('ZREM', P .. 'leases:tracker', unpack(released)) end
+moves.flush()
+for name, sums in pairs(by_task) do
+  count('tasks|' .. name .. '|completed', sums.jobs)
+  count('seconds|' .. sums.task .. '|count', sums.jobs)
+  count('seconds|' .. sums.task .. '|ms', int(sums.ms))
+  for bucket, number in pairs(sums.buckets) do count('seconds|' .. sums.task .. '|' .. bucket, number) end
 end
-for field, by in pairs(counters) do count(field, int(by)) end
 if refused > 0 then count('stale', refused) end
 return refused

@@ -13,13 +13,18 @@
 --   due               zset    delayed and retrying jobs, by the time they are to be queued
 --   leases:<holder>   zset    jobs in flight, by the time their lease ends; a holder is "tracker" or "flows"
 --   epoch:<holder>    string  the holder that is in office; an older one's claims are refused
+--   workers           zset    workers that have run jobs, by the time until which they count as active
+--   breakers          hash    what is known of each dependency, as JSON (breaker.py)
+--   gauges            hash    what the helpers of ytray.metrics set
+--   code:<sha>        string  a task that a script defined, pickled
+--   stage:<id>        list    parts of a large submission that is not yet committed; expires
 --   dlq               zset    the dead-letter queue, by time of failure
 --   idem:<user>:<key> string  "<digest of task and arguments> <job id>"
 --   paused            set     queues that start nothing
 --   m                 hash    counters of the metrics
 --   wake:<holder>     list    at most one element: something can be claimed
 --   ctl:<worker>      list    orders to a worker: "cancel <id>"
---   alerts            list    ids that entered the dead-letter queue and were not yet announced
+--   alerts announcing lists   ids that entered the dead-letter queue: not yet announced, and just being so
 --   done:<id>         channel told when a job has ended
 
 local P = KEYS[1]
@@ -83,6 +88,29 @@ local function move(job, to, at, metadata)
   redis.call('ZADD', P .. 'in:' .. job.queue .. ':' .. to, job.created, job.id)
   redis.call('RPUSH', P .. 'h:' .. job.id, job.state .. ' ' .. to .. ' ' .. int(at) .. ' ' .. (metadata or '{}'))
   job.state = to
+end
+
+-- The listings of many jobs that make the same move, changed in a few calls: add(queue, created, id), then flush(),
+-- which returns how many jobs of each queue there were.
+local function listing_moves(from, to)
+  local leaving, entering, numbers = {}, {}, {}
+  local moves = {}
+  function moves.add(queue, created, id)
+    if not leaving[queue] then leaving[queue], entering[queue] = {}, {} end
+    local left, entered = leaving[queue], entering[queue]
+    left[#left + 1] = id
+    entered[#entered + 1] = created
+    entered[#entered + 1] = id
+  end
+  function moves.flush()
+    for queue, left in pairs(leaving) do
+      redis.call('ZREM', P .. 'in:' .. queue .. ':' .. from, unpack(left))
+      redis.call('ZADD', P .. 'in:' .. queue .. ':' .. to, unpack(entering[queue]))
+      numbers[queue] = #left
+    end
+    return numbers
+  end
+  return moves
 end
 
 local function enqueue(job, at)

@@ -13,6 +13,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(at), 'LIMIT'
   reaped[#reaped + 1] = job.fence
   requeue(job, at, 'its lease ended without a sign of life', job.worker, ARGV[4])
 end
+redis.call('ZREMRANGEBYSCORE', P .. 'workers', '-inf', int(at))
 local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 if first[2] then reaped[1] = math.max(0, tonumber(first[2]) - at) end
 return reaped

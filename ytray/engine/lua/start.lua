@@ -1,6 +1,7 @@
 -- A worker takes up the jobs of a lease. Ray runs a task again by itself when its worker or node died: that shows
 -- here, as another worker's name on the same fence, and is counted as a crash of the job.
 -- ARGV: worker lease-ms result-ttl, then id, fence, id, fence, …
+-- The lease itself was set by the claim and is kept up by the tracker until now; from here on the worker does that.
 -- Returns a fence for each job: the one to commit with, or 0 when the job is not this worker's to run (cancelled,
 -- requeued, or dead-lettered).
 
@@ -25,10 +26,11 @@ for i = 4, #ARGV, 2 do
         fence = redis.call('HINCRBY', key, 'fence', 1)
         move(job, 'EXECUTING', at, '{"fence":' .. fence .. '}')
         redis.call('HSET', key, 'worker', worker, 'started', int(at))
+        redis.call('ZADD', P .. 'leases:tracker', int(at + lease), id)
       end
     end
-    if fence > 0 then redis.call('ZADD', P .. 'leases:tracker', int(at + lease), id) end
   end
   fences[#fences + 1] = fence
 end
+redis.call('ZADD', P .. 'workers', int(at + lease), worker)
 return fences

@@ -1,0 +1,183 @@
+"""Prometheus metrics, read from Redis when scraped: they are true across restarts and the same from every process.
+
+The engine counts in the scripts that make the moves. The helpers here (`track_task_start` and the others) count, under
+the same names, work that runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ytray.engine.breaker import breaker_states
+from ytray.engine.connection import store
+from ytray.engine.model import QUEUE_PRIORITIES, JobState
+from ytray.settings import settings
+
+BUCKETS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)  # seconds; lua/complete.lua has the same
+_BREAKER_LEVELS = {"closed": 0, "half_open": 1, "open": 2}
+
+
+def track_task_start(task_name: str, queue: str) -> None:
+    """Count a task that started elsewhere."""
+    _count(f"tasks|{queue}|{task_name}|started")
+
+
+def track_task_complete(task_name: str, duration: float, queue: str) -> None:
+    """Count a task that completed elsewhere after `duration` seconds."""
+    bucket = next((str(int(edge * 1000)) for edge in BUCKETS if duration <= edge), "+Inf")
+    _count(
+        f"tasks|{queue}|{task_name}|completed",
+        f"seconds|{task_name}|count",
+        f"seconds|{task_name}|{bucket}",
+        milliseconds=(f"seconds|{task_name}|ms", round(duration * 1000)),
+    )
+
+
+def track_task_failure(task_name: str, queue: str) -> None:
+    """Count a task that failed elsewhere."""
+    _count(f"tasks|{queue}|{task_name}|failed")
+
+
+def track_task_retry(task_name: str, retry_count: int) -> None:
+    """Count a retry elsewhere, the `retry_count`-th of its task."""
+    _count(f"retries|{task_name}|{retry_count}")
+
+
+def update_queue_depth(queue: str, depth: int) -> None:
+    """Set the depth of a queue that is kept elsewhere; ytray's own queues are counted by themselves."""
+    store().redis.hset(store().key("gauges"), f"depth|{queue}", depth)
+
+
+def update_workers(count: int) -> None:
+    """Set how many workers are active elsewhere; they are added to ytray's own."""
+    store().redis.hset(store().key("gauges"), "workers", count)
+
+
+def render() -> bytes:
+    """All metrics in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(StoreCollector())
+    return generate_latest(registry)
+
+
+class StoreCollector(Collector):
+    """A prometheus_client collector over the connected system's store."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric of the system, as it is in Redis now."""
+        where = store()
+        pipe = where.redis.pipeline(transaction=True)
+        pipe.hgetall(where.key("m"))
+        pipe.hgetall(where.key("gauges"))
+        pipe.zcard(where.key("dlq"))
+        pipe.zcount(where.key("workers"), time.time() * 1000, "+inf")
+        for queue in QUEUE_PRIORITIES:
+            pipe.zcard(where.key(f"in:{queue}:{JobState.QUEUED}"))
+            pipe.zcard(where.key(f"in:{queue}:{JobState.EXECUTING}"))
+        counters, gauges, dead, workers, *sizes = pipe.execute()
+        counted = _Counted(counters)
+        yield from counted.metrics()
+        yield from _gauges({k.decode(): float(v) for k, v in gauges.items()}, dead, workers, sizes)
+
+
+class _Counted:
+    """The counters of the hash `m`, by the first word of their names."""
+
+    def __init__(self, stored: dict[bytes, bytes]) -> None:
+        self._by_kind: dict[str, list[tuple[list[str], float]]] = defaultdict(list)
+        for name, value in stored.items():
+            kind, *labels = name.decode().split("|")
+            self._by_kind[kind].append((labels, float(value)))
+
+    def metrics(self) -> Iterator[Metric]:
+        """The counter and histogram families."""
+        prefix = settings().metrics_namespace
+        yield self._counter(f"{prefix}_tasks", "Jobs, by outcome.", "tasks", ["queue", "task_name", "status"])
+        yield self._counter(
+            f"{prefix}_task_retries", "Retries, by which of its job's it was.", "retries", ["task_name", "retry_count"]
+        )
+        yield self._counter(f"{prefix}_stale_writes", "Writes refused because their fence was old.", "stale", [])
+        yield self._counter(f"{prefix}_dead_letters", "Jobs that entered the dead-letter queue.", "dead", [])
+        yield self._counter(f"{prefix}_alerts", "Webhook alerts, by outcome.", "alerts", ["outcome"])
+        yield from self._durations(prefix)
+        yield from self._waits(prefix)
+
+    def _counter(self, name: str, text: str, kind: str, labels: list[str]) -> Metric:
+        family = CounterMetricFamily(name, text, labels=labels)
+        found = self._by_kind[kind]
+        for values, value in found:
+            family.add_metric(values, value)
+        if not labels and not found:
+            family.add_metric([], 0)
+        return family
+
+    def _durations(self, prefix: str) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            f"{prefix}_task_duration_seconds", "How long completed attempts ran.", labels=["task_name"]
+        )
+        by_task: dict[str, dict[str, float]] = defaultdict(dict)
+        for (task, part), value in self._by_kind["seconds"]:
+            by_task[task][part] = value
+        for task, parts in by_task.items():
+            total = 0.0
+            buckets: list[tuple[str, float]] = []
+            for edge in BUCKETS:
+                total += parts.get(str(int(edge * 1000)), 0)
+                buckets.append((str(edge), total))
+            buckets.append(("+Inf", parts.get("count", 0)))
+            family.add_metric([task], buckets=buckets, sum_value=parts.get("ms", 0) / 1000)
+        yield family
+
+    def _waits(self, prefix: str) -> Iterator[Metric]:
+        seconds = CounterMetricFamily(
+            f"{prefix}_queue_wait_seconds",
+            "Time that started jobs had waited, summed.",
+            labels=["queue"],
+        )
+        starts = CounterMetricFamily(f"{prefix}_queue_starts", "Jobs started, by queue.", labels=["queue"])
+        for (queue, part), value in self._by_kind["wait"]:
+            if part == "ms":
+                seconds.add_metric([queue], value / 1000)
+            else:
+                starts.add_metric([queue], value)
+        yield seconds
+        yield starts
+
+
+def _gauges(given: dict[str, float], dead: int, workers: int, sizes: list[int]) -> Iterator[Metric]:
+    prefix = settings().metrics_namespace
+    depth = GaugeMetricFamily(f"{prefix}_queue_depth", "Jobs waiting in the queue.", labels=["queue"])
+    executing = GaugeMetricFamily(f"{prefix}_queue_executing", "Jobs of the queue in flight.", labels=["queue"])
+    for place, queue in enumerate(QUEUE_PRIORITIES):
+        depth.add_metric([queue], sizes[2 * place])
+        executing.add_metric([queue], sizes[2 * place + 1])
+    for name, value in given.items():
+        if name.startswith("depth|") and name.removeprefix("depth|") not in QUEUE_PRIORITIES:
+            depth.add_metric([name.removeprefix("depth|")], value)
+    yield depth
+    yield executing
+    active = GaugeMetricFamily(f"{prefix}_active_workers", "Workers that are running jobs.")
+    active.add_metric([], workers + given.get("workers", 0))
+    yield active
+    letters = GaugeMetricFamily(f"{prefix}_dead_letter_depth", "Jobs in the dead-letter queue.")
+    letters.add_metric([], dead)
+    yield letters
+    breakers = GaugeMetricFamily(f"{prefix}_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["dependency"])
+    for state in breaker_states():
+        breakers.add_metric([state.name], _BREAKER_LEVELS[state.state])
+    yield breakers
+
+
+def _count(*names: str, milliseconds: tuple[str, int] | None = None) -> None:
+    pipe = store().redis.pipeline(transaction=True)
+    for name in names:
+        pipe.hincrby(store().key("m"), name, 1)
+    if milliseconds is not None:
+        pipe.hincrby(store().key("m"), *milliseconds)
+    pipe.execute()
