@@ -24,6 +24,7 @@ from ytray.engine.store import Claimed, Deposed, LaneRoom, Store
 from ytray.engine.worker import Report, run_lease, unpack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
+from ytray.system import redis_server
 
 _RAY_RETRIES = 2  # of a task whose worker or node died; with the tracker's own that makes three crashes, the limit
 _MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds
@@ -64,11 +65,18 @@ class JobTracker:
         self._launcher = ray.remote(max_retries=_RAY_RETRIES, num_cpus=0)(run_lease)
         self._launchers: dict[tuple[str, str], Any] = {}
         threading.Thread(target=self._work, name="ytray-tracker", daemon=True).start()
+        if settings().redis_url is None:
+            threading.Thread(target=self._flush_to_disk, name="ytray-flush", daemon=True).start()
         threading.Thread(target=alerts.announce_forever, args=(self._store,), name="ytray-alerts", daemon=True).start()
 
     def report(self) -> dict[str, Any]:
         """Who is in office, and what is in flight: for the doctor and for tests."""
         return {"pid": os.getpid(), "epoch": self._epoch, "in_flight": len(self._in_flight), "slots": self._slots.known}
+
+    def _flush_to_disk(self) -> None:
+        while True:
+            time.sleep(1.0)
+            redis_server.flush_to_disk(settings().home)
 
     # ------------------------------------------------------------------------------------------ the loop
 
