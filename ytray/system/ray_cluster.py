@@ -26,7 +26,7 @@ def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
     import ray
 
     try:
-        running = settings().ray_address or _recorded(home)
+        running = settings().ray_address or recorded(home)
         if ray.is_initialized() or running is not None:
             if not ray.is_initialized():
                 _init(ray, address=running)
@@ -102,7 +102,7 @@ def _record(home: Path, address: str) -> None:
     beside.replace(path)
 
 
-def _recorded(home: Path) -> str | None:
+def recorded(home: Path) -> str | None:
     """The cluster that another process of this home started, if that process still lives: the cluster dies with it."""
     try:
         record = json.loads(_record_path(home).read_text())

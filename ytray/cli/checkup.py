@@ -1,0 +1,130 @@
+"""What `ytray doctor` looks at."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ytray.errors import YtrayError
+from ytray.settings import settings
+
+_LITTLE_DISK = 2 * 1024**3  # bytes: a few videos' worth
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    what: str
+    state: Literal["ok", "warning", "bad"]
+    told: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything; one finding or more for each thing."""
+    found: list[Finding] = []
+    for name, look in _LOOKS.items():
+        try:
+            found.extend(look())
+        except (YtrayError, OSError, ImportError, RuntimeError) as wrong:
+            found.append(Finding(name, "bad", str(wrong)))
+    return found
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} on {os.cpu_count()} cores")
+
+
+def _home() -> Iterator[Finding]:
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryFile(dir=home):
+        free = shutil.disk_usage(home).free
+    state: Literal["ok", "warning"] = "ok" if free > _LITTLE_DISK else "warning"
+    yield Finding("home", state, f"{home} is writable; {free / 1024**3:.1f} GiB free")
+
+
+def _redis() -> Iterator[Finding]:
+    from ytray.engine.connection import open_store
+    from ytray.system import redis_server
+
+    if settings().redis_url is None:
+        path, version = redis_server.find_binary()
+        yield Finding("redis", "ok", f"embedded, {path} {version}")
+    where = open_store()
+    for warning in redis_server.check(where.redis_url):
+        yield Finding("redis", "warning", warning)
+    info = where.redis.info()
+    assert isinstance(info, dict)
+    state: Literal["ok", "bad"] = "ok" if info.get("aof_last_write_status", "ok") == "ok" else "bad"
+    yield Finding(
+        "redis", state, f"answers; {info['used_memory_human']} used, last write {info['aof_last_write_status']}"
+    )
+
+
+def _ray() -> Iterator[Finding]:
+    import ray
+
+    from ytray.engine.capacity import cluster_slots
+    from ytray.engine.model import JobState
+    from ytray.engine.tracking import job_tracker
+    from ytray.system import ray_cluster
+
+    running = settings().ray_address or ray_cluster.recorded(settings().home)
+    if running is None:
+        yield Finding("ray", "ok", f"{ray.__version__}; no cluster is running now, one is started when it is needed")
+        return
+    ray_cluster.ensure(settings().home, dashboard=False)
+    yield Finding("ray", "ok", f"{ray.__version__}, cluster {running}, {len(ray.nodes())} node(s)")
+    for queue, slots in cluster_slots().items():
+        waiting = len(job_tracker.list_jobs(JobState.QUEUED, queue=queue, limit=1))
+        if slots:
+            yield Finding(f"queue {queue}", "ok", f"{slots} slots")
+        else:
+            told = f"no node offers the resource queue_{queue}"
+            yield Finding(f"queue {queue}", "bad" if waiting else "warning", told + ("; jobs wait" if waiting else ""))
+
+
+def _breakers() -> Iterator[Finding]:
+    from ytray.engine.breaker import breaker_states
+
+    states = breaker_states()
+    for state in states:
+        if state.state != "closed":
+            yield Finding(f"breaker {state.name}", "warning", f"{state.state} after: {state.last_error}")
+    if all(state.state == "closed" for state in states):
+        yield Finding("breakers", "ok", "all closed")
+
+
+def _ffmpeg() -> Iterator[Finding]:
+    import imageio_ffmpeg
+
+    path = imageio_ffmpeg.get_ffmpeg_exe()
+    told = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20, check=True).stdout
+    yield Finding("ffmpeg", "ok", told.splitlines()[0])
+
+
+def _voice() -> Iterator[Finding]:
+    import espeakng_loader
+
+    library = espeakng_loader.get_library_path()
+    if not os.path.exists(library):
+        raise OSError(f"the espeak-ng library is missing at {library}: reinstall espeakng-loader")
+    yield Finding("voice", "ok", f"espeak-ng at {library}")
+
+
+_LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "python": _python,
+    "home": _home,
+    "redis": _redis,
+    "ray": _ray,
+    "breakers": _breakers,
+    "ffmpeg": _ffmpeg,
+    "voice": _voice,
+}

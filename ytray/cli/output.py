@@ -1,0 +1,97 @@
+"""What every command shares: printing for people or as JSON, and errors as exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from functools import wraps
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ytray.errors import (
+    IdempotencyConflict,
+    InvalidArguments,
+    InvalidTransition,
+    JobCancelled,
+    JobFailed,
+    PayloadTooLarge,
+    SettingsError,
+    UnknownJob,
+    UnknownTask,
+    YtrayError,
+)
+
+P = ParamSpec("P")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in a shape that stays the same.")]
+
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
+
+_USAGE = (
+    IdempotencyConflict,
+    InvalidArguments,
+    InvalidTransition,
+    PayloadTooLarge,
+    SettingsError,
+    UnknownJob,
+    UnknownTask,
+    ValueError,
+)
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+
+
+def guarded(command: Callable[P, Exit | None]) -> Callable[P, None]:
+    """Turn ytray's errors into one line on standard error and an exit code; with --json, into {"error": …}."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except (YtrayError, ValueError, TimeoutError) as error:
+            if kwargs.get("as_json"):
+                sys.stderr.write(json.dumps({"error": str(error), "type": type(error).__name__}) + "\n")
+            else:
+                complaints.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+                complaints.print(str(error), markup=False)
+            ended_badly = isinstance(error, (JobFailed, JobCancelled, TimeoutError))
+            code = Exit.BAD_INPUT if isinstance(error, _USAGE) and not ended_badly else Exit.FAILED
+        raise typer.Exit(code or Exit.DONE)
+
+    return run
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON, one document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """Print a table for people, or the line `empty` when there is nothing to show."""
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(empty, style="dim")
+
+
+def parse_json(text: str, what: str) -> Any:
+    """JSON given on the command line. Raises InvalidArguments naming the option."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as wrong:
+        raise InvalidArguments(f"{what} is not JSON: {wrong}") from None

@@ -1,0 +1,76 @@
+"""`ytray queues`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ytray.cli.output import AsJson, Exit, console, guarded, print_json, print_table
+
+app = typer.Typer(help="The four queues: what waits, what runs; pause and resume.", invoke_without_command=True)
+
+QueueArgument = Annotated[str, typer.Argument(metavar="QUEUE", help="default, generation, media or batch.")]
+
+
+@app.callback()
+def default(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show all queues."""
+    if context.invoked_subcommand is None:
+        guarded(list_queues)(as_json=as_json)
+
+
+def list_queues(as_json: AsJson = False) -> Exit | None:
+    """Show all queues."""
+    found = _tracker().queues()
+    if as_json:
+        print_json({"queues": [queue.model_dump(mode="json") for queue in found]})
+    else:
+        rows = [
+            (
+                q.name,
+                q.priority,
+                q.depth,
+                q.executing,
+                q.delayed,
+                "?" if q.slots is None else q.slots,
+                f"{q.oldest_wait_seconds:.0f} s",
+                "paused" if q.paused else "",
+            )
+            for q in found
+        ]
+        columns = ("queue", "priority", "waiting", "in flight", "delayed", "slots", "oldest", "")
+        print_table(columns, rows, "")
+    return None
+
+
+def pause(queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
+    """Start no more jobs of a queue; those that run go on."""
+    _tracker().pause(queue)
+    return _told(queue, "paused", as_json)
+
+
+def resume(queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
+    """Start jobs of a queue again."""
+    _tracker().resume(queue)
+    return _told(queue, "running", as_json)
+
+
+app.command("list")(guarded(list_queues))
+app.command("pause")(guarded(pause))
+app.command("resume")(guarded(resume))
+
+
+def _told(queue: str, now: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"queue": queue, "paused": now == "paused"})
+    else:
+        console.print(f"{queue} is {now}")
+
+
+def _tracker() -> Any:
+    from ytray.engine.connection import open_store
+    from ytray.engine.tracking import job_tracker
+
+    open_store()
+    return job_tracker
