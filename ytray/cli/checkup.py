@@ -81,7 +81,8 @@ def _ray() -> Iterator[Finding]:
         yield Finding("ray", "ok", f"{ray.__version__}; no cluster is running now, one is started when it is needed")
         return
     ray_cluster.ensure(settings().home, dashboard=False)
-    yield Finding("ray", "ok", f"{ray.__version__}, cluster {running}, {len(ray.nodes())} node(s)")
+    nodes: Callable[[], list[object]] = ray.nodes
+    yield Finding("ray", "ok", f"{ray.__version__}, cluster {running}, {len(nodes())} node(s)")
     for queue, slots in cluster_slots().items():
         waiting = len(job_tracker.list_jobs(JobState.QUEUED, queue=queue, limit=1))
         if slots:

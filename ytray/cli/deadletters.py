@@ -45,7 +45,8 @@ def retry(job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -
     ids = _chosen(job_ids, every)
     for job_id in ids:
         _dlq().retry_task(job_id)
-    return _told(ids, "replayed", as_json)
+    _told(ids, "replayed", as_json)
+    return None
 
 
 def remove(job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -> Exit | None:
@@ -53,7 +54,8 @@ def remove(job_ids: JobIds = None, every: All = False, as_json: AsJson = False) 
     ids = _chosen(job_ids, every)
     for job_id in ids:
         _dlq().remove(job_id)
-    return _told(ids, "removed", as_json)
+    _told(ids, "removed", as_json)
+    return None
 
 
 app.command("list")(guarded(list_all))

@@ -40,7 +40,8 @@ def up(
     if running is not None:
         raise SystemUnavailable(f"it is running already (process {running.pid}); `ytray down` stops it")
     if detach:
-        return _detach(settings().home, as_json)
+        _detach(settings().home, as_json)
+        return None
     ytray.connect(dashboard=True)
     _tell_where(as_json)
     stop = threading.Event()

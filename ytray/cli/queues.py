@@ -47,13 +47,15 @@ def list_queues(as_json: AsJson = False) -> Exit | None:
 def pause(queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
     """Start no more jobs of a queue; those that run go on."""
     _tracker().pause(queue)
-    return _told(queue, "paused", as_json)
+    _told(queue, "paused", as_json)
+    return None
 
 
 def resume(queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
     """Start jobs of a queue again."""
     _tracker().resume(queue)
-    return _told(queue, "running", as_json)
+    _told(queue, "running", as_json)
+    return None
 
 
 app.command("list")(guarded(list_queues))

@@ -1,0 +1,87 @@
+"""Files that outlive a job and a node: kept in a folder, or at any fsspec URL, under the id of the job that made them.
+
+No partial file is ever visible: a file is written beside its place and then moved there.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from ytray.errors import PermanentError
+from ytray.settings import settings
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+
+
+class ArtifactStore:
+    """Where artifacts are kept. `root` is a folder or fsspec URL; by default YTRAY_ARTIFACTS, else HOME/artifacts."""
+
+    def __init__(self, root: str | None = None) -> None:
+        self.root = root or settings().artifacts or str(settings().home / "artifacts")
+        found: tuple[Any, str] = fsspec.url_to_fs(self.root)
+        self._files, self._base = found
+        self._is_folder = isinstance(self._files, LocalFileSystem)
+
+    def publish(self, source: Path, job_id: str, name: str) -> str:
+        """Keep the file `source` as `name` of that job, replacing an older one; returns its URI.
+
+        Raises PermanentError when the name or the job id could lead out of the store.
+        """
+        place = f"{self._base}/{_safe(job_id)}/{_safe(name)}"
+        beside = f"{place}.{uuid.uuid4().hex[:8]}.part"
+        self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
+        try:
+            self._files.put_file(str(source), beside)
+            self._files.mv(beside, place)
+        except BaseException:
+            if self._files.exists(beside):
+                self._files.rm_file(beside)
+            raise
+        return place if self._is_folder else str(self._files.unstrip_protocol(place))
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        """A local file with the artifact's content: the artifact itself where the store is a folder, else a copy."""
+        place = self._inside(uri)
+        if self._is_folder:
+            if not Path(place).is_file():
+                raise PermanentError(f"there is no artifact {uri}: it was removed, or is on another disk")
+            return Path(place)
+        target = into / place.rpartition("/")[2]
+        self._files.get_file(place, str(target))
+        return target
+
+    def names(self, job_id: str) -> list[str]:
+        """The names of a job's artifacts, sorted."""
+        folder = f"{self._base}/{_safe(job_id)}"
+        if not self._files.exists(folder):
+            return []
+        found = (str(path).rpartition("/")[2] for path in self._files.ls(folder, detail=False))
+        return sorted(name for name in found if not name.endswith(".part"))
+
+    def uri(self, job_id: str, name: str) -> str:
+        """The URI of an artifact by its job and name, as `publish` returned it."""
+        place = f"{self._base}/{_safe(job_id)}/{_safe(name)}"
+        return place if self._is_folder else str(self._files.unstrip_protocol(place))
+
+    def _inside(self, uri: str) -> str:
+        place = str(self._files._strip_protocol(uri))
+        if self._is_folder:
+            place = str(Path(place).resolve())
+            base = str(Path(self._base).resolve())
+        else:
+            base = self._base
+        if not place.startswith(base + "/") or "/../" in place:
+            raise PermanentError(f"{uri} is not an artifact of this system ({self.root})")
+        return place
+
+
+def _safe(name: str) -> str:
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise PermanentError(f"{name!r} cannot name an artifact: letters, digits, '.', '_' and '-' only")
+    return name

@@ -1,0 +1,162 @@
+"""`ytray create`: one sentence to a finished video."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
+from ytray.errors import InvalidArguments, JobCancelled, JobFailed
+
+if TYPE_CHECKING:
+    from ytray.engine.model import JobStatus
+    from ytray.studio.model import FinishedVideo
+
+_REFRESH = 0.25  # seconds between looks at the flow's steps
+
+_STAGES = (
+    ("hook", ("generate_hook",)),
+    ("script", ("generate_script",)),
+    ("analysis", ("validate_coherence", "track_emotional_arc", "analyze_pacing")),
+    ("pictures", ("generate_image_imagen", "generate_video_veo")),
+    ("narration", ("generate_audio_tts",)),
+    ("composition", ("compose_final_video",)),
+    ("thumbnails", ("generate_thumbnail",)),
+    ("exports", ("export_video",)),
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(guarded(create))
+
+
+def create(
+    prompt: Annotated[str, typer.Argument(help="What the video is about: a sentence, a question, or a text.")],
+    aspect: Annotated[str, typer.Option(help="9:16, 16:9, 1:1 or 4:5.")] = "9:16",
+    duration: Annotated[int, typer.Option(help="Seconds of video to aim at, 5 to 180.")] = 30,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="mp4, webm, gif, mov, m4a, mp3; repeat.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the finished files.")] = Path(),
+    as_json: AsJson = False,
+) -> Exit | None:
+    """Make a video of a sentence. Prints the finished file's path last."""
+    from pydantic import ValidationError
+
+    from ytray.studio.model import Brief
+
+    try:
+        brief = Brief.model_validate(
+            {"prompt": prompt, "aspect": aspect, "duration": duration, "formats": formats or ["mp4"]}
+        )
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False)[0]
+        raise InvalidArguments(f"{'.'.join(map(str, error['loc'][:1]))}: {error['msg']}") from None
+    out.mkdir(parents=True, exist_ok=True)
+
+    import ytray
+    from ytray.tasks.processing import create_video
+
+    ytray.connect()
+    job = create_video.delay(**brief.model_dump())
+    try:
+        if not as_json:
+            console.print(f"job {job.id}", style="dim", markup=False)
+            _watch(job)
+        finished = job.get()
+    except KeyboardInterrupt:
+        job.cancel("Ctrl-C")
+        complaints.print(f"cancelled job {job.id}", markup=False)
+        return Exit.FAILED
+    except (JobFailed, JobCancelled) as failed:
+        raise failed from None
+    finally:
+        ytray.shutdown()
+    paths = _save(finished, prompt, out)
+    if as_json:
+        print_json(
+            {"job_id": job.id, "files": [str(path) for path in paths], "result": finished.model_dump(mode="json")}
+        )
+    else:
+        _summary(finished, paths)
+    return None
+
+
+def _watch(job: Any) -> None:
+    """Show the stages until the job has ended."""
+    from ytray.engine.tracking import job_tracker
+
+    started = time.monotonic()
+    with Live(console=console, refresh_per_second=8, transient=False) as live:
+        while True:
+            status = job.status()
+            live.update(_stages(job_tracker.children(job.id), time.monotonic() - started))
+            if status.current_state.has_ended:
+                return
+            time.sleep(_REFRESH)
+
+
+def _stages(steps: list[JobStatus], seconds: float) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, tasks in _STAGES:
+        own = [step for step in steps if step.task_name in tasks]
+        if not own:
+            table.add_row("[dim]·[/]", f"[dim]{name}[/]", "", "")
+            continue
+        done = sum(step.current_state == "COMPLETED" for step in own)
+        share = sum(step.progress for step in own) / len(own)
+        busy = next((step for step in own if step.current_state == "EXECUTING"), None)
+        trouble = next((step for step in own if step.current_state in ("FAILED", "RETRYING")), None)
+        mark = "[red]✗[/]" if trouble else "[green]✓[/]" if done == len(own) else "[yellow]●[/]"
+        told = (trouble.error or "") if trouble else busy.progress_message if busy else ""
+        count = f"{done}/{len(own)}" if len(own) > 1 else ""
+        table.add_row(mark, name, f"{_bar(share)} {count}", f"[dim]{told[:60]}[/]")
+    table.add_row("", "", "", f"[dim]{seconds:.0f} s[/]")
+    return table
+
+
+def _bar(percent: float) -> str:
+    full = round(percent / 5)
+    return f"[green]{'━' * full}[/][dim]{'━' * (20 - full)}[/] {percent:3.0f} %"
+
+
+def _save(finished: FinishedVideo, prompt: str, out: Path) -> list[Path]:
+    """Copy the finished files to the user's folder, under a name made of the prompt; the video comes last."""
+    from ytray.artifacts import ArtifactStore
+
+    store = ArtifactStore()
+    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:48].strip("-") or "video"
+    wanted = [
+        (finished.thumbnails.landscape, f"{name}-thumbnail.jpg"),
+        (finished.thumbnails.portrait, f"{name}-thumbnail-portrait.jpg"),
+        (finished.video.captions_srt, f"{name}.srt"),
+        *((exported.uri, f"{name}.{exported.format}") for exported in reversed(finished.exports)),
+    ]
+    paths = []
+    for uri, file in wanted:
+        target = (out / file).absolute()
+        beside = target.with_name(f".{target.name}.part")
+        shutil.copyfile(store.fetch(uri, out), beside)
+        beside.replace(target)
+        paths.append(target)
+    return paths
+
+
+def _summary(finished: FinishedVideo, paths: list[Path]) -> None:
+    console.print(
+        f"{finished.video.seconds:.1f} s, {finished.video.width}×{finished.video.height}; "
+        f"{finished.pacing.words_per_minute:.0f} words a minute, coherence {finished.coherence.score:.2f}, "
+        f"arc: {finished.emotional_arc.shape}",
+        style="dim",
+    )
+    console.print(f"text: {finished.script.note}", style="dim", markup=False)
+    for path in paths:
+        console.print(str(path), soft_wrap=True, markup=False)

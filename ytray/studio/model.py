@@ -1,0 +1,199 @@
+"""What goes into the studio and what comes out of it. Times are in seconds, sizes in pixels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Aspect = Literal["9:16", "16:9", "1:1", "4:5"]
+Format = Literal["mp4", "webm", "gif", "mov", "m4a", "mp3"]
+Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
+
+SIZES: dict[str, tuple[int, int]] = {
+    "9:16": (1080, 1920),
+    "16:9": (1920, 1080),
+    "1:1": (1080, 1080),
+    "4:5": (1080, 1350),
+}
+
+
+class Model(BaseModel):
+    """Base of all inputs and outputs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Result(Model):
+    """Base of all outputs. `schema_version` is raised when a field's meaning changes."""
+
+    schema_version: int = 1
+
+
+class Hook(Result):
+    """The opening line. `note` says how it was written."""
+
+    text: str
+    provider: str
+    note: str
+
+
+class Scene(Model):
+    """One scene of a script: what is said, and what its picture shows."""
+
+    narration: str
+    subject: str
+    mood: Literal["calm", "bright", "warm", "dark", "wild"]
+
+
+class Script(Result):
+    """A script, scene by scene; its first scene speaks the hook."""
+
+    title: str
+    topic: str
+    language: str
+    scenes: list[Scene] = Field(min_length=1)
+    provider: str
+    note: str
+
+    @property
+    def text(self) -> str:
+        """Everything that is said."""
+        return " ".join(scene.narration for scene in self.scenes)
+
+
+class Word(Model):
+    """A spoken word and when."""
+
+    text: str
+    start: float
+    end: float
+
+
+class Speech(Result):
+    """A narration: a WAV file and the time of each word."""
+
+    uri: str
+    seconds: float
+    words: list[Word]
+    voice: str
+    provider: str
+
+
+class Picture(Result):
+    """A still."""
+
+    uri: str
+    width: int
+    height: int
+    provider: str
+
+
+class Clip(Result):
+    """A moving picture without sound."""
+
+    uri: str
+    seconds: float
+    width: int
+    height: int
+    provider: str
+
+
+class SceneMedia(Model):
+    """What composition needs of a scene, as artifact URIs."""
+
+    picture: str
+    speech: Speech
+
+
+class Video(Result):
+    """A composed video with its captions."""
+
+    uri: str
+    captions_srt: str
+    seconds: float
+    width: int
+    height: int
+    renderer: str
+
+
+class Exported(Result):
+    """A video in another format."""
+
+    uri: str
+    format: Format
+    size_bytes: int
+
+
+class Thumbnails(Result):
+    """The video's thumbnails: 1280×720 and 1080×1920, JPEG, under 2 MB."""
+
+    landscape: str
+    portrait: str
+
+
+class Coherence(Result):
+    """How well a script holds together, 0 to 1: TF-IDF cosine similarity of its scenes."""
+
+    score: float
+    between_scenes: list[float]
+    with_topic: list[float]
+    method: str = "TF-IDF cosine similarity"
+
+
+class Pacing(Result):
+    """How fast a script is spoken and cut."""
+
+    words_per_minute: float
+    by_scene: list[float]
+    cuts_per_minute: float
+    in_target: bool
+    method: str
+
+
+class EmotionalArc(Result):
+    """Valence, -1 to 1, sentence by sentence, and the nearest of six basic story shapes: a heuristic."""
+
+    valence: list[float]
+    shape: str
+    fit: float
+    method: str = "word-list valence; nearest of six story shapes by correlation, a heuristic on so short a text"
+
+
+class Brief(Model):
+    """What a video is to be made from."""
+
+    prompt: Prompt
+    aspect: Aspect = "9:16"
+    duration: Annotated[int, Field(ge=5, le=180)] = 30
+    formats: list[Format] = ["mp4"]
+    genre: str = "general"
+    platform: str = "youtube_shorts"
+
+
+class FinishedVideo(Result):
+    """Everything that `create_video` made."""
+
+    video: Video
+    exports: list[Exported]
+    thumbnails: Thumbnails
+    script: Script
+    coherence: Coherence
+    pacing: Pacing
+    emotional_arc: EmotionalArc
+
+
+class BatchOutcome(Result):
+    """What became of a batch's items, in their order: a finished video's URI, or why there is none."""
+
+    completed: int
+    failed: int
+    videos: list[str | None]
+    errors: list[str | None]
+
+
+class CleanedUp(Result):
+    """What a clean-up deleted (in a dry run: would delete)."""
+
+    jobs_removed: int
+    dry_run: bool

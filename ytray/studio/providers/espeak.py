@@ -1,0 +1,85 @@
+"""Speaks one text with espeak-ng's library: `python espeak.py LIBRARY DATA < request.json > reply.json`.
+
+It runs as a program of its own, since espeak-ng is under the GPL, and imports nothing of ytray. The request has text,
+voice, rate (words a minute), pitch and wav (the file to write); the reply has seconds and words [[text, start, end]].
+The structures are those of espeak-ng's speak_lib.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+import wave
+
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the samples, nothing is played
+_EVENT_END, _EVENT_WORD = 0, 1
+_UTF8, _END_PAUSE = 1, 0x1000
+_RATE, _PITCH, _RANGE = 1, 3, 4
+_POSITION_CHARACTER = 1
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+def main() -> int:
+    """Speak the request on standard input."""
+    request = json.load(sys.stdin)
+    library = ctypes.CDLL(sys.argv[1])
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, sys.argv[2].encode(), 0)
+    if rate <= 0:
+        sys.stderr.write(f"espeak-ng could not read its data at {sys.argv[2]}\n")
+        return 1
+    if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
+        sys.stderr.write(f"espeak-ng has no voice {request['voice']}\n")
+        return 1
+    for parameter, value in ((_RATE, request["rate"]), (_PITCH, request["pitch"]), (_RANGE, request["range"])):
+        library.espeak_SetParameter(parameter, int(value), 0)
+
+    samples = bytearray()
+    words: list[tuple[int, int, float]] = []
+
+    def collect(wav: object, count: int, events: object) -> int:
+        if wav:
+            samples.extend(ctypes.string_at(wav, count * 2))  # type: ignore[arg-type]
+        place = 0
+        while events[place].type != _EVENT_END:  # type: ignore[index]
+            event = events[place]  # type: ignore[index]
+            if event.type == _EVENT_WORD:
+                words.append((event.text_position, event.length, event.audio_position / 1000))
+            place += 1
+        return 0
+
+    callback = _CALLBACK(collect)
+    library.espeak_SetSynthCallback(callback)
+    text = request["text"]
+    encoded = text.encode()
+    library.espeak_Synth(encoded, len(encoded) + 1, 0, _POSITION_CHARACTER, 0, _UTF8 | _END_PAUSE, None, None)
+    library.espeak_Synchronize()
+    library.espeak_Terminate()
+
+    with wave.open(request["wav"], "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(bytes(samples))
+    spoken = [[text[at - 1 : at - 1 + length], start] for at, length, start in words]
+    json.dump({"seconds": len(samples) / 2 / rate, "words": spoken}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

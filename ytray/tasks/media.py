@@ -1,0 +1,97 @@
+"""The tasks of the `media` queue: pictures, narration, clips, and their composition. Files travel as artifact URIs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from ytray import current_job, task
+from ytray.artifacts import ArtifactStore
+from ytray.errors import PermanentError
+from ytray.studio.model import SIZES, Aspect, Clip, Picture, Scene, SceneMedia, Speech, Video
+from ytray.studio.providers import providers
+from ytray.studio.render.captions import captions_of, to_srt
+from ytray.studio.render.compose import RENDERER, compose
+from ytray.studio.render.timeline import Timeline, scene_of
+
+_STILL_SCALE = 1.25  # stills are drawn larger than the video, since scenes zoom into them
+
+
+@task()
+def generate_image_imagen(scene: Scene, seed: str = "", aspect: Aspect = "9:16") -> Picture:
+    """Make the picture of a scene. The name is a promise to callers; the provider's own model draws."""
+    current_job().progress(5, "drawing")
+    width, height = (round(side * _STILL_SCALE) for side in SIZES[aspect])
+    with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
+        file = Path(folder) / "picture.jpg"
+        provider = providers().image
+        provider.draw(scene, seed, (width, height), file)
+        uri = ArtifactStore().publish(file, current_job().id, "picture.jpg")
+    return Picture(uri=uri, width=width, height=height, provider=provider.name)
+
+
+@task()
+def generate_audio_tts(text: str, language: str = "en") -> Speech:
+    """Speak a text: a WAV file, and the time of each word."""
+    current_job().progress(5, "speaking")
+    with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
+        file = Path(folder) / "speech.wav"
+        provider = providers().speech
+        spoken = provider.speak(text, language, file)
+        uri = ArtifactStore().publish(file, current_job().id, "speech.wav")
+    return Speech(uri=uri, seconds=spoken.seconds, words=spoken.words, voice=spoken.voice, provider=provider.name)
+
+
+@task()
+def generate_video_veo(
+    prompt: str, image: str | None = None, duration: Literal[4, 6, 8] = 4, aspect: Aspect = "9:16"
+) -> Clip:
+    """Make a silent clip of `duration` seconds, from the picture `image` (an artifact URI) or from the prompt alone."""
+    current_job().progress(5, "filming")
+    size = SIZES[aspect]
+    store = ArtifactStore()
+    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
+        folder = Path(name)
+        if image is None:
+            still = folder / "still.jpg"
+            scene = Scene(narration=prompt, subject=prompt, mood="bright")
+            providers().image.draw(scene, prompt, (round(size[0] * 1.25), round(size[1] * 1.25)), still)
+        else:
+            still = store.fetch(image, folder)
+        file = folder / "clip.mp4"
+        provider = providers().video
+        provider.move(still, duration, size, file)
+        uri = store.publish(file, current_job().id, "clip.mp4")
+    return Clip(uri=uri, seconds=float(duration), width=size[0], height=size[1], provider=provider.name)
+
+
+@task()
+def compose_final_video(scenes: list[SceneMedia], aspect: Aspect = "9:16", captions: bool = True) -> Video:
+    """Compose scenes into one captioned, loudness-normalised MP4."""
+    if not scenes:
+        raise PermanentError("a video needs at least one scene")
+    job = current_job()
+    job.progress(1, "fetching pictures and narration")
+    width, height = SIZES[aspect]
+    store = ArtifactStore()
+    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
+        folder = Path(name)
+        timeline_scenes = []
+        for place, scene in enumerate(scenes):
+            own = folder / str(place)
+            own.mkdir()
+            picture, narration = store.fetch(scene.picture, own), store.fetch(scene.speech.uri, own)
+            timeline_scenes.append(scene_of(place, picture, narration, scene.speech.words, scene.speech.seconds))
+        timeline = Timeline(width=width, height=height, captions=captions, scenes=timeline_scenes)
+        file = folder / "video.mp4"
+        compose(
+            timeline, file, lambda share: job.progress(2 + share * 96, f"rendering {timeline.seconds:.0f} s of video")
+        )
+        srt = folder / "captions.srt"
+        srt.write_text(to_srt(captions_of(timeline.words())))
+        captions_uri = store.publish(srt, job.id, "captions.srt")
+        uri = store.publish(file, job.id, "video.mp4")
+    return Video(
+        uri=uri, captions_srt=captions_uri, seconds=timeline.seconds, width=width, height=height, renderer=RENDERER
+    )

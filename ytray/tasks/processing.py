@@ -1,0 +1,147 @@
+"""The tasks and flows of the `batch` queue: whole videos, batches of them, exports, thumbnails, and clean-up."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from ytray import current_job, flow, task
+from ytray.artifacts import ArtifactStore
+from ytray.engine.retention import cleanup
+from ytray.errors import JobCancelled, JobFailed
+from ytray.studio.model import (
+    Aspect,
+    BatchOutcome,
+    Brief,
+    CleanedUp,
+    Exported,
+    FinishedVideo,
+    Format,
+    Prompt,
+    Scene,
+    SceneMedia,
+    Thumbnails,
+)
+from ytray.studio.render import export
+from ytray.tasks.generation import (
+    analyze_pacing,
+    generate_hook,
+    generate_script,
+    track_emotional_arc,
+    validate_coherence,
+)
+from ytray.tasks.media import compose_final_video, generate_audio_tts, generate_image_imagen
+
+_ITEMS_AT_ONCE = 8  # videos of one batch in the making at the same time
+
+
+@task()
+def export_video(video: str, format: Format) -> Exported:
+    """Write a video (an artifact URI) in another format."""
+    job = current_job()
+    store = ArtifactStore()
+    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
+        folder = Path(name)
+        file = folder / f"export.{format}"
+        source = store.fetch(video, folder)
+        export.export(source, format, file, lambda share: job.progress(share * 98, f"encoding {format}"))
+        size = file.stat().st_size
+        uri = store.publish(file, job.id, f"video.{format}")
+    return Exported(uri=uri, format=format, size_bytes=size)
+
+
+@task()
+def generate_thumbnail(video: str, title: str) -> Thumbnails:
+    """Make thumbnails of a video (an artifact URI) with its title on its best frame."""
+    job = current_job()
+    job.progress(5, "looking for the best frame")
+    store = ArtifactStore()
+    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
+        folder = Path(name)
+        landscape, portrait = folder / "thumbnail-1280x720.jpg", folder / "thumbnail-1080x1920.jpg"
+        export.thumbnails(store.fetch(video, folder), title, landscape, portrait, folder)
+        return Thumbnails(
+            landscape=store.publish(landscape, job.id, landscape.name),
+            portrait=store.publish(portrait, job.id, portrait.name),
+        )
+
+
+@task()
+def cleanup_old_results(dry_run: bool = False) -> CleanedUp:
+    """Delete ended jobs whose history has been kept long enough. Runs by schedule (YTRAY_CLEANUP_CRON)."""
+    cleaned = cleanup(dry_run=dry_run)
+    return CleanedUp(jobs_removed=cleaned.jobs_removed, dry_run=dry_run)
+
+
+@flow()
+async def create_video(
+    prompt: Prompt,
+    aspect: Aspect = "9:16",
+    duration: int = 30,
+    formats: list[Format] = ["mp4"],  # noqa: B006  # the default is published in the JSON Schema and never changed
+    genre: str = "general",
+    platform: str = "youtube_shorts",
+) -> FinishedVideo:
+    """From a brief to a finished video: hook, script, pictures and narration, composition, thumbnails, exports."""
+    brief = Brief(prompt=prompt, aspect=aspect, duration=duration, formats=formats, genre=genre, platform=platform)
+    hook = await generate_hook.delay(prompt=brief.prompt, genre=brief.genre, platform=brief.platform)
+    script = await generate_script.delay(prompt=brief.prompt, hook=hook.text, duration=brief.duration)
+
+    async def media_of(scene: Scene) -> SceneMedia:
+        picture, speech = await asyncio.gather(
+            generate_image_imagen.delay(scene=scene, seed=brief.prompt, aspect=brief.aspect),
+            generate_audio_tts.delay(text=scene.narration, language=script.language),
+        )
+        return SceneMedia(picture=picture.uri, speech=speech)
+
+    coherence, arc, *scenes = await asyncio.gather(
+        validate_coherence.delay(script=script),
+        track_emotional_arc.delay(script=script),
+        *(media_of(scene) for scene in script.scenes),
+    )
+    video, pacing = await asyncio.gather(
+        compose_final_video.delay(scenes=scenes, aspect=brief.aspect),
+        analyze_pacing.delay(script=script, speeches=[scene.speech for scene in scenes]),
+    )
+    thumbnails, *exports = await asyncio.gather(
+        generate_thumbnail.delay(video=video.uri, title=script.title),
+        *(export_video.delay(video=video.uri, format=form) for form in brief.formats),
+    )
+    return FinishedVideo(
+        video=video,
+        exports=exports,
+        thumbnails=thumbnails,
+        script=script,
+        coherence=coherence,
+        pacing=pacing,
+        emotional_arc=arc,
+    )
+
+
+@flow()
+async def process_batch_item(item: Brief) -> FinishedVideo:
+    """Make the video of one item of a batch."""
+    return await create_video.delay(**item.model_dump())
+
+
+@flow()
+async def process_batch(items: list[Brief]) -> BatchOutcome:
+    """Make a video of each item; one that fails does not stop the others."""
+    room = asyncio.Semaphore(_ITEMS_AT_ONCE)
+
+    async def one(item: Brief) -> FinishedVideo | JobFailed | JobCancelled:
+        async with room:
+            try:
+                return await process_batch_item.delay(item=item)
+            except (JobFailed, JobCancelled) as failed:
+                return failed
+
+    outcomes = await asyncio.gather(*(one(item) for item in items))
+    finished = [outcome for outcome in outcomes if isinstance(outcome, FinishedVideo)]
+    return BatchOutcome(
+        completed=len(finished),
+        failed=len(outcomes) - len(finished),
+        videos=[outcome.video.uri if isinstance(outcome, FinishedVideo) else None for outcome in outcomes],
+        errors=[None if isinstance(outcome, FinishedVideo) else str(outcome) for outcome in outcomes],
+    )
