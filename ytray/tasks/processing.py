@@ -95,10 +95,9 @@ async def create_video(
         )
         return SceneMedia(picture=picture.uri, speech=speech)
 
-    coherence, arc, *scenes = await asyncio.gather(
-        validate_coherence.delay(script=script),
-        track_emotional_arc.delay(script=script),
-        *(media_of(scene) for scene in script.scenes),
+    (coherence, arc), scenes = await asyncio.gather(
+        asyncio.gather(validate_coherence.delay(script=script), track_emotional_arc.delay(script=script)),
+        asyncio.gather(*(media_of(scene) for scene in script.scenes)),
     )
     video, pacing = await asyncio.gather(
         compose_final_video.delay(scenes=scenes, aspect=brief.aspect),

@@ -388,9 +388,10 @@ _BY_WORD = {word: motif for motif, words in _CALLS.items() for word in words.spl
 _FREE: Sequence[str] = ("rings", "mountains", "waves", "leaves", "rings", "cosmos")
 
 
-def motif_for(text: str, chance: random.Random) -> str:
-    """The motif that the words call for most; a free one when they call for none, or now and then for variety."""
-    called = [_BY_WORD[word.lower()] for word in words_of(text) if word.lower() in _BY_WORD]
-    if called and chance.random() < 0.7:
-        return max(sorted(set(called)), key=called.count)
+def motif_for(subject: str, narration: str, chance: random.Random) -> str:
+    """The motif that the subject calls for, else one that the narration does; now and then a free one, for variety."""
+    for text, share in ((subject, 0.8), (narration, 0.6)):
+        called = [_BY_WORD[word.lower()] for word in words_of(text) if word.lower() in _BY_WORD]
+        if called and chance.random() < share:
+            return max(sorted(set(called)), key=called.count)
     return chance.choice(_FREE)

@@ -52,9 +52,7 @@ class OfflineImage:
         palette = chance.choice(_PALETTES[scene.mood])
         canvas = Canvas(size, palette, chance)
         image = _sky(size, palette, chance)
-        paint: Callable[[Canvas, Image.Image], Image.Image] = MOTIFS[
-            motif_for(f"{scene.subject} {scene.narration}", chance)
-        ]
+        paint: Callable[[Canvas, Image.Image], Image.Image] = MOTIFS[motif_for(scene.subject, scene.narration, chance)]
         image = paint(canvas, image)
         image = _finish(image, chance)
         image.save(into, "JPEG", quality=93, subsampling=0)

@@ -78,7 +78,10 @@ def _filled(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
     back = Image.blend(back, Image.new("RGB", size), 0.25)
     if width > height:
         front = upper.resize((round(height * upper.width / upper.height), height), Image.Resampling.LANCZOS)
-        back.paste(front, (width - front.width, 0))
+        fade = Image.linear_gradient("L").rotate(90).resize((front.width // 4, height))
+        mask = Image.new("L", front.size, 255)
+        mask.paste(fade, (0, 0))
+        back.paste(front, (width - front.width, 0), mask)
         return back
     return _covering(upper, size)
 
@@ -100,7 +103,7 @@ def _titled(image: Image.Image, title: str) -> Image.Image:
         if lines is not None and len(lines) * size * 1.14 <= height * 0.62:
             break
     left = width * (0.05 if width > height else 0.07)
-    top = (height - len(lines or ()) * size * 1.14) / 2 if width > height else height * 0.6
+    top = (height - len(lines or ()) * size * 1.14) / 2 if width > height else height * 0.68
     for place, line in enumerate(lines or ()):
         draw.text(
             (left, top + place * size * 1.14),

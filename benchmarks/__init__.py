@@ -1,0 +1,1 @@
+"""Figures against other job systems: `make bench`."""
