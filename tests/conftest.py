@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import ytray
 from ytray.engine.connection import store
 from ytray.engine.store import Store
 from ytray.settings import settings
+from ytray.system import redis_server
 
 SHRUNK = {
     "YTRAY_RETRY_DELAYS": "0.05,0.1",
@@ -49,3 +51,26 @@ def system(home: Path) -> Iterator[Store]:
     ytray.connect()
     yield store()
     ytray.shutdown()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object], float], None]:
+    """`until(condition, seconds)` waits for a condition, and fails when it does not come true in time."""
+
+    def wait(condition: Callable[[], object], seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not true within {seconds} s"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
+def bare_store() -> Iterator[Store]:
+    """A store on a Redis of its own, with nobody at work on it: for the moves themselves."""
+    folder = Path(tempfile.mkdtemp(prefix="ytray-test-"))
+    url, _ = redis_server.ensure(folder)
+    yield Store(url, "ytray")
+    redis_server.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -196,6 +196,8 @@ class Watch:
         with self.lock:
             if self._running is not running:
                 return
+            # First the processes, so that whoever learns of the end finds them gone.
+            kill_processes_of(running.job.id)
             self._worker.commit()
             lease = self._lease
             if lease is not None:
@@ -204,6 +206,5 @@ class Watch:
                 limit = running.hard_at - running.started
                 error = TimeLimitExceeded(f"job {running.job.id} ran longer than its time limit of {limit:g} s")
                 self._worker.fail(running.job, error, running.started, task=running.task)
-            kill_processes_of(running.job.id)
             # Ray starts the task again in a new process, which finds that the job is no longer its own.
             os.kill(os.getpid(), signal.SIGKILL)
