@@ -78,7 +78,7 @@ class StoreCollector(Collector):
         pipe.zcard(where.key("dlq"))
         pipe.zcount(where.key("workers"), time.time() * 1000, "+inf")
         for queue in QUEUE_PRIORITIES:
-            pipe.zcard(where.key(f"in:{queue}:{JobState.QUEUED}"))
+            pipe.zcard(where.key(f"ready:{queue}"))
             pipe.zcard(where.key(f"in:{queue}:{JobState.EXECUTING}"))
         counters, gauges, dead, workers, *sizes = pipe.execute()
         counted = _Counted(counters)

@@ -249,7 +249,10 @@ class Store:
 
     def settle_dead_letter(self, job_id: str, what: str) -> None:
         """`retry` or `remove` a job of the dead-letter queue; raises UnknownJob when it is not in there."""
-        self._call("replay", job_id, what)
+        try:
+            self._call("replay", job_id, what)
+        except UnknownJob:
+            raise UnknownJob(f"job {job_id} is not in the dead-letter queue") from None
 
     def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or resume the starting of jobs of a queue."""

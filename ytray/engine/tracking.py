@@ -107,7 +107,8 @@ class Tracking:
         slots = _slots()
         pipe = where.redis.pipeline(transaction=True)
         for name in QUEUE_PRIORITIES:
-            for state in (JobState.QUEUED, JobState.EXECUTING, JobState.PENDING, JobState.RETRYING):
+            pipe.zcard(where.key(f"ready:{name}"))
+            for state in (JobState.EXECUTING, JobState.PENDING, JobState.RETRYING):
                 pipe.zcard(where.key(f"in:{name}:{state}"))
             pipe.sismember(where.key("paused"), name)
             pipe.zrange(where.key(f"in:{name}:QUEUED"), 0, 0, withscores=True)
@@ -124,7 +125,7 @@ class Tracking:
                     delayed=pending + retrying,
                     slots=None if slots is None else slots.get(name, 0),
                     paused=bool(paused),
-                    oldest_wait_seconds=max(0.0, time.time() - first[0][1] / 1000) if first else 0.0,
+                    oldest_wait_seconds=max(0.0, time.time() - first[0][1] / 1000) if first and queued else 0.0,
                 )
             )
         return sorted(found, key=lambda queue: -queue.priority)

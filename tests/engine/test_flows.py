@@ -1,0 +1,78 @@
+"""Flows: steps side by side, results reused, failures replayed, cancellation handed down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.engine.tasks_for_tests import may_break, sum_of_squares, times, two_then_gate
+from ytray import InvalidArguments, JobCancelled, JobFailed, JobState, dlq, flow, job_tracker
+from ytray.engine.store import Store
+
+Until = Callable[..., None]
+
+
+def test_steps_run_side_by_side_and_are_children_of_the_flow(system: Store, tmp_path: Path) -> None:
+    job = sum_of_squares.delay(str(tmp_path), [1, 2, 3, 4])
+    assert job.get(timeout=30) == 30
+    steps = job_tracker.children(job.id)
+    assert len(steps) == 4
+    assert all(step.parent_id == job.id and step.current_state is JobState.COMPLETED for step in steps)
+    assert job.status().queue == "default"
+
+
+def test_a_flow_holds_no_slot_while_it_waits(system: Store, tmp_path: Path, until: Until) -> None:
+    # More flows than the queue has slots, all waiting for a step that only runs when a slot is free.
+    jobs = [two_then_gate.delay(str(_made(tmp_path / str(number)))) for number in range(3)]
+    until(lambda: all(times(tmp_path / str(number), "started-gate") for number in range(3)), 40)
+    for number in range(3):
+        (tmp_path / str(number) / "gate").touch()
+    assert [job.get(timeout=30) for job in jobs] == ["12gate3"] * 3
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_replaying_a_failed_flow_runs_only_the_failed_step_again(system: Store, tmp_path: Path) -> None:
+    (tmp_path / "broken-later").touch()
+    job = may_break.delay(str(tmp_path))
+    assert job.get(timeout=30) == "beforebreaking"
+
+    folder = _made(tmp_path / "second")
+    (folder / "broken").touch()
+    failing = may_break.delay(str(folder))
+    with pytest.raises(JobFailed, match="broken"):
+        failing.get(timeout=30)
+    (folder / "broken").unlink()
+    runs_before = times(folder, "before")
+    dlq.retry_task(failing.id)
+    assert failing.get(timeout=30) == "beforebreaking"
+    assert runs_before == 1
+    assert times(folder, "breaking") <= 1
+    assert dlq.list_all() == []
+
+
+def test_cancelling_a_flow_cancels_its_steps(system: Store, tmp_path: Path, until: Until) -> None:
+    job = two_then_gate.delay(str(tmp_path))
+    until(lambda: times(tmp_path, "started-gate"))
+    job.cancel()
+    with pytest.raises(JobCancelled):
+        job.get(timeout=5)
+    states = {step.task_name: step.current_state for step in job_tracker.children(job.id)}
+    assert states == {"counted": JobState.COMPLETED, "wait_for": JobState.CANCELLED}
+
+
+def test_a_flow_must_be_async() -> None:
+    with pytest.raises(TypeError, match="must be an async function"):
+
+        @flow()  # type: ignore[arg-type]
+        def not_async() -> None: ...
+
+
+def test_a_flows_arguments_are_checked_too(system: Store) -> None:
+    with pytest.raises(InvalidArguments, match=r"argument numbers\.0"):
+        sum_of_squares.delay("folder", ["many"])
