@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 import uuid
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio
 from pydantic_core import from_json
@@ -29,8 +29,10 @@ from ytray.errors import JobCancelled, JobFailed, RetryLater, SystemUnavailable
 from ytray.settings import settings
 
 _MOST_CLAIMED = 100  # flows in one claim
-_SWEEP_EVERY = 5.0  # seconds between looks at awaited steps, should a message have been lost
+_SWEEP_EVERY = 2.0  # seconds between looks at awaited jobs, for those that no message tells of
 _ERROR_LIMIT, _TRACEBACK_LIMIT = 2_000, 16_000  # characters
+
+_log = logs.get("ytray.flows")
 
 
 class FlowRunner:
@@ -39,7 +41,6 @@ class FlowRunner:
     def __init__(self, setup: bytes) -> None:
         self._store = unpack_setup(setup)
         self._name = f"flows:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-        self._log = logs.get("ytray.flows")
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         self._lease_ms = round(settings().lease_seconds * 1000)
         threading.Thread(target=self._work, name="ytray-flows", daemon=True).start()
@@ -52,9 +53,9 @@ class FlowRunner:
         try:
             asyncio.run(self._serve())
         except Deposed:
-            self._log.info("another flow runner is in office; this one ends")
+            _log.info("another flow runner is in office; this one ends")
         except BaseException:
-            self._log.exception("the flow runner stops and is restarted by Ray")
+            _log.exception("the flow runner stops and is restarted by Ray")
         os._exit(1)
 
     async def _serve(self) -> None:
@@ -78,7 +79,7 @@ class FlowRunner:
                 if order is not None and order.startswith(b"cancel "):
                     self._stop(order.decode().removeprefix("cancel "))
             except SystemUnavailable as away:
-                self._log.warning("Redis is away", error=str(away))
+                _log.warning("Redis is away", error=str(away))
         listening.result()
 
     def _claim(self) -> None:
@@ -121,7 +122,7 @@ class FlowRunner:
             milliseconds = (time.perf_counter() - started) * 1000
             self._store.complete(self._name, settings().result_ttl, [(job.id, job.fence, result, milliseconds)])
         except asyncio.CancelledError:
-            self._log.info("flow stopped: it was cancelled")
+            _log.info("flow stopped: it was cancelled")
         except Exception as error:
             self._fail(job, error, started, task)
         finally:
@@ -144,7 +145,7 @@ class FlowRunner:
             duration_ms=(time.perf_counter() - started) * 1000,
             result_ttl=settings().result_ttl,
         )
-        self._log.warning("flow failed", outcome=what, error=repr(error))
+        _log.warning("flow failed", outcome=what, error=repr(error))
 
 
 class Endings:
@@ -153,55 +154,51 @@ class Endings:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: dict[str, list[asyncio.Future[JobState]]] = {}
-        self._redis = redis.asyncio.from_url(store.redis_url)
-        self._pubsub = self._redis.pubsub()
+        self._channels = store.key("done:")
 
     async def wait_for(self, job_id: str) -> JobState:
         """The state in which the job ended, once it has. Raises UnknownJob."""
         future: asyncio.Future[JobState] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job_id, []).append(future)
         try:
-            with contextlib.suppress(redis.RedisError):  # then the sweep finds out
-                await self._pubsub.subscribe(self._store.key(f"done:{job_id}"))
+            # Registered first, so that an end between this look and the wait is not missed.
             state = self._store.state(job_id)
             return state if state.has_ended else await future
         finally:
-            waiting = self._waiting[job_id]
-            waiting.remove(future)
-            if not waiting:
+            self._waiting[job_id].remove(future)
+            if not self._waiting[job_id]:
                 del self._waiting[job_id]
-                with contextlib.suppress(redis.RedisError):
-                    await self._pubsub.unsubscribe(self._store.key(f"done:{job_id}"))
 
     async def listen(self) -> None:
-        """Hand on what Redis tells; runs for as long as the runner does."""
-        await self._pubsub.subscribe(self._store.key("done:~none"))
-        head = self._store.key("done:")
-        swept = time.monotonic()
+        """Hand on what Redis tells; runs for as long as the runner does, with a new connection whenever one breaks."""
         while True:
+            connection = redis.asyncio.from_url(self._store.redis_url, health_check_interval=5)
             try:
-                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=1.0)
-            except (redis.ConnectionError, redis.TimeoutError):
+                await self._listen_on(connection.pubsub())
+            except (redis.RedisError, OSError) as lost:
+                _log.warning("listening anew", error=str(lost))
                 await asyncio.sleep(0.2)
-                message = None
-            if message is not None:
-                self._tell(message["channel"].decode().removeprefix(head), JobState(message["data"].decode()))
-            if time.monotonic() - swept > _SWEEP_EVERY:
-                await self._sweep()
-                swept = time.monotonic()
+            finally:
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await connection.aclose()
 
-    async def _sweep(self) -> None:
+    async def _listen_on(self, pubsub: redis.asyncio.client.PubSub) -> None:
+        # The ids of steps hold a dot: "<flow>.<digest>". Any other job that a flow may await is found by the sweep.
+        await pubsub.psubscribe(f"{self._channels}*.*")
+        swept = float("-inf")
+        while True:
+            if time.monotonic() - swept > _SWEEP_EVERY:
+                self._sweep()
+                swept = time.monotonic()
+            message = await pubsub.get_message(timeout=1.0)
+            if message is not None and message["type"] == "pmessage":
+                self._tell(message["channel"].decode().removeprefix(self._channels), JobState(message["data"].decode()))
+
+    def _sweep(self) -> None:
         ids = list(self._waiting)
-        pipe = self._redis.pipeline(transaction=False)
-        for job_id in ids:
-            pipe.hget(self._store.key(f"j:{job_id}"), "state")
-        try:
-            states = cast("list[bytes | None]", await pipe.execute())
-        except redis.RedisError:
-            return
-        for job_id, state in zip(ids, states, strict=True):
-            if state is not None and JobState(state.decode()).has_ended:
-                self._tell(job_id, JobState(state.decode()))
+        for job_id, state in zip(ids, self._store.states(ids), strict=True):
+            if state is not None and state.has_ended:
+                self._tell(job_id, state)
 
     def _tell(self, job_id: str, state: JobState) -> None:
         for future in self._waiting.get(job_id, ()):

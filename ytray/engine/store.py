@@ -423,6 +423,13 @@ class Store:
             raise unknown_job(job_id)
         return JobState(state.decode())
 
+    def states(self, ids: Sequence[str]) -> list[JobState | None]:
+        """The state of each id now, None for one that does not exist."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hget(self.key(f"j:{job_id}"), "state")
+        return [None if state is None else JobState(state.decode()) for state in pipe.execute()]
+
     @contextmanager
     def _listening(self, channel: str) -> Iterator[Any]:
         # Connecting costs more than a short job, so subscribers are used again.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+
+from ytray.errors import PermanentError
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+")
@@ -46,6 +49,18 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def check_script(text: str) -> None:
+    """Raise PermanentError when most letters of a text are not Latin: no language known here is written so."""
+    letters = [char for char in text if char.isalpha()]
+    foreign = [char for char in letters if not unicodedata.name(char, "").startswith("LATIN")]
+    if len(foreign) * 2 > len(letters):
+        script = unicodedata.name(foreign[0], "another").split()[0].capitalize()
+        raise PermanentError(
+            f"the offline provider knows English, German, French and Spanish, and {text[:40]!r} is written in {script} "
+            "script; give it a text in Latin script"
+        )
+
+
 def sentences_of(text: str) -> list[str]:
     """The sentences of a text, in order."""
     return [part.strip() for part in _SENTENCE_END.split(text.strip()) if part.strip()]
@@ -57,21 +72,6 @@ def language_of(text: str) -> str:
     hits = {language: sum(word in known for word in words) for language, known in STOPWORDS.items()}
     best = max(hits, key=lambda language: (hits[language], language == "en"))
     return best if hits[best] > hits["en"] else "en"
-
-
-def phrases_of(text: str, most: int) -> list[str]:
-    """Keywords that stand next to each other, taken together: "black holes" is one phrase."""
-    keys = set(keywords_of(text, 10_000))
-    phrases: list[str] = []
-    fresh = True
-    for word in words_of(text):
-        if word in keys:
-            if fresh:
-                phrases.append(word)
-            else:
-                phrases[-1] += f" {word}"
-        fresh = word not in keys
-    return list(dict.fromkeys(phrases))[:most]
 
 
 def keywords_of(text: str, most: int) -> list[str]:

@@ -89,7 +89,7 @@ def compose_final_video(scenes: list[SceneMedia], aspect: Aspect = "9:16", capti
             timeline, file, lambda share: job.progress(2 + share * 96, f"rendering {timeline.seconds:.0f} s of video")
         )
         srt = folder / "captions.srt"
-        srt.write_text(to_srt(captions_of(timeline.words())))
+        srt.write_text(to_srt(captions_of(timeline.words())), "utf-8")
         captions_uri = store.publish(srt, job.id, "captions.srt")
         uri = store.publish(file, job.id, "video.mp4")
     return Video(

@@ -24,6 +24,7 @@ from ytray.studio.model import (
     Thumbnails,
 )
 from ytray.studio.render import export
+from ytray.studio.render.fonts import check_drawable
 from ytray.tasks.generation import (
     analyze_pacing,
     generate_hook,
@@ -87,6 +88,7 @@ async def create_video(
     brief = Brief(prompt=prompt, aspect=aspect, duration=duration, formats=formats, genre=genre, platform=platform)
     hook = await generate_hook.delay(prompt=brief.prompt, genre=brief.genre, platform=brief.platform)
     script = await generate_script.delay(prompt=brief.prompt, hook=hook.text, duration=brief.duration)
+    check_drawable(f"{script.title} {script.text}")  # before the work, not when the captions are drawn
 
     async def media_of(scene: Scene) -> SceneMedia:
         picture, speech = await asyncio.gather(

@@ -45,8 +45,8 @@ _SHAPES: dict[str, np.ndarray] = {
     "tragedy (fall)": -_t,
     "man in a hole (fall, rise)": np.cos(2 * np.pi * _t),
     "Icarus (rise, fall)": -np.cos(2 * np.pi * _t),
-    "Cinderella (rise, fall, rise)": np.sin(3 * np.pi * _t - 0.3),
-    "Oedipus (fall, rise, fall)": -np.sin(3 * np.pi * _t - 0.3),
+    "Cinderella (rise, fall, rise)": -np.cos(3 * np.pi * _t),
+    "Oedipus (fall, rise, fall)": np.cos(3 * np.pi * _t),
 }
 
 

@@ -1,7 +1,8 @@
 """Speaks one text with espeak-ng's library: `python espeak.py LIBRARY DATA < request.json > reply.json`.
 
 It runs as a program of its own, since espeak-ng is under the GPL, and imports nothing of ytray. The request has text,
-voice, rate (words a minute), pitch and wav (the file to write); the reply has seconds and words [[text, start, end]].
+voice, rate (words a minute), pitch and wav (the file to write); the reply has seconds and, for each word that was
+spoken, [place of its first character in the text, start in seconds].
 The structures are those of espeak-ng's speak_lib.h.
 """
 
@@ -50,7 +51,7 @@ def main() -> int:
         library.espeak_SetParameter(parameter, int(value), 0)
 
     samples = bytearray()
-    words: list[tuple[int, int, float]] = []
+    words: list[tuple[int, float]] = []
 
     def collect(wav: object, count: int, events: object) -> int:
         if wav:
@@ -59,14 +60,13 @@ def main() -> int:
         while events[place].type != _EVENT_END:  # type: ignore[index]
             event = events[place]  # type: ignore[index]
             if event.type == _EVENT_WORD:
-                words.append((event.text_position, event.length, event.audio_position / 1000))
+                words.append((event.text_position - 1, event.audio_position / 1000))
             place += 1
         return 0
 
     callback = _CALLBACK(collect)
     library.espeak_SetSynthCallback(callback)
-    text = request["text"]
-    encoded = text.encode()
+    encoded = request["text"].encode()
     library.espeak_Synth(encoded, len(encoded) + 1, 0, _POSITION_CHARACTER, 0, _UTF8 | _END_PAUSE, None, None)
     library.espeak_Synchronize()
     library.espeak_Terminate()
@@ -76,8 +76,7 @@ def main() -> int:
         out.setsampwidth(2)
         out.setframerate(rate)
         out.writeframes(bytes(samples))
-    spoken = [[text[at - 1 : at - 1 + length], start] for at, length, start in words]
-    json.dump({"seconds": len(samples) / 2 / rate, "words": spoken}, sys.stdout)
+    json.dump({"seconds": len(samples) / 2 / rate, "words": words}, sys.stdout)
     return 0
 
 

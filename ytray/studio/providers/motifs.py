@@ -1,397 +1,62 @@
-"""What the offline painter can draw, and which words call for which. Each motif paints over a sky and returns it."""
+"""What the offline painter can draw, and which words call for which."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image
 
+from ytray.studio.providers import sceneries, symbols
+from ytray.studio.providers.canvas import Canvas
 from ytray.studio.words import words_of
 
-Colour = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """Size in pixels, the palette (top, middle, bottom, light), and the picture's own source of chance."""
-
-    size: tuple[int, int]
-    palette: tuple[Colour, Colour, Colour, Colour]
-    chance: random.Random
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Pixels of a place given as shares of width and height."""
-        return x * self.size[0], y * self.size[1]
-
-    @property
-    def unit(self) -> float:
-        """A length that suits the picture's shorter side, in pixels."""
-        return min(self.size)
-
-    def mixed(self, first: int, second: int, share: float) -> Colour:
-        """A colour between two of the palette."""
-        a, b = self.palette[first], self.palette[second]
-        return (_between(a[0], b[0], share), _between(a[1], b[1], share), _between(a[2], b[2], share))
-
-    def layer(self) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-        """A clear layer to draw on."""
-        image = Image.new("RGBA", self.size, (0, 0, 0, 0))
-        return image, ImageDraw.Draw(image)
-
-
-def _between(a: int, b: int, share: float) -> int:
-    return round(a + (b - a) * share)
-
-
-def _over(image: Image.Image, layer: Image.Image, blur: float = 0) -> Image.Image:
-    if blur:
-        layer = layer.filter(ImageFilter.GaussianBlur(blur))
-    return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
-
-
-def _lit(image: Image.Image, layer: Image.Image, blur: float) -> Image.Image:
-    """Add light: the layer's colours brighten what is below."""
-    black = Image.new("RGB", image.size)
-    black.paste(layer, mask=layer.getchannel("A"))
-    return ImageChops.screen(image, black.filter(ImageFilter.GaussianBlur(blur)))
-
-
-def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: Colour, alpha: int = 255) -> None:
-    draw.ellipse((x - r, y - r, x + r, y + r), fill=(*colour, alpha))
-
-
-def _sun(canvas: Canvas, image: Image.Image, x: float, y: float, r: float) -> Image.Image:
-    cx, cy = canvas.at(x, y)
-    radius = r * canvas.unit
-    glow, draw = canvas.layer()
-    _disc(draw, cx, cy, radius * 1.9, canvas.palette[3], 120)
-    image = _lit(image, glow, radius * 0.7)
-    disc, draw = canvas.layer()
-    _disc(draw, cx, cy, radius, canvas.palette[3], 235)
-    return _over(image, disc, 1.5)
-
-
-def _ridge(canvas: Canvas, base: float, height: float, roughness: float) -> list[tuple[float, float]]:
-    width, tall = canvas.size
-    phases = [canvas.chance.uniform(0, 6.28) for _ in range(5)]
-    points: list[tuple[float, float]] = []
-    for step in range(121):
-        x = step / 120
-        swell = sum(
-            math.sin(x * 6.28 * (0.7 + i * roughness) + phase) / (1 + i * 0.9) for i, phase in enumerate(phases)
-        )
-        points.append((x * width, (base - height * (0.5 + swell / 4)) * tall))
-    return [*points, (width, tall), (0, tall)]
-
-
-def mountains(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """Ranges that fade into the distance, under a low sun."""
-    image = _sun(canvas, image, canvas.chance.uniform(0.3, 0.7), 0.36, 0.11)
-    for depth in range(4):
-        layer, draw = canvas.layer()
-        draw.polygon(
-            _ridge(canvas, 0.56 + depth * 0.12, 0.16, 0.9 + depth * 0.35), fill=canvas.mixed(2, 0, 0.25 + depth * 0.25)
-        )
-        image = _over(image, layer, 1.2 if depth else 2.5)
-    return image
-
-
-def waves(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """Water in broad bands, with the light lying on it."""
-    image = _sun(canvas, image, canvas.chance.uniform(0.35, 0.65), 0.38, 0.13)
-    width, height = canvas.size
-    for band in range(9):
-        layer, draw = canvas.layer()
-        base = 0.5 + band * 0.062
-        phase, swing = canvas.chance.uniform(0, 6.28), 0.008 + band * 0.0028
-        crest = [
-            (x / 80 * width, (base + swing * math.sin(x / 80 * 6.28 * (2.4 - band * 0.14) + phase)) * height)
-            for x in range(81)
-        ]
-        draw.polygon([*crest, (width, height), (0, height)], fill=(*canvas.mixed(1, 0, band / 9), 235))
-        draw.line(crest, fill=(*canvas.palette[3], 120 - band * 9), width=max(2, int(canvas.unit * 0.004)))
-        image = _over(image, layer, 0.8)
-    return image
-
-
-def city(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """A skyline at dusk with lit windows."""
-    image = _sun(canvas, image, canvas.chance.uniform(0.25, 0.75), 0.4, 0.12)
-    width, height = canvas.size
-    for depth in range(3):
-        layer, draw = canvas.layer()
-        x = -0.05
-        tone = canvas.mixed(1, 0, 0.45 + depth * 0.27)
-        while x < 1.05:
-            wide = canvas.chance.uniform(0.07, 0.15)
-            top = 0.62 - canvas.chance.uniform(0, 0.22) + depth * 0.1
-            draw.rectangle((x * width, top * height, (x + wide) * width, height), fill=tone)
-            if depth:
-                _windows(canvas, draw, (x, top, wide))
-            x += wide + canvas.chance.uniform(0, 0.012)
-        image = _over(image, layer, 1.6 if depth == 0 else 0.6)
-    return image
-
-
-def _windows(canvas: Canvas, draw: ImageDraw.ImageDraw, house: tuple[float, float, float]) -> None:
-    x, top, wide = house
-    width, height = canvas.size
-    pane = canvas.unit * 0.013
-    row = top * height + pane * 2
-    while row < height:
-        column = x * width + pane * 1.3
-        while column < (x + wide) * width - pane * 1.6:
-            if canvas.chance.random() < 0.33:
-                draw.rectangle((column, row, column + pane, row + pane * 1.3), fill=(*canvas.palette[3], 205))
-            column += pane * 2.3
-        row += pane * 3.1
-
-
-def cosmos(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """Stars, a large planet with its shade, and the rings around it."""
-    layer, draw = canvas.layer()
-    for _ in range(420):
-        x, y = canvas.at(canvas.chance.random(), canvas.chance.random())
-        r = canvas.chance.choice((0.8, 1.1, 1.6, 2.6)) * canvas.unit / 900
-        _disc(draw, x, y, r, canvas.palette[3], canvas.chance.randint(90, 255))
-    image = _over(image, layer)
-    cx, cy = canvas.at(canvas.chance.uniform(0.38, 0.62), canvas.chance.uniform(0.36, 0.46))
-    r = canvas.unit * 0.27
-    glow, draw = canvas.layer()
-    _disc(draw, cx, cy, r * 1.25, canvas.palette[2], 200)
-    image = _lit(image, glow, r * 0.35)
-    ball, draw = canvas.layer()
-    for step in range(60):
-        share = step / 59
-        _disc(draw, cx + r * 0.3 * share, cy - r * 0.3 * share, r * (1 - share * 0.72), canvas.mixed(0, 2, share))
-    image = _over(image, ball, 2)
-    ring = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
-    draw = ImageDraw.Draw(ring)
-    for step in range(5):
-        w, h = r * (1.5 + step * 0.09), r * (0.36 + step * 0.025)
-        draw.arc(
-            (cx - w, cy - h, cx + w, cy + h), 8, 172, fill=(*canvas.palette[3], 210 - step * 34), width=int(r * 0.035)
-        )
-    return _over(image, ring.rotate(-16, center=(cx, cy), resample=Image.Resampling.BICUBIC), 0.7)
-
-
-def steam(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """A cup on a table, steam rising."""
-    width, height = canvas.size
-    layer, draw = canvas.layer()
-    draw.rectangle((0, height * 0.7, width, height), fill=canvas.mixed(1, 0, 0.55))
-    image = _over(image, layer, 1)
-    cx, base = canvas.at(0.5, 0.74)
-    cup, draw = canvas.layer()
-    w, h = canvas.unit * 0.27, canvas.unit * 0.36
-    tone, shade = canvas.palette[3], canvas.mixed(3, 1, 0.35)
-    draw.ellipse((cx - w * 1.55, base - h * 0.1, cx + w * 1.55, base + h * 0.2), fill=shade)
-    draw.ellipse((cx + w * 0.62, base - h * 0.82, cx + w * 1.5, base - h * 0.18), outline=tone, width=int(w * 0.17))
-    draw.polygon([(cx - w, base - h), (cx + w, base - h), (cx + w * 0.66, base), (cx - w * 0.66, base)], fill=tone)
-    draw.ellipse((cx - w * 0.66, base - h * 0.09, cx + w * 0.66, base + h * 0.1), fill=tone)
-    draw.ellipse((cx - w, base - h * 1.13, cx + w, base - h * 0.87), fill=shade)
-    draw.ellipse((cx - w * 0.88, base - h * 1.09, cx + w * 0.88, base - h * 0.9), fill=canvas.mixed(0, 1, 0.2))
-    image = _over(image, cup, 0.9)
-    mist, draw = canvas.layer()
-    for strand in range(4):
-        start = cx + (strand - 1.5) * w * 0.42
-        phase = canvas.chance.uniform(0, 6.28)
-        points = [
-            (start + math.sin(i / 9 + phase) * w * (0.08 + i / 260), base - h * 1.05 - i * height * 0.0058)
-            for i in range(60)
-        ]
-        draw.line(points, fill=(*canvas.palette[3], 120), width=int(w * 0.13), joint="curve")
-    return _over(image, mist, w * 0.09)
-
-
-def leaves(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """A tree against the light, with loose leaves in the air."""
-    image = _sun(canvas, image, 0.5, 0.36, 0.2)
-    layer, draw = canvas.layer()
-    draw.polygon(_ridge(canvas, 0.86, 0.08, 0.5), fill=canvas.mixed(1, 0, 0.8))
-    x, y = canvas.at(0.5, 0.84)
-    _branch(canvas, draw, (x, y), -math.pi / 2, canvas.size[1] * 0.15, canvas.unit * 0.045)
-    for _ in range(60):
-        fx, fy = canvas.at(canvas.chance.random(), canvas.chance.uniform(0.1, 0.9))
-        _disc(draw, fx, fy, canvas.unit * canvas.chance.uniform(0.003, 0.008), canvas.palette[3], 170)
-    return _over(image, layer, 0.7)
-
-
-def _branch(
-    canvas: Canvas, draw: ImageDraw.ImageDraw, start: tuple[float, float], angle: float, length: float, width: float
-) -> None:
-    end = (start[0] + math.cos(angle) * length, start[1] + math.sin(angle) * length)
-    draw.line([start, end], fill=canvas.mixed(0, 1, 0.12), width=max(2, int(width)))
-    if width < canvas.unit * 0.006:
-        for _ in range(7):
-            x, y = (place + canvas.chance.gauss(0, length * 0.45) for place in end)
-            tone = canvas.mixed(2, 3, canvas.chance.random() * 0.7)
-            _disc(draw, x, y, canvas.unit * canvas.chance.uniform(0.008, 0.02), tone, 205)
-        return
-    for turn in (-0.44, 0.1, 0.5):
-        bend = turn + canvas.chance.uniform(-0.16, 0.16)
-        _branch(canvas, draw, end, angle + bend, length * canvas.chance.uniform(0.64, 0.8), width * 0.6)
-
-
-def hearts(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """One large heart, and small ones that rise from it."""
-    cx, cy = canvas.at(0.5, 0.42)
-    glow, draw = canvas.layer()
-    draw.polygon(_heart(cx, cy, canvas.unit * 0.33), fill=(*canvas.palette[2], 220))
-    image = _lit(image, glow, canvas.unit * 0.07)
-    layer, draw = canvas.layer()
-    draw.polygon(_heart(cx, cy, canvas.unit * 0.29), fill=canvas.mixed(2, 3, 0.5))
-    draw.polygon(
-        _heart(cx - canvas.unit * 0.02, cy - canvas.unit * 0.025, canvas.unit * 0.22), fill=canvas.mixed(2, 3, 0.72)
-    )
-    for _ in range(18):
-        x, y = canvas.at(canvas.chance.uniform(0.08, 0.92), canvas.chance.uniform(0.1, 0.9))
-        size = canvas.unit * canvas.chance.uniform(0.012, 0.035)
-        draw.polygon(_heart(x, y, size), fill=(*canvas.palette[3], canvas.chance.randint(90, 190)))
-    return _over(image, layer, 1)
-
-
-def _heart(cx: float, cy: float, r: float) -> list[tuple[float, float]]:
-    # The usual parametric heart, x = 16 sin³ t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t.
-    turns = [i / 120 * 6.2832 for i in range(120)]
-    return [
-        (
-            cx + r * math.sin(t) ** 3,
-            cy - r / 16 * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)),
-        )
-        for t in turns
-    ]
-
-
-def circuits(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """Traces of light between nodes, around a core."""
-    layer, draw = canvas.layer()
-    grid = canvas.unit / 13
-    cx, cy = canvas.at(0.5, 0.42)
-    for _ in range(46):
-        angle = canvas.chance.choice([i * math.pi / 4 for i in range(8)])
-        x, y = cx + math.cos(angle) * grid * 1.6, cy + math.sin(angle) * grid * 1.6
-        path = [(x, y)]
-        for _ in range(canvas.chance.randint(2, 6)):
-            angle += canvas.chance.choice((-math.pi / 4, 0, math.pi / 4))
-            step = grid * canvas.chance.uniform(0.8, 2.4)
-            x, y = x + math.cos(angle) * step, y + math.sin(angle) * step
-            path.append((x, y))
-        draw.line(path, fill=(*canvas.palette[3], 150), width=max(2, int(canvas.unit * 0.004)))
-        _disc(draw, x, y, canvas.unit * 0.011, canvas.palette[3], 235)
-    image = _lit(image, layer, canvas.unit * 0.012)
-    image = _over(image, layer, 0.6)
-    core, draw = canvas.layer()
-    half = grid * 1.5
-    draw.rounded_rectangle(
-        (cx - half, cy - half, cx + half, cy + half),
-        half * 0.2,
-        fill=canvas.mixed(0, 1, 0.2),
-        outline=(*canvas.palette[3], 255),
-        width=max(3, int(canvas.unit * 0.007)),
-    )
-    _disc(draw, cx, cy, half * 0.42, canvas.palette[3], 230)
-    return _over(image, core, 0.8)
-
-
-def cat(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """A cat's silhouette on a sill, before a large moon."""
-    image = _sun(canvas, image, 0.5, 0.4, 0.3)
-    layer, draw = canvas.layer()
-    dark = canvas.mixed(0, 1, 0.08)
-    u = canvas.unit
-    cx, floor = canvas.at(0.5, 0.72)
-    draw.rectangle((0, floor, canvas.size[0], canvas.size[1]), fill=dark)
-    draw.ellipse((cx - u * 0.17, floor - u * 0.44, cx + u * 0.17, floor + u * 0.12), fill=dark)
-    draw.ellipse((cx - u * 0.2, floor - u * 0.2, cx + u * 0.2, floor + u * 0.14), fill=dark)
-    draw.ellipse((cx - u * 0.125, floor - u * 0.62, cx + u * 0.125, floor - u * 0.39), fill=dark)
-    for side in (-1, 1):
-        draw.polygon(
-            [
-                (cx + side * u * 0.122, floor - u * 0.53),
-                (cx + side * u * 0.108, floor - u * 0.7),
-                (cx + side * u * 0.02, floor - u * 0.6),
-            ],
-            fill=dark,
-        )
-        _disc(draw, cx + side * u * 0.048, floor - u * 0.515, u * 0.017, canvas.palette[3])
-        draw.ellipse(
-            (cx + side * u * 0.048 - u * 0.005, floor - u * 0.53, cx + side * u * 0.048 + u * 0.005, floor - u * 0.5),
-            fill=dark,
-        )
-    tail = [
-        (cx + u * (0.14 + 0.17 * math.sin(i / 12)), floor - u * 0.02 - u * 0.0135 * i + u * 0.05 * math.sin(i / 5))
-        for i in range(28)
-    ]
-    draw.line(tail, fill=dark, width=int(u * 0.042), joint="curve")
-    _disc(draw, *tail[-1], u * 0.021, dark)
-    return _over(image, layer, 0.9)
-
-
-def rings(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """Translucent circles that overlap: the motif for words that call for nothing else."""
-    cx, cy = canvas.at(0.5, 0.42)
-    for step in range(7):
-        layer, draw = canvas.layer()
-        angle = step / 7 * 6.28 + canvas.chance.uniform(-0.3, 0.3)
-        reach = canvas.unit * canvas.chance.uniform(0.06, 0.2)
-        x, y = cx + math.cos(angle) * reach, cy + math.sin(angle) * reach
-        r = canvas.unit * canvas.chance.uniform(0.16, 0.33)
-        _disc(draw, x, y, r, canvas.mixed(2, 3, step / 7), 70)
-        draw.ellipse(
-            (x - r, y - r, x + r, y + r), outline=(*canvas.palette[3], 110), width=max(2, int(canvas.unit * 0.003))
-        )
-        image = _over(image, layer, 0.7)
-    layer, draw = canvas.layer()
-    for _ in range(70):
-        x, y = canvas.at(canvas.chance.random(), canvas.chance.random())
-        _disc(
-            draw,
-            x,
-            y,
-            canvas.unit * canvas.chance.uniform(0.002, 0.006),
-            canvas.palette[3],
-            canvas.chance.randint(60, 190),
-        )
-    return _over(image, layer, 0.5)
-
-
 MOTIFS: dict[str, Callable[[Canvas, Image.Image], Image.Image]] = {
-    "mountains": mountains,
-    "waves": waves,
-    "city": city,
-    "cosmos": cosmos,
-    "steam": steam,
-    "leaves": leaves,
-    "hearts": hearts,
-    "circuits": circuits,
-    "cat": cat,
-    "rings": rings,
+    "mountains": sceneries.mountains,
+    "waves": sceneries.waves,
+    "city": sceneries.city,
+    "cosmos": sceneries.cosmos,
+    "steam": sceneries.steam,
+    "leaves": sceneries.leaves,
+    "hearts": sceneries.hearts,
+    "circuits": sceneries.circuits,
+    "cat": sceneries.cat,
+    "rings": sceneries.rings,
+    "clock": symbols.clock,
+    "bulb": symbols.bulb,
+    "book": symbols.book,
+    "magnifier": symbols.magnifier,
+    "bubbles": symbols.bubbles,
+    "question": symbols.question,
+    "chart": symbols.chart,
+    "music": symbols.music,
 }
 
 _CALLS: dict[str, str] = {
     "cat": "cat cats kitten kittens purr purring katze katzen chat gato feline pet pets animal animals",
     "waves": "sea ocean water wave waves beach river lake fish swim ship boat whale surf rain meer wasser tide flow island",
     "mountains": "mountain mountains hill climb hike travel journey desert snow winter volcano earth berg berge camp road",
-    "city": "city cities street house houses building work office money business market train car cars town people stadt shop",
-    "cosmos": "space star stars planet planets moon sun galaxy universe black holes hole night sky mars astronaut time world orbit",
+    "city": "city cities street house houses building work office train car cars town stadt shop",
+    "cosmos": "space star stars planet planets moon sun galaxy universe black holes hole night sky mars astronaut orbit",
     "steam": "coffee tea cup kaffee tee breakfast cook cooking kitchen soup food bread drink morning bake cafe recipe",
     "leaves": "tree trees forest plant plants leaf leaves garden flower flowers nature spring autumn wald bird birds bee bees grow",
     "hearts": "love heart hearts friend friends family happy wedding kiss mother father child children care kind liebe health",
     "circuits": "computer computers ai code software robot robots data internet phone technology machine science physics "
     "electric energy brain algorithm network",
+    "clock": "time clock watch hour minute minutes history past future zeit uhr geschichte heure hora year years age ancient",
+    "bulb": "idea ideas light bulb invention invent creative think thinking guess idee mind learn",
+    "book": "book books read reading school study write writing language word words poem library buch lesen chess",
+    "magnifier": "magnifying glass detail details search look find small tiny microscope cells bacteria virus vaccine vaccines",
+    "bubbles": "talking talk speak conversation debate interview opinion answer",
+    "question": "question questions mystery riddle secret unknown frage",
+    "chart": "chart curve growth money business market stock stocks economy price finance bitcoin geld statistics",
+    "music": "music song songs guitar piano sing singing dance dancing melody musik sound jazz concert",
 }
 _BY_WORD = {word: motif for motif, words in _CALLS.items() for word in words.split()}
 _FREE: Sequence[str] = ("rings", "mountains", "waves", "leaves", "rings", "cosmos")
 
 
-def motif_for(subject: str, narration: str, chance: random.Random) -> str:
-    """The motif that the subject calls for, else one that the narration does; now and then a free one, for variety."""
-    for text, share in ((subject, 0.8), (narration, 0.6)):
-        called = [_BY_WORD[word.lower()] for word in words_of(text) if word.lower() in _BY_WORD]
-        if called and chance.random() < share:
-            return max(sorted(set(called)), key=called.count)
-    return chance.choice(_FREE)
+def motif_for(subject: str, chance: random.Random) -> str:
+    """The motif that the most words of the subject call for, else one that fits anything."""
+    called = [_BY_WORD[word.lower()] for word in words_of(subject) if word.lower() in _BY_WORD]
+    return max(dict.fromkeys(called), key=called.count) if called else chance.choice(_FREE)

@@ -1,8 +1,10 @@
 """The sentences of the offline writer, by language. They claim nothing about any topic: they tell how to look at one.
 
-`{asked}` is a whole question, `{topic}` a noun phrase as the user wrote it, `{number}` a written-out number and `{word}` a
-single word. A picture's `{keys}` are the prompt's keywords.
+`{asked}` is a whole question, `{topic}` a noun phrase as the user wrote it, `{number}` how many facts were asked for and
+`{word}` a single word. A picture's `{keys}` are the prompt's keywords.
 """
+
+# ruff: noqa: E501  # a table of sentences reads better unbroken
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Lines:
     """What the writer can say in one language. The body's lines are in the order in which they are spoken."""
 
     do_you_know: str  # makes a question of "why cats purr"
-    numbers: tuple[str, ...]  # one to five, as sentences of their own
+    counts: tuple[str, ...]  # one to three
+    ordinals: tuple[str, ...]  # the same, to number lines with
     hooks_question: tuple[str, ...]
     hooks_topic: tuple[str, ...]
     hooks_counted: tuple[str, ...]
@@ -42,12 +45,12 @@ class Lines:
 
 _EN = Lines(
     do_you_know="Do you know {question}?",
-    numbers=("One.", "Two.", "Three.", "Four.", "Five."),
+    counts=("one", "two", "three"),
+    ordinals=("One.", "Two.", "Three."),
     hooks_question=(
         "{asked} Keep your first guess. You will need it.",
         "{asked} Take a second before you answer.",
         "One question, and it is yours now. {asked}",
-        "You have heard it before, but have you ever followed it to the end? {asked}",
     ),
     hooks_topic=(
         "What do you really know about {topic}?",
@@ -112,7 +115,8 @@ _EN = Lines(
 
 _DE = Lines(
     do_you_know="Weißt du, {question}?",
-    numbers=("Erstens.", "Zweitens.", "Drittens.", "Viertens.", "Fünftens."),
+    counts=("einer", "zwei", "drei"),
+    ordinals=("Erstens.", "Zweitens.", "Drittens."),
     hooks_question=(
         "{asked} Merk dir deine erste Vermutung.",
         "{asked} Nimm dir einen Moment, bevor du antwortest.",
@@ -127,34 +131,35 @@ _DE = Lines(
     hook_about_word="Was solltest du zum Thema {word} wissen? Hör zu.",
     for_questions=(
         Line("dark", "{keys}", "Stell die Frage noch einmal, ganz langsam. {asked} Welches Wort darin ist das wichtigste?"),
-        Line("wild", "ein Weg durch die Berge", "Dreh die Frage um. Wenn es anders wäre, was würde dann fehlen?"),
-        Line("warm", "Menschen reden, talk", "Frag zwei Menschen, denen du vertraust. Achte darauf, wo ihre Antworten auseinandergehen."),
+        Line("wild", "a path through the mountains", "Dreh die Frage um. Wenn es anders wäre, was würde dann fehlen?"),
+        Line("warm", "people talking", "Frag zwei Menschen, denen du vertraust. Achte darauf, wo ihre Antworten auseinandergehen."),
     ),
     for_topics=(
         Line("calm", "{keys}", "{topic}. Schließ kurz die Augen. Welches Bild siehst du zuerst?"),
-        Line("dark", "eine Uhr", "Denk zurück. Wann hast du zum ersten Mal davon gehört?"),
-        Line("wild", "Sterne", "Stell dir einen Tag ohne das alles vor. Wer würde es als Erster merken?"),
+        Line("dark", "a long time, a clock", "Denk zurück. Wann hast du zum ersten Mal davon gehört?"),
+        Line("wild", "a night sky with stars", "Stell dir einen Tag ohne das alles vor. Wer würde es als Erster merken?"),
     ),
     for_all=(
-        Line("calm", "ein Buch", "Fang mit dem an, was du schon weißt. Sag es in einem Satz, so wie du es einem Kind erzählen würdest."),
-        Line("bright", "eine Lupe", "Such dann nach einer Kleinigkeit, die dir noch nie aufgefallen ist. Es gibt immer eine."),
+        Line("calm", "a book", "Fang mit dem an, was du schon weißt. Sag es in einem Satz, so wie du es einem Kind erzählen würdest."),
+        Line("bright", "a magnifying glass over details", "Such dann nach einer Kleinigkeit, die dir noch nie aufgefallen ist. Es gibt immer eine."),
         Line("warm", "{keys}", "Nutze deine Sinne. Wie sieht es aus, wie klingt es, und wie würde es sich anfühlen?"),
-        Line("dark", "Sterne", "Geh nun weit zurück. Was gehört von hier oben aus zusammen, und was sieht nur so aus?"),
-        Line("wild", "eine Kurve im Diagramm", "Achte darauf, was sich verändert. Jede Veränderung ist ein Hinweis."),
-        Line("bright", "eine Idee", "Und jetzt rate. Eine falsche Vermutung, die du prüfen kannst, ist mehr wert als eine richtige, die du nicht prüfst."),
-        Line("dark", "eine Frage", "Sei ehrlich, was du nicht weißt. Genau dort wird es spannend."),
-        Line("warm", "Menschen reden, talk", "Erzähl es heute Abend jemandem. Dort, wo du ins Stocken gerätst, lohnt sich ein zweiter Blick."),
-        Line("calm", "eine Uhr", "Gib dem Ganzen fünf ruhige Minuten, ohne Telefon. Du wirst staunen, wie lang sie sind."),
-        Line("bright", "ein Weg in die Berge", "Folge einem Faden bis zum Ende. Wo kommt er her, und wohin führt er?"),
+        Line("dark", "a night sky with stars", "Geh nun weit zurück. Was gehört von hier oben aus zusammen, und was sieht nur so aus?"),
+        Line("wild", "a curve on a chart", "Achte darauf, was sich verändert. Jede Veränderung ist ein Hinweis."),
+        Line("bright", "an idea, a light bulb", "Und jetzt rate. Eine falsche Vermutung, die du prüfen kannst, ist mehr wert als eine richtige, die du nicht prüfst."),
+        Line("dark", "a question", "Sei ehrlich, was du nicht weißt. Genau dort wird es spannend."),
+        Line("warm", "people talking", "Erzähl es heute Abend jemandem. Dort, wo du ins Stocken gerätst, lohnt sich ein zweiter Blick."),
+        Line("calm", "a long time, a clock", "Gib dem Ganzen fünf ruhige Minuten, ohne Telefon. Du wirst staunen, wie lang sie sind."),
+        Line("bright", "a road into the mountains", "Folge einem Faden bis zum Ende. Wo kommt er her, und wohin führt er?"),
     ),
-    endings_question=(Line("warm", "Menschen reden, {keys}", "Also, noch einmal. {asked} Schreib mir deine Antwort."),),
+    endings_question=(Line("warm", "people talking, {keys}", "Also, noch einmal. {asked} Schreib mir deine Antwort."),),
     endings_topic=(Line("bright", "{keys}", "{topic}. Schau beim nächsten Mal eine Sekunde länger hin, und erzähl mir, was du gesehen hast."),),
-    endings_text=(Line("warm", "Menschen reden, {keys}", "Und, stimmst du zu? Schreib mir, was du ergänzen würdest."),),
+    endings_text=(Line("warm", "people talking, {keys}", "Und, stimmst du zu? Schreib mir, was du ergänzen würdest."),),
 )  # fmt: skip
 
 _FR = Lines(
     do_you_know="Sais-tu {question} ?",
-    numbers=("Un.", "Deux.", "Trois.", "Quatre.", "Cinq."),
+    counts=("un", "deux", "trois"),
+    ordinals=("Un.", "Deux.", "Trois."),
     hooks_question=("{asked} Garde ta première idée en tête.", "Une question pour toi. {asked}"),
     hooks_topic=("{topic}. Que sais-tu vraiment à ce sujet ?", "{topic}. As-tu déjà regardé de près ?"),
     hooks_counted=("{topic}, en {number} regards. Lequel est le tien ?",),
@@ -163,21 +168,22 @@ _FR = Lines(
     for_questions=(Line("dark", "{keys}", "Répète la question, lentement. {asked} Quel mot compte le plus ?"),),
     for_topics=(Line("calm", "{keys}", "{topic}. Ferme les yeux un instant. Quelle image vois-tu en premier ?"),),
     for_all=(
-        Line("calm", "book", "Commence par ce que tu sais déjà. Dis-le en une phrase, comme à un enfant."),
-        Line("bright", "details", "Cherche ensuite un petit détail que tu n'avais jamais remarqué. Il y en a toujours un."),
-        Line("wild", "chart", "Observe ce qui change, du matin au soir, d'hier à aujourd'hui. Chaque changement est un indice."),
-        Line("dark", "stars", "Prends du recul. Vu de loin, qu'est-ce qui va vraiment ensemble ?"),
-        Line("bright", "idea", "Maintenant, devine. Une idée fausse que tu peux vérifier vaut mieux qu'une certitude."),
-        Line("warm", "talk", "Raconte-le à quelqu'un ce soir. Là où tu hésites, regarde encore une fois."),
+        Line("calm", "a book", "Commence par ce que tu sais déjà. Dis-le en une phrase, comme à un enfant."),
+        Line("bright", "a magnifying glass over details", "Cherche ensuite un petit détail que tu n'avais jamais remarqué. Il y en a toujours un."),
+        Line("wild", "a curve on a chart", "Observe ce qui change, du matin au soir, d'hier à aujourd'hui. Chaque changement est un indice."),
+        Line("dark", "a night sky with stars", "Prends du recul. Vu de loin, qu'est-ce qui va vraiment ensemble ?"),
+        Line("bright", "an idea, a light bulb", "Maintenant, devine. Une idée fausse que tu peux vérifier vaut mieux qu'une certitude."),
+        Line("warm", "people talking", "Raconte-le à quelqu'un ce soir. Là où tu hésites, regarde encore une fois."),
     ),
-    endings_question=(Line("warm", "talk, {keys}", "Alors, encore une fois. {asked} Écris-moi ta réponse."),),
+    endings_question=(Line("warm", "people talking, {keys}", "Alors, encore une fois. {asked} Écris-moi ta réponse."),),
     endings_topic=(Line("bright", "{keys}", "{topic}. La prochaine fois, regarde une seconde de plus, et raconte-moi."),),
-    endings_text=(Line("warm", "talk, {keys}", "Alors, es-tu d'accord ? Écris-moi ce que tu ajouterais."),),
+    endings_text=(Line("warm", "people talking, {keys}", "Alors, es-tu d'accord ? Écris-moi ce que tu ajouterais."),),
 )  # fmt: skip
 
 _ES = Lines(
     do_you_know="¿Sabes {question}?",
-    numbers=("Uno.", "Dos.", "Tres.", "Cuatro.", "Cinco."),
+    counts=("una", "dos", "tres"),
+    ordinals=("Uno.", "Dos.", "Tres."),
     hooks_question=("{asked} Guarda tu primera respuesta.", "Una pregunta para ti. {asked}"),
     hooks_topic=("{topic}. ¿Qué sabes de verdad sobre esto?", "{topic}. ¿Alguna vez lo has mirado de cerca?"),
     hooks_counted=("{topic}, en {number} miradas. ¿Cuál es la tuya?",),
@@ -186,16 +192,16 @@ _ES = Lines(
     for_questions=(Line("dark", "{keys}", "Repite la pregunta, despacio. {asked} ¿Qué palabra importa más?"),),
     for_topics=(Line("calm", "{keys}", "{topic}. Cierra los ojos un instante. ¿Qué imagen ves primero?"),),
     for_all=(
-        Line("calm", "book", "Empieza por lo que ya sabes. Dilo en una frase, como se lo dirías a un niño."),
-        Line("bright", "details", "Busca después un pequeño detalle que nunca habías notado. Siempre hay uno."),
-        Line("wild", "chart", "Fíjate en lo que cambia, de la mañana a la noche, de ayer a hoy. Cada cambio es una pista."),
-        Line("dark", "stars", "Da un paso atrás. Visto de lejos, ¿qué va realmente junto?"),
-        Line("bright", "idea", "Ahora adivina. Una idea equivocada que puedes comprobar vale más que una certeza."),
-        Line("warm", "talk", "Cuéntaselo a alguien esta noche. Donde dudes, vuelve a mirar."),
+        Line("calm", "a book", "Empieza por lo que ya sabes. Dilo en una frase, como se lo dirías a un niño."),
+        Line("bright", "a magnifying glass over details", "Busca después un pequeño detalle que nunca habías notado. Siempre hay uno."),
+        Line("wild", "a curve on a chart", "Fíjate en lo que cambia, de la mañana a la noche, de ayer a hoy. Cada cambio es una pista."),
+        Line("dark", "a night sky with stars", "Da un paso atrás. Visto de lejos, ¿qué va realmente junto?"),
+        Line("bright", "an idea, a light bulb", "Ahora adivina. Una idea equivocada que puedes comprobar vale más que una certeza."),
+        Line("warm", "people talking", "Cuéntaselo a alguien esta noche. Donde dudes, vuelve a mirar."),
     ),
-    endings_question=(Line("warm", "talk, {keys}", "Entonces, una vez más. {asked} Escríbeme tu respuesta."),),
+    endings_question=(Line("warm", "people talking, {keys}", "Entonces, una vez más. {asked} Escríbeme tu respuesta."),),
     endings_topic=(Line("bright", "{keys}", "{topic}. La próxima vez, mira un segundo más, y cuéntame qué viste."),),
-    endings_text=(Line("warm", "talk, {keys}", "¿Estás de acuerdo? Escríbeme qué añadirías."),),
+    endings_text=(Line("warm", "people talking, {keys}", "¿Estás de acuerdo? Escríbeme qué añadirías."),),
 )  # fmt: skip
 
 LINES = {"en": _EN, "de": _DE, "fr": _FR, "es": _ES}

@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ytray.studio.model import Scene
-from ytray.studio.providers.motifs import MOTIFS, Canvas, motif_for
-
-Colour = tuple[int, int, int]
+from ytray.studio.providers.canvas import Canvas, Colour
+from ytray.studio.providers.motifs import MOTIFS, motif_for
 
 # Top, middle and bottom of the sky, then the light. Chosen by mood; a scene's seed picks one of each list.
 _PALETTES: dict[str, list[tuple[Colour, Colour, Colour, Colour]]] = {
@@ -52,7 +51,7 @@ class OfflineImage:
         palette = chance.choice(_PALETTES[scene.mood])
         canvas = Canvas(size, palette, chance)
         image = _sky(size, palette, chance)
-        paint: Callable[[Canvas, Image.Image], Image.Image] = MOTIFS[motif_for(scene.subject, scene.narration, chance)]
+        paint: Callable[[Canvas, Image.Image], Image.Image] = MOTIFS[motif_for(scene.subject, chance)]
         image = paint(canvas, image)
         image = _finish(image, chance)
         image.save(into, "JPEG", quality=93, subsampling=0)
@@ -72,7 +71,7 @@ def _sky(size: tuple[int, int], palette: tuple[Colour, Colour, Colour, Colour], 
     distance = np.sqrt(((x - cx) * width / height) ** 2 + (y - cy) ** 2)
     glow = np.exp(-((distance / 0.34) ** 2))[..., None] * 0.55
     sky = sky * (1 - glow) + light * glow
-    return Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8), "RGB")
+    return Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8))
 
 
 def _finish(image: Image.Image, chance: random.Random) -> Image.Image:
@@ -83,4 +82,4 @@ def _finish(image: Image.Image, chance: random.Random) -> Image.Image:
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     vignette = (1 - 0.34 * np.clip(x**2 * 0.7 + y**2 * 0.8, 0, 1.4) ** 1.4)[..., None]
     pixels = np.asarray(image, dtype=np.float32) * vignette + noise
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "RGB")
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

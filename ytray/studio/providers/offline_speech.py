@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ import espeakng_loader
 from ytray.errors import PermanentError
 from ytray.studio.model import Word
 from ytray.studio.providers import Spoken, espeak
-from ytray.studio.words import words_of
+from ytray.studio.words import check_script, words_of
 
 # Voices by language, with the settings that sound least like a machine: a little lower and livelier than the default.
 _VOICES = {"en": "en-us+f2", "de": "de+f2", "fr": "fr+f2", "es": "es+f2"}
 _RATE, _PITCH, _RANGE = 168, 44, 62  # words a minute; espeak's own scales, 0 to 100
 _PACE, _SLOWEST, _FASTEST = 170, 155, 185  # words a minute aimed at, and what is left as it came out
 _TIMEOUT = 120  # seconds
+_SHORTEST = 0.02  # seconds of a word
 _LAST_WORD_TAIL = 0.35  # seconds of the closing pause that espeak appends after the last word
 
 
@@ -29,9 +32,10 @@ class OfflineSpeech:
     name = "offline"
 
     def speak(self, text: str, language: str, into: Path) -> Spoken:
-        """Write a WAV file of `text` to `into`. Raises PermanentError when there is nothing to say."""
+        """Write a WAV file of `text` to `into`. Raises PermanentError when there is nothing that it can say."""
         if not words_of(text):
             raise PermanentError("there is nothing to speak: the text has no words")
+        check_script(text)
         voice = _VOICES.get(language, _VOICES["en"])
         reply = _espeak(text, voice, _RATE, into)
         pace = len(words_of(text)) / reply["seconds"] * 60
@@ -52,19 +56,45 @@ def _espeak(text: str, voice: str, rate: float, into: Path) -> Any:
     return json.loads(done.stdout)
 
 
-def _timed(text: str, starts: list[tuple[str, float]], seconds: float) -> list[Word]:
-    """Words with ends: each lasts until the next begins. Shown as written, with their punctuation."""
-    shown = text.split()
-    events = [start for spelled, start in starts if words_of(spelled)]
-    speakable = [word for word in shown if words_of(word)]
-    if len(events) != len(speakable):
-        # espeak splits or joins some words (numbers, hyphens): spread what is shown over what was heard.
-        positions = [round(i * (len(events) - 1) / max(1, len(speakable) - 1)) for i in range(len(speakable))]
-        events = [events[position] for position in positions] if events else [0.0] * len(speakable)
-    last_end = max(events[-1] + 0.15, seconds - _LAST_WORD_TAIL)
-    ends = [*events[1:], min(seconds, last_end)]
-    timed: list[Word] = []
-    for word, start, end in zip(speakable, events, ends, strict=True):
-        begin = max(start, timed[-1].end if timed else 0.0)
-        timed.append(Word(text=word, start=round(begin, 3), end=round(max(end, begin + 0.02), 3)))
-    return timed
+def _timed(text: str, heard: list[tuple[int, float]], seconds: float) -> list[Word]:
+    """The words as written, each with its time; one lasts until the next begins.
+
+    `heard` has, for each word that espeak spoke, its place in the text and when it began. It says some in several words
+    (numbers) and passes over others, which then share the time between their neighbours.
+    """
+    shown = _shown(text)
+    starts: list[float | None] = []
+    for place, word in shown:
+        own = [start for at, start in heard if place <= at < place + len(word)]
+        starts.append(min(own, default=None))
+    last = max([0.0, *(start for start in starts if start is not None)])
+    end = max(last + (seconds - last) * 0.6, seconds - _LAST_WORD_TAIL)
+    times = _gaps_filled(starts, end)
+    return [
+        Word(text=word, start=round(start, 3), end=round(until, 3))
+        for (_, word), start, until in zip(shown, times, [*times[1:], end], strict=True)
+    ]
+
+
+def _shown(text: str) -> list[tuple[int, str]]:
+    """Each word with its place; a sign that is not spoken as a word stays with the word before it."""
+    found: list[tuple[int, str]] = []
+    for match in re.finditer(r"\S+", text):
+        if words_of(match.group()) or not found:
+            found.append((match.start(), match.group()))
+        else:
+            place, word = found[-1]
+            found[-1] = (place, f"{word} {match.group()}")
+    return found
+
+
+def _gaps_filled(starts: list[float | None], end: float) -> list[float]:
+    """Increasing times: the unknown spread evenly between the known."""
+    known = [(-1, 0.0), *((i, start) for i, start in enumerate(starts) if start is not None), (len(starts), end)]
+    times = [0.0] * len(starts)
+    for (left, begin), (right, until) in pairwise(known):
+        first = max(begin, times[left - 1] + _SHORTEST if left > 0 else 0.0)
+        for place in range(max(left, 0), right):
+            share = (place - left) / (right - left)
+            times[place] = first + max(0.0, until - first) * share
+    return times

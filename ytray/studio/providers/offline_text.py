@@ -67,7 +67,9 @@ class OfflineText:
         note = _NOTE_TEXT if own else _NOTE_TEMPLATE
         length = sum(_length(scene) for scene in scenes)
         if length < budget * _WORTH_NAMING:
-            note += f"; it has no more to say than about {length / _WORDS_PER_SECOND:.0f} of the {seconds:.0f} s asked for"
+            note += (
+                f"; it has no more to say than about {length / _WORDS_PER_SECOND:.0f} of the {seconds:.0f} s asked for"
+            )
         return Script(
             title=_title(reading),
             topic=" ".join(reading.keys),
@@ -88,6 +90,9 @@ def _body(reading: Reading, lines: Lines, budget: int, chance: random.Random) ->
     # Half of what is said names the topic: a script of general lines alone would fit any.
     order = [place for pair in zip(preferred, others, strict=False) for place in pair]
     order += [place for place in (*preferred, *others) if place not in order]
+    if count := reading.count:  # short ones first, so that as many fit as were asked for
+        share = budget / count
+        order.sort(key=lambda place: _length(pool[place]) > share)
     chosen: list[int] = []
     for place in order:
         if _length(pool[place]) <= budget + _SPARE and len(chosen) != reading.count:
@@ -95,7 +100,7 @@ def _body(reading: Reading, lines: Lines, budget: int, chance: random.Random) ->
             budget -= _length(pool[place])
     scenes = [pool[place] for place in sorted(chosen)]
     if reading.count and len(scenes) == reading.count:
-        for number, scene in zip(lines.numbers, scenes, strict=False):
+        for number, scene in zip(lines.ordinals, scenes, strict=False):
             scene.narration = f"{number} {scene.narration}"
     return scenes
 
@@ -144,10 +149,12 @@ def _filled(line: str, reading: Reading, lines: Lines) -> str:
     question = reading.core[:1].upper() + reading.core[1:]
     if reading.kind == "question":
         mark = {"es": "¿{}?", "fr": "{} ?"}.get(reading.language, "{}?")
-        asked = mark.replace("{}", question) if reading.direct else lines.do_you_know.replace("{question}", reading.core)
+        asked = (
+            mark.replace("{}", question) if reading.direct else lines.do_you_know.replace("{question}", reading.core)
+        )
         line = line.replace("{asked}", asked)
     else:
-        number = lines.numbers[reading.count - 1].rstrip(".").lower() if reading.count else ""
+        number = lines.counts[reading.count - 1] if reading.count else ""
         line = line.replace("{number}", number).replace("{topic}", reading.core)
     return line[:1].upper() + line[1:]
 
@@ -160,7 +167,7 @@ def _title(reading: Reading) -> str:
     words = sentences_of(reading.core)[0].rstrip(".!… ").split()
     short = " ".join(words[:9]) + ("…" if len(words) > 9 else "")
     mark = "?" if reading.kind == "question" and reading.direct else ""
-    return short[:1].upper() + short[1:] + mark
+    return short[:1].upper() + short[1:].rstrip("?") + mark
 
 
 def _chance(*seed: str) -> random.Random:

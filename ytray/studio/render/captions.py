@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ytray.studio.model import Word
 from ytray.studio.render.fonts import CAPTION_FAMILY
@@ -39,6 +40,7 @@ def captions_of(words: list[Word]) -> list[Caption]:
             groups[-1].append(word)
         else:
             groups.append([word])
+    _leave_no_word_alone(groups)
     captions: list[Caption] = []
     for place, group in enumerate(groups):
         following = groups[place + 1][0].start if place + 1 < len(groups) else float("inf")
@@ -47,6 +49,13 @@ def captions_of(words: list[Word]) -> list[Caption]:
         end = min(following, max(group[-1].end, group[0].start + needed))
         captions.append(Caption(tuple(group), group[0].start, end))
     return captions
+
+
+def _leave_no_word_alone(groups: list[list[Word]]) -> None:
+    """Give the last word of a sentence company from the caption before, which would flash by alone."""
+    for before, group in pairwise(groups):
+        if len(group) == 1 and len(before) > 2 and _belongs([before[-1]], group[0]):
+            group.insert(0, before.pop())
 
 
 def _belongs(group: list[Word], word: Word) -> bool:

@@ -37,7 +37,7 @@ def compose(timeline: Timeline, output: Path, progress: Callable[[float], None] 
             (folder / f"speech{place}").symlink_to(scene.narration.resolve())
             arguments += ["-i", f"picture{place}", "-i", f"speech{place}"]
         if timeline.captions:
-            (folder / "captions.ass").write_text(to_ass(captions_of(words), timeline.width, timeline.height))
+            (folder / "captions.ass").write_text(to_ass(captions_of(words), timeline.width, timeline.height), "utf-8")
             (folder / "fonts").mkdir()
             shutil.copy(BOLD, folder / "fonts")
         (folder / "graph").write_text(_graph(timeline))

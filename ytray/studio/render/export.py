@@ -15,6 +15,7 @@ from ytray.studio.render.fonts import BOLD, check_drawable
 from ytray.studio.render.probe import probe
 
 THUMBNAIL_LIMIT = 2 * 1024 * 1024  # bytes: what YouTube takes
+_LONGEST_WORD = 40  # characters: what fits a line in the smallest size
 _CANDIDATES = 8  # frames looked at for the thumbnail
 
 _ENCODERS: dict[str, list[str]] = {
@@ -62,7 +63,8 @@ def _best_frame(source: Path, folder: Path) -> Image.Image:
         upper = grey[: int(grey.shape[0] * 0.6)]  # the captions are below, and are not what a thumbnail is chosen for
         detail = float(np.abs(np.diff(upper, axis=0)).mean() + np.abs(np.diff(upper, axis=1)).mean())
         exposure = 1 - abs(float(grey.mean()) - 118) / 138
-        score = detail * exposure
+        opening = 1.6 if number == 0 else 1.0  # the first scene shows what the video is about
+        score = detail * exposure * opening
         if best is None or score > best[0]:
             best = (score, frame)
     if best is None:
@@ -95,15 +97,16 @@ def _covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def _titled(image: Image.Image, title: str) -> Image.Image:
     width, height = image.size
+    title = " ".join(word if len(word) <= _LONGEST_WORD else f"{word[: _LONGEST_WORD - 1]}…" for word in title.split())
     room = width * (0.5 if width > height else 0.86)
     draw = ImageDraw.Draw(image)
     for size in range(round(width * 0.12), 20, -4):
         font = ImageFont.truetype(str(BOLD), size)
         lines = _wrapped(title, font, room)
-        if lines is not None and len(lines) * size * 1.14 <= height * 0.62:
+        if lines is not None and len(lines) * size * 1.14 <= height * (0.62 if width > height else 0.28):
             break
     left = width * (0.05 if width > height else 0.07)
-    top = (height - len(lines or ()) * size * 1.14) / 2 if width > height else height * 0.68
+    top = (height - len(lines or ()) * size * 1.14) / 2 if width > height else height * 0.07
     for place, line in enumerate(lines or ()):
         draw.text(
             (left, top + place * size * 1.14),

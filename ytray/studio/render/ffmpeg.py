@@ -60,7 +60,13 @@ def run(
         str(beside),
     ]
     process = subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
     )
     said: deque[str] = deque(maxlen=_KEPT_LINES)
     listener = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)

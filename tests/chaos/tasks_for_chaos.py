@@ -1,0 +1,46 @@
+"""Jobs of several kinds. Each attempt tells its fence, so that the committed one can be told from others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ytray import current_job, flow, task
+
+
+def _row(name: str) -> str:
+    """What this attempt will commit."""
+    return f"{name}:{current_job().fence}"
+
+
+@task()
+def short(number: int) -> str:
+    return _row(f"short-{number}")
+
+
+@task()
+def sleeping(number: int, seconds: float) -> str:
+    row = _row(f"sleeping-{number}")
+    time.sleep(seconds)
+    return row
+
+
+@task()
+def failing_once(number: int) -> str:
+    row = _row(f"failing-{number}")
+    if current_job().attempt == 1:
+        raise ValueError("the first attempt fails")
+    return row
+
+
+@task()
+def chaos_step(flow_number: int, number: int) -> int:
+    time.sleep(0.02)
+    return number
+
+
+@flow()
+async def five_steps(number: int) -> int:
+    first = await asyncio.gather(*(chaos_step.delay(number, n) for n in range(4)))
+    last = await chaos_step.delay(number, sum(first))
+    return last + 100

@@ -1,0 +1,107 @@
+"""The built-in tasks, called as functions and run as jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.studio.measure import frames, loudness
+from ytray import JobFailed
+from ytray.artifacts import ArtifactStore
+from ytray.engine.store import Store
+from ytray.engine.tracking import job_tracker
+from ytray.errors import InvalidArguments, PermanentError
+from ytray.studio.model import Brief, SceneMedia, Script
+from ytray.studio.render.probe import probe
+from ytray.tasks import generation, media, processing
+
+
+def test_a_video_is_made_by_plain_calls(home: Path, tmp_path: Path) -> None:
+    assert home.is_dir()
+    hook = generation.generate_hook(prompt="why the sea is salty")
+    script = generation.generate_script(prompt="why the sea is salty", hook=hook.text, duration=5)
+    scenes = [
+        SceneMedia(
+            picture=media.generate_image_imagen(scene=scene, seed="s", aspect="1:1").uri,
+            speech=media.generate_audio_tts(text=scene.narration, language=script.language),
+        )
+        for scene in script.scenes
+    ]
+    video = media.compose_final_video(scenes=scenes, aspect="1:1")
+    found = probe(ArtifactStore().fetch(video.uri, tmp_path))
+    assert (found.width, found.height) == (1080, 1080)
+    assert found.seconds == pytest.approx(video.seconds, abs=0.1)
+    srt = ArtifactStore().fetch(video.captions_srt, tmp_path).read_text()
+    shown = " ".join(line for line in srt.splitlines() if line and "-->" not in line and not line.isdigit())
+    assert shown == script.text
+
+
+def test_composition_without_scenes_is_refused(home: Path) -> None:
+    assert home.is_dir()
+    with pytest.raises(PermanentError, match="at least one scene"):
+        media.compose_final_video(scenes=[])
+
+
+def test_a_clip_is_made_from_a_prompt_alone(home: Path, tmp_path: Path) -> None:
+    assert home.is_dir()
+    clip = media.generate_video_veo(prompt="a city at night", duration=4, aspect="1:1")
+    found = probe(ArtifactStore().fetch(clip.uri, tmp_path))
+    assert found.seconds == pytest.approx(4, abs=0.05)
+    assert (found.width, found.height) == (1080, 1080)
+
+
+def test_one_sentence_becomes_a_finished_video_through_the_engine(system: Store, tmp_path: Path) -> None:
+    assert system is not None
+    job = processing.create_video.delay(prompt="why cats purr", duration=6, formats=["mp4", "gif"])
+    made = job.get(timeout=150)
+    store = ArtifactStore()
+    video = store.fetch(made.video.uri, tmp_path)
+    found = probe(video)
+    assert (found.width, found.height, found.video_codec, found.audio_codec) == (1080, 1920, "h264", "aac")
+    assert 4 < found.seconds < 12
+    assert -17 < loudness(video)[0] < -11
+    assert min(frame.mean() for frame in frames(video, 2)) > 20
+    assert [exported.format for exported in made.exports] == ["mp4", "gif"]
+    for uri in (made.thumbnails.landscape, made.thumbnails.portrait, *(exported.uri for exported in made.exports)):
+        assert store.fetch(uri, tmp_path).stat().st_size > 5_000
+    assert isinstance(made.script, Script)
+    assert made.pacing.in_target
+    steps = job_tracker.children(job.id)
+    assert {step.task_name for step in steps} >= {
+        "generate_hook",
+        "generate_script",
+        "generate_image_imagen",
+        "generate_audio_tts",
+        "compose_final_video",
+        "generate_thumbnail",
+        "export_video",
+    }
+    assert {step.current_state for step in steps} == {"COMPLETED"}
+
+
+def test_a_prompt_that_cannot_be_drawn_fails_before_anything_is_rendered(system: Store) -> None:
+    assert system is not None
+    job = processing.create_video.delay(prompt="the sign ʬ in speech therapy", duration=6)
+    with pytest.raises(JobFailed, match=r"cannot draw ʬ \(U\+02AC\)"):
+        job.get(timeout=60)
+    assert {step.task_name for step in job_tracker.children(job.id)} == {"generate_hook", "generate_script"}
+
+
+def test_a_batch_goes_on_when_one_of_its_items_fails(system: Store) -> None:
+    assert system is not None
+    items = [Brief(prompt="🦈🦈🦈", duration=5), Brief(prompt="tea", aspect="1:1", duration=5)]
+    outcome = processing.process_batch.delay(items=items).get(timeout=170)
+    assert (outcome.completed, outcome.failed) == (1, 1)
+    assert outcome.videos[0] is None
+    assert "no words" in (outcome.errors[0] or "")
+    assert (outcome.videos[1] or "").endswith("video.mp4")
+
+
+@pytest.mark.parametrize("wrong", [{"duration": 4}, {"aspect": "3:2"}, {"formats": ["avi"]}, {"prompt": "x"}])
+def test_a_brief_that_cannot_work_reaches_no_queue(system: Store, wrong: dict[str, object]) -> None:
+    assert system is not None
+    before = len(job_tracker.list_jobs(limit=1000))
+    with pytest.raises(InvalidArguments):
+        processing.create_video.delay(**{"prompt": "a good prompt", **wrong})
+    assert len(job_tracker.list_jobs(limit=1000)) == before
