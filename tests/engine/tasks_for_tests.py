@@ -148,6 +148,16 @@ def use_dependency(folder: str, name: str) -> str:
 
 
 @task()
+def wait_for_dependency(folder: str, dependency: str, name: str) -> None:
+    try:
+        with circuit_breaker(dependency):
+            note(folder, f"{name}-calls")
+            time.sleep(60)
+    finally:
+        note(folder, f"{name}-left")
+
+
+@task()
 def whoami() -> tuple[int, str, int]:
     return os.getpid(), current_job().id, current_job().fence
 
@@ -161,8 +171,8 @@ def counted(folder: str, name: str, value: int) -> int:
 @task(retry=RetryPolicy(delays=()))
 def counted_unless_broken(folder: str, name: str) -> str:
     note(folder, name)
-    if (Path(folder) / "broken").exists():
-        raise ValueError("broken")
+    if (Path(folder) / f"{name}-is-broken").exists():
+        raise ValueError(f"{name} is broken")
     return name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from tests.engine.tasks_for_tests import (
     stubborn_sleeper,
     tidy_sleeper,
     times,
-    use_dependency,
     wait_for,
 )
 from ytray import (
@@ -28,13 +26,10 @@ from ytray import (
     JobCancelled,
     JobFailed,
     JobState,
-    ResultExpired,
     UnknownJob,
     dlq,
     job_tracker,
 )
-from ytray.engine.breaker import breaker_states
-from ytray.engine.retention import cleanup
 from ytray.engine.store import Store
 
 Until = Callable[..., None]
@@ -167,15 +162,6 @@ def test_progress_is_seen_while_the_job_runs(system: Store, tmp_path: Path, unti
     job.get(timeout=30)
 
 
-def test_an_expired_result_is_named_as_such(system: Store, until: Until) -> None:
-    job = add.delay(1)
-    job.get(timeout=30)
-    system.redis.pexpire(system.key(f"r:{job.id}"), 1)
-    until(lambda: system.result(job.id) is None)
-    with pytest.raises(ResultExpired, match="YTRAY_RESULT_TTL"):
-        job.get(timeout=5)
-
-
 def test_a_pause_holds_jobs_back_and_a_resume_lets_them_go(system: Store) -> None:
     job_tracker.pause("generation")
     job = add.options(queue="generation").delay(1)
@@ -185,36 +171,3 @@ def test_a_pause_holds_jobs_back_and_a_resume_lets_them_go(system: Store) -> Non
     assert (status.paused, status.depth) == (True, 1)
     job_tracker.resume("generation")
     assert job.get(timeout=30) == 2
-
-
-def test_an_open_breaker_costs_no_attempt_and_closes_after_a_probe(system: Store, tmp_path: Path, until: Until) -> None:
-    name = f"shop-{os.getpid()}"
-    first = [use_dependency.delay(str(tmp_path), name) for _ in range(2)]
-    until(lambda: any(state.name == name and state.state == "open" for state in breaker_states()))
-    waiting = use_dependency.delay(str(tmp_path), name)
-    until(lambda: waiting.status().current_state is JobState.RETRYING)
-    assert waiting.status().retry_count == 0
-    assert "circuit breaker" in (waiting.status().error or "")
-    (tmp_path / "healthy").touch()
-    assert waiting.get(timeout=30) == "fine"
-    until(lambda: all(state.state == "closed" for state in breaker_states() if state.name == name))
-    for job in first:
-        until(lambda job=job: job.status().current_state.has_ended)
-        if job.status().current_state is JobState.FAILED:
-            dlq.remove(job.id)
-
-
-def test_a_clean_up_removes_what_is_old_and_only_that(system: Store) -> None:
-    old, new = add.delay(1), add.delay(2)
-    old.get(timeout=30)
-    new.get(timeout=30)
-    long_ago = 1_600_000_000_000
-    system.redis.hset(system.key(f"j:{old.id}"), mapping={"ended": long_ago, "created": long_ago})
-    system.redis.zadd(system.key("in:default:COMPLETED"), {old.id: long_ago})
-    assert cleanup(dry_run=True).job_ids == (old.id,)
-    assert old.status().current_state is JobState.COMPLETED
-    assert cleanup().job_ids == (old.id,)
-    with pytest.raises(UnknownJob):
-        old.status()
-    assert system.redis.keys(system.key(f"?:{old.id}")) == []
-    assert new.status().result == 3

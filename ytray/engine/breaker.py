@@ -106,7 +106,8 @@ class CircuitBreakers:
 class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's own are
     """Guard calls of one dependency, as a context manager or a decorator: `with circuit_breaker("vertex"): …`.
 
-    An exception counts as a failure of the dependency; a PermanentError does not, since it is the caller's fault.
+    An exception counts as a failure of the dependency; a PermanentError does not, since it is the caller's fault, and
+    a call that was broken off (its job was cancelled) counts as nothing.
     Entering raises CircuitOpen while the breaker is open.
     """
 
@@ -120,6 +121,8 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None and not isinstance(error, Exception):
+            return
         counts = error is not None and not isinstance(error, PermanentError)
         self._ask("settle", f"{type(error).__name__}: {error}"[:500] if counts else None)
 

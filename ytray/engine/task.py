@@ -57,6 +57,9 @@ class Options:
             raise InvalidArguments("an idempotency key has 1 to 255 characters")
 
 
+_DEFAULTS = Options()
+
+
 class Task(Generic[P, R]):
     """A function with a queue, a retry policy and time limits. Made by `@task`."""
 
@@ -93,7 +96,7 @@ class Task(Generic[P, R]):
 
     def __getstate__(self) -> dict[str, Any]:
         # The Pydantic models are made again where they are needed; they do not pickle well.
-        return {key: value for key, value in self.__dict__.items() if key not in ("signature", "_reference")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("signature", "_reference", "_head")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -105,7 +108,7 @@ class Task(Generic[P, R]):
         `metadata` and `user_id` are the job's own unless the function has parameters of these names.
         Raises InvalidArguments, PayloadTooLarge, IdempotencyConflict; then nothing was submitted.
         """
-        return self.submit(Options(), args, kwargs)
+        return self.submit(_DEFAULTS, args, kwargs)
 
     def options(self, **chosen: Any) -> Submitter[P, R]:
         """Choose queue, priority (0–9), delay (s), idempotency_key, user_id, metadata or time limits (s) for a call."""
@@ -113,7 +116,7 @@ class Task(Generic[P, R]):
 
     def map(self, items: Iterable[Mapping[str, Any]]) -> list[Job[R]]:
         """Submit one job for each mapping of keyword arguments: all of them or, when one is wrong, none."""
-        return self.submit_all(Options(), items)
+        return self.submit_all(_DEFAULTS, items)
 
     def submit(self, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job[R]:
         """What `.delay` does, with the options given."""
@@ -184,6 +187,10 @@ class Task(Generic[P, R]):
 
     def _spec_head(self, options: Options, where: Store, trace: str | None) -> bytes:
         """The stored description of a job up to its arguments: {"code":…,"args":"""
+        if options is _DEFAULTS and trace is None:
+            known: tuple[Store, bytes] | None = self.__dict__.get("_head")
+            if known is not None and known[0] is where:
+                return known[1]
         spec: dict[str, Any] = {"code": self._code(where)}
         if options.metadata:
             spec["metadata"] = dict(options.metadata)
@@ -194,9 +201,12 @@ class Task(Generic[P, R]):
         if trace is not None:
             spec["trace"] = trace
         try:
-            return to_json(spec)[:-1] + b',"args":'
+            head = to_json(spec)[:-1] + b',"args":'
         except ValueError as invalid:
             raise InvalidArguments(f"task {self.name}: metadata that JSON cannot hold: {invalid}") from None
+        if options is _DEFAULTS and trace is None:
+            self.__dict__["_head"] = (where, head)
+        return head
 
     def _code(self, where: Store) -> str:
         known: tuple[Store, str] | None = self.__dict__.get("_reference")

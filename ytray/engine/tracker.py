@@ -28,6 +28,7 @@ from ytray.system import redis_server
 
 _RAY_RETRIES = 2  # of a task whose worker or node died; with the tracker's own that makes three crashes, the limit
 _MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds
+_WORTH_SENDING_AHEAD = 16  # short jobs: while every slot is busy, fewer are better collected than launched one by one
 _LONGEST_SLEEP = 5.0  # seconds
 _LOOK_AT_MOST_EVERY = 0.02  # seconds: the clocks are looked at no oftener, however busy the loop is
 _MOST_TIMERS = 500  # due jobs or ended leases in one move
@@ -150,7 +151,8 @@ class JobTracker:
         ahead = slots * settings().prefetch - len(flights) if all(f.is_short for f in flights) else free
         if max(free, ahead) <= 0:
             return None
-        return LaneRoom(queue, min(_MOST_CLAIMED, max(0, ahead) * self._pace.LARGEST_LEASE), free)
+        most_short = min(_MOST_CLAIMED, max(0, ahead) * self._pace.LARGEST_LEASE)
+        return LaneRoom(queue, most_short, free, least=1 if free else _WORTH_SENDING_AHEAD)
 
     def _launch(self, queue: str, jobs: list[Claimed]) -> None:
         slots = self._slots.known[queue]

@@ -11,6 +11,7 @@ What happens when …
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import os
 import pickle
@@ -40,6 +41,8 @@ _COMMIT_EVERY = 0.05  # seconds: results of short jobs are committed together, b
 _TRACEBACK_LIMIT = 16_000  # characters
 _ERROR_LIMIT = 2_000  # characters
 
+_log = logs.get("ytray.worker")
+
 Outcome = tuple[str, int, bytes, float]  # job id, fence, result, milliseconds
 
 
@@ -62,12 +65,18 @@ def pack_setup(redis_url: str, given: Settings) -> bytes:
 
 
 def unpack_setup(setup: bytes) -> Store:
-    """Make this process work for the system that packed `setup`; returns its store."""
+    """Make this process work for the system that packed `setup`, with its YTRAY_IMPORTS; returns its store."""
     redis_url, given = pickle.loads(setup)
     adopt(given)
     where = Store(redis_url, given.namespace, PATIENCE)
     adopt_store(where)
     logs.configure()
+    for module in given.imports:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            # Its tasks cannot run here, and say so when they try; those of others can.
+            _log.error(f"YTRAY_IMPORTS: {module} cannot be imported here", error=repr(error))
     return where
 
 
@@ -92,7 +101,6 @@ class Worker:
         self.watch = Watch(self)
         self._done: list[Outcome] = []
         self._ran, self._seconds = 0, 0.0
-        self._log = logs.get("ytray.worker")
 
     def run(self, jobs: Sequence[Claimed]) -> Report:
         """Run the jobs of one lease and commit each."""
@@ -118,7 +126,7 @@ class Worker:
             if not outcomes:
                 return
             if refused := self.store.complete(self.name, self.result_ttl, outcomes):
-                self._log.warning("stale results refused", count=refused)
+                _log.warning("stale results refused", count=refused)
             self.watch.settled([outcome[0] for outcome in outcomes])
 
     def fail(self, job: CurrentJob, error: BaseException, started: float, *, task: Task[..., Any] | None) -> None:
@@ -136,7 +144,7 @@ class Worker:
             result_ttl=self.result_ttl,
         )
         self.watch.settled([job.id])
-        self._log.warning("attempt failed", outcome=what if held else "stale", delay=delay, error=repr(error))
+        _log.warning("attempt failed", outcome=what if held else "stale", delay=delay, error=repr(error))
 
     def _verdict(self, job: CurrentJob, error: BaseException, task: Task[..., Any] | None) -> tuple[str, float]:
         if isinstance(error, RetryLater):
@@ -176,7 +184,7 @@ class Worker:
             self._done.append((job.id, fence, result, (time.perf_counter() - started) * 1000))
         except (Interrupted, StaleFence) as gone:
             # Whoever took the job away has recorded it; what is left is to tidy up here.
-            self._log.info("stopped", reason=str(gone))
+            _log.info("stopped", reason=str(gone))
             kill_processes_of(job.id)
             self.watch.settled([job.id])
         except (KeyboardInterrupt, Exception, SystemExit) as error:

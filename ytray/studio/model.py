@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Aspect = Literal["9:16", "16:9", "1:1", "4:5"]
 Format = Literal["mp4", "webm", "gif", "mov", "m4a", "mp3"]
+Duration = Annotated[int, Field(ge=5, le=180)]  # seconds; three minutes is the longest Short
 Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
 
 SIZES: dict[str, tuple[int, int]] = {
@@ -165,7 +166,7 @@ class Brief(Model):
 
     prompt: Prompt
     aspect: Aspect = "9:16"
-    duration: Annotated[int, Field(ge=5, le=180)] = 30
+    duration: Duration = 30
     formats: list[Format] = ["mp4"]
     genre: str = "general"
     platform: str = "youtube_shorts"

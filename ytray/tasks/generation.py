@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ytray import current_job, task
 from ytray.studio.analysis import coherence, emotion, pacing
-from ytray.studio.model import Coherence, EmotionalArc, Hook, Pacing, Prompt, Script, Speech
+from ytray.studio.model import Coherence, Duration, EmotionalArc, Hook, Pacing, Prompt, Script, Speech
 from ytray.studio.providers import providers
 
 
@@ -16,7 +16,7 @@ def generate_hook(prompt: Prompt, genre: str = "general", platform: str = "youtu
 
 
 @task()
-def generate_script(prompt: Prompt, hook: str | None = None, duration: int = 30) -> Script:
+def generate_script(prompt: Prompt, hook: str | None = None, duration: Duration = 30) -> Script:
     """Write a script of about `duration` seconds, scene by scene; it opens with `hook` when there is one."""
     current_job().progress(10, "writing the script")
     return providers().text.script(prompt, hook, duration)

@@ -15,6 +15,7 @@ from ytray.studio.model import (
     BatchOutcome,
     Brief,
     CleanedUp,
+    Duration,
     Exported,
     FinishedVideo,
     Format,
@@ -79,7 +80,7 @@ def cleanup_old_results(dry_run: bool = False) -> CleanedUp:
 async def create_video(
     prompt: Prompt,
     aspect: Aspect = "9:16",
-    duration: int = 30,
+    duration: Duration = 30,
     formats: list[Format] = ["mp4"],  # noqa: B006  # the default is published in the JSON Schema and never changed
     genre: str = "general",
     platform: str = "youtube_shorts",

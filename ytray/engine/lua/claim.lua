@@ -1,17 +1,19 @@
 -- Lease the next jobs of a lane: QUEUED to EXECUTING, fence raised, lease set, in one step for all of them.
--- ARGV: holder epoch lane lease-ms most-short most-long worker, then the names of the tasks known to be short.
+-- ARGV: holder epoch lane lease-ms most-short most-long least worker, then the names of the tasks known to be short.
 -- One claim takes jobs of one kind, as its first job is: many short ones, which share Ray tasks, or a few others.
+-- Fewer than `least` waiting jobs are left waiting: nothing is free for them anyway, and together they cost less.
 -- A job that has crashed a worker counts as long, so that it takes no other job with it the next time.
 -- Returns {job, …}, a job being {id, fence, task, spec, retries, user, queue, generation, queued-ms}. Errors: EPOCH.
 
 local holder, epoch, lane = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('GET', P .. 'epoch:' .. holder) ~= epoch then return redis.error_reply('EPOCH') end
 if redis.call('SISMEMBER', P .. 'paused', lane) == 1 then return {} end
-local most_short, most_long, worker = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local most_short, most_long, least, worker = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+if least > 1 and redis.call('ZCARD', P .. 'ready:' .. lane) < least then return {} end
 local ids = redis.call('ZRANGE', P .. 'ready:' .. lane, 0, math.max(most_short, most_long) - 1)
 if #ids == 0 then return {} end
 local short = {}
-for i = 8, #ARGV do short[ARGV[i]] = true end
+for i = 9, #ARGV do short[ARGV[i]] = true end
 
 local at = now_ms()
 local started, until_ms = int(at), int(at + ARGV[4])

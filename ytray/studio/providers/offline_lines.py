@@ -38,6 +38,7 @@ class Lines:
     for_questions: tuple[Line, ...]
     for_topics: tuple[Line, ...]
     for_all: tuple[Line, ...]
+    quick: tuple[Line, ...]  # as many as can be asked for, for a video too short for others
     endings_question: tuple[Line, ...]
     endings_topic: tuple[Line, ...]
     endings_text: tuple[Line, ...]
@@ -99,6 +100,11 @@ _EN = Lines(
         Line("wild", "a net of computers and data", "Check it. Find two sources that have nothing to do with each other, and compare."),
         Line("calm", "a tree with many branches", "Every answer grows new questions, like branches on a tree. Pick the one you like best."),
     ),
+    quick=(
+        Line("bright", "{keys}", "What do you see first?"),
+        Line("warm", "people talking", "Who would miss it most?"),
+        Line("dark", "a long time, a clock", "What will become of it?"),
+    ),
     endings_question=(
         Line("warm", "people talking, {keys}", "So, once more. {asked} Tell me your answer below."),
         Line("bright", "{keys}", "And now you. {asked} Write down what you think, before you look it up."),
@@ -151,6 +157,11 @@ _DE = Lines(
         Line("calm", "a long time, a clock", "Gib dem Ganzen fünf ruhige Minuten, ohne Telefon. Du wirst staunen, wie lang sie sind."),
         Line("bright", "a road into the mountains", "Folge einem Faden bis zum Ende. Wo kommt er her, und wohin führt er?"),
     ),
+    quick=(
+        Line("bright", "{keys}", "Was siehst du zuerst?"),
+        Line("warm", "people talking", "Wem würde es am meisten fehlen?"),
+        Line("dark", "a long time, a clock", "Was wird einmal daraus?"),
+    ),
     endings_question=(Line("warm", "people talking, {keys}", "Also, noch einmal. {asked} Schreib mir deine Antwort."),),
     endings_topic=(Line("bright", "{keys}", "{topic}. Schau beim nächsten Mal eine Sekunde länger hin, und erzähl mir, was du gesehen hast."),),
     endings_text=(Line("warm", "people talking, {keys}", "Und, stimmst du zu? Schreib mir, was du ergänzen würdest."),),
@@ -175,6 +186,11 @@ _FR = Lines(
         Line("bright", "an idea, a light bulb", "Maintenant, devine. Une idée fausse que tu peux vérifier vaut mieux qu'une certitude."),
         Line("warm", "people talking", "Raconte-le à quelqu'un ce soir. Là où tu hésites, regarde encore une fois."),
     ),
+    quick=(
+        Line("bright", "{keys}", "Que vois-tu en premier ?"),
+        Line("warm", "people talking", "À qui cela manquerait-il ?"),
+        Line("dark", "a long time, a clock", "Qu'en restera-t-il demain ?"),
+    ),
     endings_question=(Line("warm", "people talking, {keys}", "Alors, encore une fois. {asked} Écris-moi ta réponse."),),
     endings_topic=(Line("bright", "{keys}", "{topic}. La prochaine fois, regarde une seconde de plus, et raconte-moi."),),
     endings_text=(Line("warm", "people talking, {keys}", "Alors, es-tu d'accord ? Écris-moi ce que tu ajouterais."),),
@@ -198,6 +214,11 @@ _ES = Lines(
         Line("dark", "a night sky with stars", "Da un paso atrás. Visto de lejos, ¿qué va realmente junto?"),
         Line("bright", "an idea, a light bulb", "Ahora adivina. Una idea equivocada que puedes comprobar vale más que una certeza."),
         Line("warm", "people talking", "Cuéntaselo a alguien esta noche. Donde dudes, vuelve a mirar."),
+    ),
+    quick=(
+        Line("bright", "{keys}", "¿Qué ves primero?"),
+        Line("warm", "people talking", "¿Quién lo echaría de menos?"),
+        Line("dark", "a long time, a clock", "¿Qué será de ello mañana?"),
     ),
     endings_question=(Line("warm", "people talking, {keys}", "Entonces, una vez más. {asked} Escríbeme tu respuesta."),),
     endings_topic=(Line("bright", "{keys}", "{topic}. La próxima vez, mira un segundo más, y cuéntame qué viste."),),

@@ -63,13 +63,20 @@ class OfflineText:
         ending = _scene(chance.choice(endings[reading.kind]), reading, lines)
         closing = [ending] if _length(ending) <= left + _SPARE else []
         left -= sum(_length(scene) for scene in closing)
-        scenes = [opening, *own, *_body(reading, lines, left, chance), *closing]
+        body = _body(reading, lines, left, chance)
+        if reading.count:
+            if len(body) < reading.count:
+                body = [_scene(line, reading, lines) for line in lines.quick[: reading.count]]
+                if sum(_length(scene) for scene in body) > left:
+                    closing = []
+            for place, number in enumerate(lines.ordinals[: reading.count]):
+                first = body[place * len(body) // reading.count]  # of its share of the body
+                first.narration = f"{number} {first.narration}"
+        scenes = [opening, *own, *body, *closing]
         note = _NOTE_TEXT if own else _NOTE_TEMPLATE
         length = sum(_length(scene) for scene in scenes)
         if length < budget * _WORTH_NAMING:
-            note += (
-                f"; it has no more to say than about {length / _WORDS_PER_SECOND:.0f} of the {seconds:.0f} s asked for"
-            )
+            note += f"; about {length / _WORDS_PER_SECOND:.0f} of the {seconds:.0f} s asked for"
         return Script(
             title=_title(reading),
             topic=" ".join(reading.keys),
@@ -95,14 +102,10 @@ def _body(reading: Reading, lines: Lines, budget: int, chance: random.Random) ->
         order.sort(key=lambda place: _length(pool[place]) > share)
     chosen: list[int] = []
     for place in order:
-        if _length(pool[place]) <= budget + _SPARE and len(chosen) != reading.count:
+        if _length(pool[place]) <= budget + _SPARE:
             chosen.append(place)
             budget -= _length(pool[place])
-    scenes = [pool[place] for place in sorted(chosen)]
-    if reading.count and len(scenes) == reading.count:
-        for number, scene in zip(lines.ordinals, scenes, strict=False):
-            scene.narration = f"{number} {scene.narration}"
-    return scenes
+    return [pool[place] for place in sorted(chosen)]
 
 
 def _own_sentences(reading: Reading, budget: int) -> list[Scene]:

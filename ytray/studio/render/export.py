@@ -53,7 +53,7 @@ def _best_frame(source: Path, folder: Path) -> Image.Image:
     seconds = probe(source).seconds
     best: tuple[float, Image.Image] | None = None
     for number in range(_CANDIDATES):
-        still = folder / f"frame{number}.png"
+        still = folder / f"frame{number}.bmp"  # quick to write: it is read once
         at = seconds * (number + 0.5) / _CANDIDATES
         arguments = ["-ss", f"{at:.3f}", "-i", str(source.resolve()), "-frames:v", "1", "-update", "1"]
         ffmpeg.run(arguments, still, seconds=0, folder=folder)

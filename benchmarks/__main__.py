@@ -1,0 +1,192 @@
+"""Run all measures on this machine, one after the other, and print them beside their targets.
+
+Each side runs in a process of its own, with a fresh Redis (append-only file, everysec) where it uses one. The peers
+are installed into an environment of their own, .tools/bench-peers. `--quick` runs a tenth of the jobs, to try things.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ray
+from rich.console import Console
+from rich.table import Table
+
+from ytray.system.redis_server import find_binary
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / ".tools" / "bench-peers"
+SIDES = Path(__file__).parent / "sides"
+QUICK = "--quick" in sys.argv
+JOBS = 500 if QUICK else 5000
+DEEP = "1000,10000,50000" if QUICK else "1000,100000,1000000"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure: what, the figure with its unit, what it is compared with, the ratio, and the target."""
+
+    what: str
+    figure: str
+    against: str
+    ratio: str
+    target: str
+    met: bool
+
+
+def main() -> None:
+    """Measure everything and print the table; also write docs/benchmarks.md unless this is a quick run."""
+    _install_peers()
+    say = Console(stderr=True).print
+    own = _side(sys.executable, "ytray_side.py", str(JOBS), DEEP)
+    say("ytray done", style="dim")
+    bare = _side(sys.executable, "ray_side.py", str(JOBS))
+    say("Ray done", style="dim")
+    dramatiq = _side(str(PEERS / "bin" / "python"), "dramatiq_side.py", str(JOBS))
+    say("Dramatiq done", style="dim")
+    celery = _side(str(PEERS / "bin" / "python"), "celery_side.py", str(JOBS))
+    say("Celery done", style="dim")
+    rows = _rows(own, bare, dramatiq, celery)
+    table = Table("measure", "ytray", "against", "ratio", "target", "")
+    for row in rows:
+        table.add_row(
+            row.what, row.figure, row.against, row.ratio, row.target, "" if row.met else "[bold red]MISSED[/]"
+        )
+    Console(width=150).print(table)
+    if not QUICK:
+        _write(rows)
+
+
+def _rows(own: dict[str, Any], bare: dict[str, Any], dramatiq: dict[str, Any], celery: dict[str, Any]) -> list[Row]:
+    def rate(what: str, mine: float, name: str, other: float, least: float) -> Row:
+        ratio = mine / other
+        return Row(what, f"{mine:,.0f}/s", f"{name} {other:,.0f}/s", f"{ratio:.1f}×", f"≥ {least}×", ratio >= least)
+
+    bulk = f"{JOBS:,} no-op jobs by .map"
+    single = f"{JOBS:,} single .delay"
+    rows = [
+        rate(bulk, own["bulk_per_s"], "bare Ray", bare["bulk_per_s"], 2.5),
+        rate(bulk, own["bulk_per_s"], "Dramatiq", dramatiq["bulk_per_s"], 3),
+        rate(bulk, own["bulk_per_s"], "Celery", celery["bulk_per_s"], 8),
+        rate(f"{single}: submission", own["send_per_s"], "Dramatiq", dramatiq["send_per_s"], 1.5),
+        rate(f"{single}: end to end", own["single_per_s"], "Dramatiq", dramatiq["bulk_per_s"], 1),
+    ]
+    mine, theirs = own["idle_median_ms"], bare["idle_median_ms"]
+    rows.append(
+        Row(
+            ".delay().get() when idle, median",
+            f"{mine:.2f} ms",
+            f"ray.get {theirs:.2f} ms",
+            f"{mine / theirs:.1f}×",
+            "≤ 3×",
+            mine <= 3 * theirs,
+        )
+    )
+    busy, idle = own["start_busy_p99_ms"], own["start_idle_p99_ms"]
+    rows.append(
+        Row(
+            "start of a generation job, p99, 10,000 batch jobs waiting",
+            f"{busy:.1f} ms (p50 {own['start_busy_p50_ms']:.1f})",
+            f"idle {idle:.1f} ms (p50 {own['start_idle_p50_ms']:.1f})",
+            f"{busy / idle:.1f}×",
+            "≤ 2×",
+            busy <= 2 * idle,
+        )
+    )
+    for depth, found in own["depths"].items():
+        size = found["bytes_a_job"]
+        told = (
+            f"{size:,.0f} B a job; claim of 64 {found['claim_ms']:.2f} ms; page of 100 {found['list_ms']:.1f} ms; "
+            f"tracker {found['tracker_mb']:.0f} MB"
+        )
+        rows.append(Row(f"{int(depth):,} waiting jobs", told, "", "", "≤ 1,500 B", size <= 1500))
+    return rows
+
+
+def _side(python: str, program: str, *arguments: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="ytray-bench-") as name:
+        folder = Path(name)
+        server = _redis(folder)
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("YTRAY_")},
+            "BENCH_REDIS": f"unix://{folder}/redis.sock",
+            "BENCH_FOLDER": name,
+            "YTRAY_HOME": f"{name}/home",
+            "YTRAY_REDIS_URL": f"unix://{folder}/redis.sock",
+            "PYTHONPATH": str(SIDES),
+        }
+        try:
+            done = subprocess.run(
+                [python, str(SIDES / program), *arguments],
+                env=environment,
+                cwd=SIDES,
+                capture_output=True,
+                text=True,
+                timeout=1500,
+                check=False,
+            )
+        finally:
+            server.terminate()
+            server.wait()
+        if done.returncode != 0:
+            raise SystemExit(f"{program} failed:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
+        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return found
+
+
+def _redis(folder: Path) -> subprocess.Popen[bytes]:
+    binary, version = find_binary()
+    packed = "hash-max-listpack-value" if version >= "7" else "hash-max-ziplist-value"
+    socket = folder / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""]
+    options += ["--appendonly", "yes", "--appendfsync", "everysec", f"--{packed}", "1024"]
+    server = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
+    while not socket.exists():
+        time.sleep(0.01)
+    return server
+
+
+def _install_peers() -> None:
+    if (PEERS / "bin" / "celery").exists() and (PEERS / "bin" / "dramatiq").exists():
+        return
+    uv = os.environ.get("UV", "uv")
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(PEERS)], check=True)
+    requirements = str(Path(__file__).parent / "peers.txt")
+    subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", str(PEERS / "bin/python"), "-r", requirements], check=True
+    )
+
+
+def _write(rows: list[Row]) -> None:
+    binary = find_binary()
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`; all sides in one run on one machine.",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), "
+        f"Python {platform.python_version()}, Ray {ray.__version__}, Redis {binary[1]} (append-only file, everysec, over a Unix socket). "
+        "Peers: Celery prefork 4, acks_late, events, result backend; Dramatiq 2 processes × 8 threads, results; "
+        "bare Ray tasks, which keep no state at all. Best of 3 after a warm-up of each side.",
+        "",
+        "| measure | ytray | against | ratio | target | met |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r.what} | {r.figure} | {r.against} | {r.ratio} | {r.target} | {'yes' if r.met else 'no'} |" for r in rows
+    ]
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

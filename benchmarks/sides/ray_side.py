@@ -1,0 +1,39 @@
+"""Bare Ray tasks: no state, no history, no durability. One JSON line."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import time
+
+import ray
+
+
+@ray.remote
+def noop(number: int) -> int:
+    """Do nothing."""
+    return number
+
+
+def main(jobs: int) -> None:
+    """Measure a bulk of tasks, and one at a time."""
+    ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+    for _ in range(2):
+        ray.get([noop.remote(n) for n in range(jobs)])
+    rates = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        ray.get([noop.remote(n) for n in range(jobs)])
+        rates.append(jobs / (time.perf_counter() - begun))
+    took = []
+    for n in range(200):
+        begun = time.perf_counter()
+        ray.get(noop.remote(n))
+        took.append(time.perf_counter() - begun)
+    print(json.dumps({"bulk_per_s": max(rates), "idle_median_ms": statistics.median(took) * 1000}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

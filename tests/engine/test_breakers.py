@@ -1,0 +1,145 @@
+"""Circuit breakers: a dependency that is down is left alone, and costs its jobs nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import ray
+
+from tests.engine.tasks_for_tests import times, use_dependency, wait_for_dependency
+from ytray import CircuitOpen, JobState, PermanentError, circuit_breaker, dlq
+from ytray.engine.actors import find_actor
+from ytray.engine.breaker import BreakerState, breaker_states
+from ytray.engine.store import Store
+
+Until = Callable[..., None]
+
+
+@pytest.fixture
+def dependency() -> str:
+    return f"shop-{uuid.uuid4().hex[:8]}"
+
+
+def state_of(name: str) -> BreakerState:
+    return next((state for state in breaker_states() if state.name == name), BreakerState(name=name))
+
+
+def fail_three_times(name: str) -> None:
+    for _ in range(3):
+        with pytest.raises(ConnectionError), circuit_breaker(name):
+            raise ConnectionError("refused")
+
+
+def test_an_open_breaker_costs_no_attempt_and_closes_after_a_probe(
+    system: Store, tmp_path: Path, until: Until, dependency: str
+) -> None:
+    first = [use_dependency.delay(str(tmp_path), dependency) for _ in range(2)]
+    until(lambda: state_of(dependency).state == "open")
+    waiting = use_dependency.delay(str(tmp_path), dependency)
+    until(lambda: waiting.status().current_state is JobState.RETRYING)
+    assert waiting.status().retry_count == 0
+    assert "circuit breaker" in (waiting.status().error or "")
+    (tmp_path / "healthy").touch()
+    assert waiting.get(timeout=30) == "fine"
+    until(lambda: state_of(dependency).state == "closed")
+    for job in first:
+        until(lambda job=job: job.status().current_state.has_ended)
+        if job.status().current_state is JobState.FAILED:
+            dlq.remove(job.id)
+
+
+def test_an_open_breaker_lets_nothing_through(system: Store, dependency: str) -> None:
+    fail_three_times(dependency)
+    with (
+        pytest.raises(CircuitOpen, match=f"the circuit breaker of {dependency} is open") as refused,
+        circuit_breaker(dependency),
+    ):
+        pytest.fail("a call went through")
+    assert 0 < refused.value.seconds <= 0.5
+    assert state_of(dependency).last_error == "ConnectionError: refused"
+
+
+def test_a_decorated_function_is_guarded_and_keeps_its_name(system: Store, dependency: str) -> None:
+    @circuit_breaker(dependency)
+    def order(number: int) -> int:
+        if number < 0:
+            raise ConnectionError("refused")
+        return number
+
+    assert (order(3), order.__name__) == (3, "order")
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            order(-1)
+    with pytest.raises(CircuitOpen):
+        order(3)
+
+
+def test_a_success_in_between_begins_the_count_anew(system: Store, dependency: str) -> None:
+    for _ in range(3):
+        for _ in range(2):
+            with pytest.raises(ConnectionError), circuit_breaker(dependency):
+                raise ConnectionError("refused")
+        with circuit_breaker(dependency):
+            pass
+    assert state_of(dependency).state == "closed"
+
+
+def test_a_permanent_error_is_not_the_dependencys_fault(system: Store, dependency: str) -> None:
+    for _ in range(4):
+        with pytest.raises(PermanentError), circuit_breaker(dependency):
+            raise PermanentError("no such model")
+    assert state_of(dependency).state == "closed"
+
+
+def test_a_failed_probe_opens_the_breaker_again(system: Store, dependency: str, until: Until) -> None:
+    fail_three_times(dependency)
+    opened_first = state_of(dependency).opened_at
+
+    def probe() -> bool:
+        try:
+            with circuit_breaker(dependency):
+                raise ConnectionError("still down")
+        except CircuitOpen:
+            return False
+        except ConnectionError:
+            return True
+
+    until(probe, 5)
+    after = state_of(dependency)
+    assert (after.state, after.last_error) == ("open", "ConnectionError: still down")
+    assert after.opened_at >= opened_first + 0.5
+
+
+def test_only_one_probe_goes_through_at_a_time() -> None:
+    state = BreakerState(name="shop", state="open", opened_at=1000.0)
+    assert state.admit(now=1299.0, timeout=300.0) == 1.0
+    assert state.admit(now=1300.0, timeout=300.0) == 0.0
+    assert state.admit(now=1300.1, timeout=300.0) > 0
+    # A probe that died without a word does not close the door for ever.
+    assert state.admit(now=1360.1, timeout=300.0) == 0.0
+
+
+def test_what_a_breaker_knows_survives_the_death_of_its_actor(system: Store, dependency: str, until: Until) -> None:
+    fail_three_times(dependency)
+    before = state_of(dependency)
+    pid = ray.get(find_actor("CircuitBreakers").report.remote())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    after = ray.get(find_actor("CircuitBreakers").report.remote(), timeout=60)
+    assert after["pid"] != pid
+    assert after["breakers"][dependency] == before.model_dump()
+
+
+def test_cancelled_jobs_are_not_held_against_the_dependency(
+    system: Store, tmp_path: Path, until: Until, dependency: str
+) -> None:
+    for number in range(3):
+        job = wait_for_dependency.delay(str(tmp_path), dependency, str(number))
+        until(lambda number=number: times(tmp_path, f"{number}-calls"))
+        job.cancel()
+        until(lambda number=number: times(tmp_path, f"{number}-left"))
+    assert state_of(dependency).failures == 0

@@ -1,0 +1,90 @@
+"""What a worker tells of its work: log lines that name the job, and spans of one trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ytray.engine.store import Store
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the worker said: its log lines and its spans, parsed."""
+
+    logs: list[dict[str, Any]]
+    spans: list[dict[str, Any]]
+
+
+def run_a_worker(store: Store, folder: Path, imports: str) -> Told:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("YTRAY_")}
+    environment.update(YTRAY_IMPORTS=imports, YTRAY_HOME=str(folder))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engine.one_worker", store.redis_url],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Told(
+        [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")],
+        [json.loads(line) for line in done.stdout.splitlines()],
+    )
+
+
+@pytest.fixture
+def told(bare_store: Store, tmp_path: Path) -> Told:
+    return run_a_worker(bare_store, tmp_path, "tests.engine.tracing_for_tests")
+
+
+def test_what_a_task_logs_names_its_job(told: Told, bare_store: Store) -> None:
+    line = next(line for line in told.logs if line["event"] == "saying yes")
+    assert (line["task"], line["attempt"], line["fence"], line["level"]) == ("chatter", 1, 1, "warning")
+    assert bare_store.status(line["job_id"]).result == "yes"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_failed_attempt_is_logged_with_its_job(told: Told, bare_store: Store) -> None:
+    line = next(line for line in told.logs if line["event"] == "attempt failed")
+    assert (line["task"], line["outcome"]) == ("chatter", "retry")
+    assert "would not say it" in line["error"]
+    assert bare_store.status(line["job_id"]).current_state == "RETRYING"
+
+
+def test_submission_queue_and_run_are_one_trace(told: Told) -> None:
+    request = next(span for span in told.spans if span["name"] == "somebody's request")
+    assert {span["trace"] for span in told.spans} == {request["trace"]}
+    submissions = {span["id"] for span in told.spans if span["name"] == "submit chatter"}
+    assert len(submissions) == 2
+    for name in ("queue chatter", "run chatter"):
+        found = [span for span in told.spans if span["name"] == name]
+        assert {span["parent"] for span in found} == submissions
+        assert len({span["job"] for span in found}) == 2
+    assert [span["failed"] for span in told.spans if span["name"] == "run chatter"] == [False, True]
+    assert all(0 <= span["seconds"] < 60 for span in told.spans)
+
+
+def test_without_a_tracer_provider_no_spans_are_made(bare_store: Store, tmp_path: Path) -> None:
+    told = run_a_worker(bare_store, tmp_path, "")
+    assert told.spans == []
+    assert any(line["event"] == "saying yes" for line in told.logs)
+
+
+def test_a_module_of_imports_that_is_missing_stops_no_worker(bare_store: Store, tmp_path: Path) -> None:
+    told = run_a_worker(bare_store, tmp_path, "no_such_module")
+    line = next(line for line in told.logs if line["level"] == "error")
+    assert "no_such_module" in line["event"]
+    assert "YTRAY_IMPORTS" in line["event"]
+    assert any(line["event"] == "saying yes" for line in told.logs)
