@@ -175,7 +175,8 @@ def _write(rows: list[Row]) -> None:
         "Written by `make bench`; all sides in one run on one machine.",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), "
-        f"Python {platform.python_version()}, Ray {ray.__version__}, Redis {binary[1]} (append-only file, everysec, over a Unix socket). "
+        f"Python {platform.python_version()}, "
+        f"Ray {ray.__version__}, Redis {binary[1]} (append-only file, everysec, over a Unix socket). "
         "Peers: Celery prefork 4, acks_late, events, result backend; Dramatiq 2 processes × 8 threads, results; "
         "bare Ray tasks, which keep no state at all. Best of 3 after a warm-up of each side.",
         "",

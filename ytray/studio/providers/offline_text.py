@@ -1,7 +1,7 @@
 """A deterministic writer that needs no model: lines around the user's own words, or the user's own sentences.
 
-It claims nothing about the topic, since it knows nothing: it repeats the question, tells the viewer how to look, and asks
-for more. A prompt that is a text is spoken itself, shortened to its weightiest sentences where it is too long.
+It claims nothing about the topic, since it knows nothing: it repeats the question, tells the viewer how to look, and
+asks for more. A prompt that is a text is spoken itself, shortened to its weightiest sentences where it is too long.
 """
 
 from __future__ import annotations
