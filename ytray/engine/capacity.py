@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import ClassVar
@@ -21,27 +22,29 @@ def cluster_slots() -> dict[str, int]:
 
 
 class Slots:
-    """Slots of each queue over the whole cluster, as the custom resources `queue_<name>` say."""
+    """Slots of each queue over the whole cluster, as the custom resources `queue_<name>` say.
 
-    def __init__(self) -> None:
+    A thread of its own looks now and then, since Ray may take its time to answer; `changed` is called when nodes came
+    or went.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
         self.known: dict[str, int] = {}
-        self._looked = float("-inf")
-
-    def refresh(self) -> None:
-        """Look again, if the last look is old."""
-        if self.next_refresh() > 0:
-            return
-        self._looked = time.monotonic()
-        self.known = cluster_slots()
-
-    def next_refresh(self) -> float:
-        """Seconds until the next look is due."""
-        return self._looked + _LOOK_EVERY - time.monotonic()
+        self._changed = changed
+        threading.Thread(target=self._look_forever, name="ytray-slots", daemon=True).start()
 
     @staticmethod
     def by_priority() -> list[str]:
         """The queues, the one that is worth most first."""
         return sorted(QUEUE_PRIORITIES, key=lambda queue: -QUEUE_PRIORITIES[queue])
+
+    def _look_forever(self) -> None:
+        while True:
+            found = cluster_slots()
+            if found != self.known:
+                self.known = found
+                self._changed()
+            time.sleep(_LOOK_EVERY)
 
 
 class Pace:

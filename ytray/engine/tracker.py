@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+import redis
 from ray.exceptions import TaskCancelledError
 
 from ytray.engine import alerts, logs
@@ -54,7 +55,7 @@ class JobTracker:
         self._bell = Store(self._store.redis_url, self._store.namespace, patience=1.0)
         self._epoch = f"{os.getpid()}:{uuid.uuid4().hex[:12]}"
         self._log = logs.get("ytray.tracker")
-        self._slots = Slots()
+        self._slots = Slots(self._ring)
         self._pace = Pace()
         self._schedule = Schedule(self._store)
         self._flights: set[_Flight] = set()
@@ -98,16 +99,13 @@ class JobTracker:
 
     def _turn(self) -> None:
         self._settle_landed()
-        self._slots.refresh()
         while self._dispatch():
             pass
         self._keep_time()
         self._is_waiting = True
         if not self._landed:
             now = time.monotonic()
-            self._store.blocking_pop(
-                ["wake:tracker"], min(self._next_look - now, self._slots.next_refresh(), _LONGEST_SLEEP)
-            )
+            self._store.blocking_pop(["wake:tracker"], min(self._next_look - now, _LONGEST_SLEEP))
         self._is_waiting = False
 
     def _keep_time(self) -> None:
@@ -155,12 +153,12 @@ class JobTracker:
         return LaneRoom(queue, most_short, free, least=1 if free else _WORTH_SENDING_AHEAD)
 
     def _launch(self, queue: str, jobs: list[Claimed]) -> None:
-        slots = self._slots.known[queue]
+        slots = self._slots.known.get(queue, 0)
         by_task: dict[str, list[Claimed]] = {}
         for job in jobs:
             by_task.setdefault(job.task, []).append(job)
         for task, alike in by_task.items():
-            size = min(self._pace.lease_size(task), max(1, -(-len(alike) // slots)))
+            size = min(self._pace.lease_size(task), max(1, -(-len(alike) // max(1, slots))))
             for start in range(0, len(alike), size):
                 self._launch_one(queue, task, alike[start : start + size])
 
@@ -183,11 +181,14 @@ class JobTracker:
         """Called by Ray, in a thread of its own, when a task has ended."""
         self._landed.append((flight, future.exception() or future.result()))
         if self._is_waiting:
-            try:
-                self._bell.wake("tracker")
-            except Exception as away:
-                # Then the loop is waiting for the same Redis, and looks when it is back.
-                self._log.debug("no wake-up", error=str(away))
+            self._ring()
+
+    def _ring(self) -> None:
+        try:
+            self._bell.wake("tracker")
+        except redis.RedisError as away:
+            # Then the loop is waiting for the same Redis, and looks when it is back.
+            self._log.debug("no wake-up", error=str(away))
 
     def _settle_landed(self) -> None:
         while self._landed:
