@@ -7,26 +7,26 @@ PROMPT ?= Why do cats purr?
 export UV_PYTHON_DOWNLOADS = never
 export UV_PROJECT_ENVIRONMENT = $(CURDIR)/.venv
 UV = $(shell bash scripts/find-uv)
-RUN = $(UV) run --frozen --no-sync
+BIN = .venv/bin
 
 .PHONY: demo test check chaos bench clean setup
 
 demo: setup
-	@YTRAY_HOME="$(CURDIR)/out/home" $(RUN) ytray create "$(PROMPT)" --duration 30 --out out
+	@YTRAY_HOME="$(CURDIR)/out/home" $(BIN)/ytray create "$(PROMPT)" --duration 30 --out out
 
 test: setup
-	@$(RUN) pytest -m "not chaos" tests
+	@$(BIN)/pytest -m "not chaos" tests
 
 check: setup
-	@$(RUN) ruff format --check .
-	@$(RUN) ruff check .
-	@$(RUN) mypy
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
 
 chaos: setup
-	@$(RUN) pytest -m chaos -s --timeout 3600 tests/chaos
+	@$(BIN)/pytest -m chaos -s --timeout 3600 tests/chaos
 
 bench: setup
-	@UV="$(UV)" $(RUN) python -m benchmarks
+	@UV="$(UV)" $(BIN)/python -m benchmarks
 
 setup:
 	@bash scripts/bring-uv

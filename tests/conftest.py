@@ -8,13 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ytray
 from ytray.engine.connection import store
 from ytray.engine.store import Store
-from ytray.settings import settings
+from ytray.settings import Settings, settings
 from ytray.system import redis_server
 
 SHRUNK = {
@@ -74,3 +75,18 @@ def bare_store() -> Iterator[Store]:
     yield Store(url, "ytray")
     redis_server.stop(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def with_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`with_settings(name=value)` changes settings of this process for one test."""
+    before = settings()
+
+    def change(**chosen: Any) -> None:
+        changed = Settings(**{**before.model_dump(exclude={"ray_address"}), **chosen})
+        monkeypatch.setattr("ytray.settings._adopted", changed)
+        settings.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    settings.cache_clear()

@@ -23,6 +23,9 @@ _log = structlog.get_logger("ytray.system")
 def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
     """The address of the cluster, joined by this process, and whether this call started it."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not settings().ray_address:
+        # Under `uv run` Ray would pack the working folder and build each worker an environment: they share ours.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
 
     try:

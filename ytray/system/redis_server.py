@@ -193,10 +193,13 @@ def _answers(url: str) -> bool:
 
 def _config(client: redis.Redis) -> dict[str, str] | None:
     try:
-        config = cast("dict[str, str]", client.config_get("appendonly", "maxmemory-policy", "maxmemory"))
+        # One by one: CONFIG GET takes several names only since 7.0.
+        found: dict[str, str] = {}
+        for name in ("appendonly", "maxmemory-policy", "maxmemory"):
+            found |= cast("dict[str, str]", client.config_get(name))
     except redis.ResponseError:
         return None  # a managed Redis often forbids CONFIG
-    return config
+    return found
 
 
 def _warnings(config: dict[str, str] | None) -> list[str]:
