@@ -338,12 +338,12 @@ class Store:
     ) -> list[tuple[str, float]]:
         """Ids and creation times (ms) of the newest jobs in any of the indexes `names`, newest first."""
         pipe = self.redis.pipeline(transaction=True)
-        top = "+inf" if before is None else repr(before[0])
+        older = "+inf" if before is None else f"({before[0]!r}"
         for name in names:
-            # Ties on the millisecond of `before` may fill a page: take them all along, and drop those seen.
-            pipe.zrevrangebyscore(self.key(name), top, "-inf", start=0, num=limit, withscores=True)
+            pipe.zrevrangebyscore(self.key(name), older, "-inf", start=0, num=limit, withscores=True)
             if before is not None:
-                pipe.zrangebyscore(self.key(name), top, top, withscores=True)
+                # A bulk submission has one millisecond for all its jobs: take them along, and drop those seen.
+                pipe.zrangebyscore(self.key(name), before[0], before[0], withscores=True)
         rows = {(score, member.decode()) for reply in pipe.execute() for member, score in reply}
         if before is not None:
             rows = {row for row in rows if row < before}
