@@ -57,7 +57,7 @@ def test_pages_hold_each_job_once_even_when_all_were_made_in_one_millisecond(sys
     before: tuple[float, str] | None = None
     while page := system.list_jobs(user_id="pager", limit=50, before=before):
         seen += [job.job_id for job in page]
-        before = (page[-1].created_at.timestamp() * 1000, page[-1].job_id)
+        before = (round(page[-1].created_at.timestamp() * 1000), page[-1].job_id)
     assert sorted(seen) == sorted(job.id for job in jobs)
     for job in jobs:
         job.cancel()
