@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from ytray.engine.connection import submitting_store
 from ytray.engine.worker import unpack_setup
-from ytray.errors import CircuitOpen, PermanentError
+from ytray.errors import CircuitOpen, PermanentError, RetryLater, StaleFence
 from ytray.settings import settings
 
 P = ParamSpec("P")
@@ -107,7 +107,7 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
     """Guard calls of one dependency, as a context manager or a decorator: `with circuit_breaker("vertex"): …`.
 
     An exception counts as a failure of the dependency; a PermanentError does not, since it is the caller's fault, and
-    a call that was broken off (its job was cancelled) counts as nothing.
+    a call that was broken off (its job was cancelled, put off, or lost its lease) counts as nothing.
     Entering raises CircuitOpen while the breaker is open.
     """
 
@@ -121,7 +121,7 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if error is not None and not isinstance(error, Exception):
+        if isinstance(error, (RetryLater, StaleFence)) or (error is not None and not isinstance(error, Exception)):
             return
         counts = error is not None and not isinstance(error, PermanentError)
         self._ask("settle", f"{type(error).__name__}: {error}"[:500] if counts else None)

@@ -7,6 +7,7 @@ office in Redis, requeues what was in flight, and refuses its predecessor's clai
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import uuid
@@ -66,6 +67,8 @@ class JobTracker:
         self._next_beat = self._next_look = self._looked = 0.0
         self._launcher = ray.remote(max_retries=_RAY_RETRIES, num_cpus=0)(run_lease)
         self._launchers: dict[tuple[str, str], Any] = {}
+        # Ray's callbacks run in threads of their own; the loop must not wait 5 ms for each to let it go on.
+        sys.setswitchinterval(0.001)
         threading.Thread(target=self._work, name="ytray-tracker", daemon=True).start()
         if settings().redis_url is None:
             threading.Thread(target=self._flush_to_disk, name="ytray-flush", daemon=True).start()

@@ -11,6 +11,7 @@ What happens when …
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import inspect
 import os
@@ -77,6 +78,9 @@ def unpack_setup(setup: bytes) -> Store:
         except Exception as error:
             # Its tasks cannot run here, and say so when they try; those of others can.
             _log.error(f"YTRAY_IMPORTS: {module} cannot be imported here", error=repr(error))
+    # What is loaded by now stays. Left out of the full collections, it makes none of them stop a job for 20 ms.
+    gc.collect()
+    gc.freeze()
     return where
 
 
