@@ -134,18 +134,22 @@ def _detach(home: Path, as_json: bool) -> None:
 def _tell_where(as_json: bool) -> None:
     import ray
 
+    from ytray.settings import settings
+    from ytray.system.ray_cluster import recorded
+
     context = ray.get_runtime_context()
-    dashboard = str(ray.worker.get_dashboard_url() or "")
-    address = str(context.gcs_address)
+    address, dashboard = str(context.gcs_address), recorded(settings().home, "dashboard") or ""
     if as_json:
-        print_json({"ray_address": address, "dashboard": f"http://{dashboard}"})
+        print_json({"ray_address": address, "dashboard": dashboard})
         sys.stdout.flush()
         return
     token = "" if os.environ.get("RAY_AUTH_MODE") == "disabled" else "RAY_AUTH_MODE=token "
-    console.print(f"ytray is up. Ray dashboard: http://{dashboard}", markup=False)
+    console.print(f"ytray is up. Ray dashboard: {dashboard}", markup=False)
     console.print("Submit a driver of your own with:", markup=False)
     console.print(
-        f"  {token}ray job submit --address http://{dashboard} --working-dir . -- python your_script.py", markup=False
+        f"  {token}ray job submit --address {dashboard} --working-dir . -- python your_script.py",
+        markup=False,
+        soft_wrap=True,
     )
     console.print("Ctrl-C stops it; accepted jobs stay and go on at the next start.")
 

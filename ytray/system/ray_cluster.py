@@ -28,15 +28,19 @@ def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
 
+    # It would tell of Ray's tokens in every command's output; docs/operations.md does.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     try:
         running = settings().ray_address or recorded(home)
+        if running is not None and not settings().ray_address:
+            _show_the_token(home)
         if ray.is_initialized() or running is not None:
             if not ray.is_initialized():
                 _init(ray, address=running)
             _warn_of_missing_queues()
             return _address(), False
-        _start(ray, dashboard=dashboard)
-        _record(home, _address())
+        url = _start(ray, dashboard=dashboard)
+        _record(home, _address(), url)
         return _address(), True
     except (ConnectionError, RuntimeError, ValueError, OSError) as failed:
         reason = str(failed).strip().splitlines()[0] if str(failed).strip() else type(failed).__name__
@@ -55,9 +59,10 @@ def stop(home: Path) -> None:
     ray.shutdown()
 
 
-def _start(ray: Any, *, dashboard: bool) -> None:
+def _start(ray: Any, *, dashboard: bool) -> str:
+    """Start a local cluster; returns its dashboard's URL, '' without one."""
     slots = {queue: settings().slots(queue) for queue in QUEUES}
-    _init(
+    context = _init(
         ray,
         address="local",
         num_cpus=os.cpu_count(),
@@ -70,12 +75,13 @@ def _start(ray: Any, *, dashboard: bool) -> None:
             "enable_worker_prestart": False,
         },
     )
+    return f"http://{context.dashboard_url}" if context.dashboard_url else ""
 
 
-def _init(ray: Any, **arguments: Any) -> None:
+def _init(ray: Any, **arguments: Any) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     loud = settings().log_level == "DEBUG"
-    ray.init(
+    return ray.init(
         namespace=settings().namespace,
         logging_level=logging.INFO if loud else logging.ERROR,
         log_to_driver=loud,
@@ -95,9 +101,16 @@ def _record_path(home: Path) -> Path:
     return home / "system.json"
 
 
-def _record(home: Path, address: str) -> None:
+def _record(home: Path, address: str, dashboard: str) -> None:
     me = psutil.Process()
-    record = {"ray_address": address, "pid": me.pid, "started": me.create_time()}
+    auth = os.environ.get("RAY_AUTH_MODE", "disabled")  # Ray sets it for a local cluster: token, unless told otherwise
+    record = {
+        "ray_address": address,
+        "dashboard": dashboard,
+        "pid": me.pid,
+        "started": me.create_time(),
+        "ray_auth_mode": auth,
+    }
     path = _record_path(home)
     beside = path.with_suffix(".new")
     beside.touch(mode=0o600)
@@ -105,14 +118,26 @@ def _record(home: Path, address: str) -> None:
     beside.replace(path)
 
 
-def recorded(home: Path) -> str | None:
-    """The cluster that another process of this home started, if that process still lives: the cluster dies with it."""
+def recorded(home: Path, what: str = "ray_address") -> str | None:
+    """The address (or `what` else) of the cluster that a process of this home started.
+
+    None when that process has ended: its cluster died with it.
+    """
     try:
         record = json.loads(_record_path(home).read_text())
         alive = psutil.Process(record["pid"]).create_time() == record["started"]
-        return str(record["ray_address"]) if alive else None
+        return str(record[what]) if alive else None
     except (OSError, ValueError, KeyError, psutil.Error):
         return None
+
+
+def _show_the_token(home: Path) -> None:
+    """Join with a token if the recorded cluster asks for one: Ray decides that from the environment of each process."""
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    if recorded(home, "ray_auth_mode") == "token":
+        # Setting the variable is not enough where `import ray` came before: Ray has read it by then.
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _warn_of_missing_queues() -> None:
