@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -112,13 +112,13 @@ class Store:
         text, digest = _SCRIPTS[script]
         command = ("EVALSHA", digest, 1, self._prefix, *args)
         try:
-            try:
-                return self._call_held(command)
-            except (redis.ConnectionError, redis.TimeoutError):
-                # The move may have been made: every script takes a repeat for what it is.
-                return self._execute(*command)
-            except NoScriptError:
-                return self._execute("EVAL", text, *command[2:])
+            with suppress(NoScriptError):
+                try:
+                    return self._call_held(command)
+                except (redis.ConnectionError, redis.TimeoutError):
+                    # The move may have been made: every script takes a repeat for what it is.
+                    return self._execute(*command)
+            return self._execute("EVAL", text, *command[2:])  # a Redis that was restarted has forgotten the scripts
         except ResponseError as refused:
             raise _explain(str(refused)) from None
         except (redis.ConnectionError, redis.TimeoutError) as lost:
