@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from ytray.errors import PermanentError
 from ytray.settings import settings
 
+_PIECE = 1 << 20  # bytes read at once from a remote store
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
 
@@ -64,6 +67,20 @@ class ArtifactStore:
         found = (str(path).rpartition("/")[2] for path in self._files.ls(folder, detail=False))
         return sorted(name for name in found if not name.endswith(".part"))
 
+    def sizes(self, job_id: str) -> dict[str, int]:
+        """The size in bytes of each of a job's artifacts, by name."""
+        folder = f"{self._base}/{_safe(job_id)}"
+        return {name: int(self._files.size(f"{folder}/{name}")) for name in self.names(job_id)}
+
+    def open(self, job_id: str, name: str) -> Path | OpenArtifact:
+        """An artifact to be read in parts: its file where the store is a folder. Raises PermanentError."""
+        place = f"{self._base}/{_safe(job_id)}/{_safe(name)}"
+        if not self._files.isfile(place):
+            raise PermanentError(f"job {job_id} has no artifact {name}")
+        if self._is_folder:
+            return Path(place)
+        return OpenArtifact(self._files, place, int(self._files.size(place)))
+
     def uri(self, job_id: str, name: str) -> str:
         """The URI of an artifact by its job and name, as `publish` returned it."""
         place = f"{self._base}/{_safe(job_id)}/{_safe(name)}"
@@ -79,6 +96,20 @@ class ArtifactStore:
         if not place.startswith(base + "/") or "/../" in place:
             raise PermanentError(f"{uri} is not an artifact of this system ({self.root})")
         return place
+
+
+@dataclass(frozen=True, slots=True)
+class OpenArtifact:
+    """A file in a remote store; `size` is in bytes."""
+
+    files: Any
+    place: str
+    size: int
+
+    def read(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes from `start` up to but not including `stop`, in pieces."""
+        for piece in range(start, stop, _PIECE):
+            yield self.files.cat_file(self.place, start=piece, end=min(stop, piece + _PIECE))
 
 
 def _safe(name: str) -> str:

@@ -74,6 +74,10 @@ class StaleFence(YtrayError):
     """This worker's lease on the job has ended and the job belongs to another attempt; its write was refused."""
 
 
+class AccessDenied(YtrayError):
+    """The API key is missing, wrong, revoked, or does not allow this."""
+
+
 class ResultExpired(YtrayError):
     """The job completed, but its result was kept only for `YTRAY_RESULT_TTL` seconds."""
 

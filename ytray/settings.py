@@ -65,6 +65,15 @@ class Settings(BaseSettings):
     alert_webhook_secret: SecretStr | None = Field(None, description="Signs the webhook (HMAC-SHA256).")
     alert_webhook_private: bool = Field(False, description="Allow a webhook on a private address.")
 
+    http_host: str = Field("127.0.0.1", description="Where the API listens; elsewhere than here it needs API keys.")
+    http_port: int = Field(8000, ge=1, le=65535, description="The port of the API and the console.")
+    http_replicas: int = Field(1, ge=1, le=64, description="Processes that answer HTTP requests.")
+    api_keys: SecretStr | None = Field(
+        None, description="Keys besides those of `ytray keys`, comma-separated: NAME:KEY or NAME:KEY:SCOPE+SCOPE."
+    )
+    rate_limit: int = Field(200, ge=0, description="Requests a second that one API key may make; 0 = no limit.")
+    cors_origins: CommaSeparated = Field((), description="Origins whose pages may call the API, comma-separated.")
+
     metrics_namespace: str = Field("ytray", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -73,7 +82,7 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
-    @field_validator("imports", mode="before")
+    @field_validator("imports", "cors_origins", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -100,6 +100,6 @@ def test_a_job_that_kills_its_worker_three_times_is_a_dead_letter(leased_twice: 
 def test_a_restarted_redis_that_forgot_the_scripts_is_told_them_again(bare_store: Store) -> None:
     bare_store.pause("media", paused=True)  # leaves an open connection behind
     bare_store.redis.script_flush()
-    bare_store.redis.execute_command("CLIENT KILL", "SKIPME", "yes", "TYPE", "normal")
+    bare_store.redis.client_kill_filter(_type="normal", skipme=True)
     bare_store.pause("media", paused=False)
     assert bare_store.redis.scard(bare_store.key("paused")) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.tasks_for_tests import add
-from ytray import InvalidTransition, JobState, job_tracker
+from ytray import Job, InvalidTransition, JobState, job_tracker
 from ytray.engine.store import Store
 
 
@@ -53,11 +53,31 @@ def test_listings_filter_and_are_newest_first(system: Store) -> None:
 def test_pages_hold_each_job_once_even_when_all_were_made_in_one_millisecond(system: Store) -> None:
     later = add.options(user_id="pager", delay=60)
     jobs = [later.delay(n) for n in range(3)] + later.map([{"a": n} for n in range(230)])
-    seen: list[str] = []
-    before: tuple[float, str] | None = None
-    while page := system.list_jobs(user_id="pager", limit=50, before=before):
-        seen += [job.job_id for job in page]
-        before = (round(page[-1].created_at.timestamp() * 1000), page[-1].job_id)
+    page = job_tracker.page(user_id="pager", limit=50)
+    seen = [job.job_id for job in page.jobs]
+    while page.next_cursor:
+        newer = later.delay(0)  # shifts nothing that comes next
+        jobs_left_listing = jobs.pop(0)
+        jobs_left_listing.cancel()
+        page = job_tracker.page(user_id="pager", limit=50, cursor=page.next_cursor)
+        seen += [job.job_id for job in page.jobs]
+        newer.cancel()
+        jobs.append(jobs_left_listing)
     assert sorted(seen) == sorted(job.id for job in jobs)
     for job in jobs:
-        job.cancel()
+        if not job.status().current_state.has_ended:
+            job.cancel()
+
+
+def test_a_listing_goes_on_from_a_job_that_has_left_it(system: Store) -> None:
+    jobs = add.options(user_id="leaver", delay=60).map([{"a": n} for n in range(9)])
+    first = job_tracker.page(JobState.PENDING, task_name="add", user_id="leaver", limit=4)
+    Job[int](first.jobs[-1].job_id).cancel()
+    names = ["in:default:PENDING"]
+    place = system.indexed(names, 5)[4]
+    assert place[1] not in (first.jobs[-1].job_id,)
+    rest = job_tracker.page(JobState.PENDING, user_id="leaver", limit=9, cursor=first.next_cursor)
+    seen = {job.job_id for job in (*first.jobs, *rest.jobs)}
+    assert seen == {job.id for job in jobs}
+    for job_id in seen - {first.jobs[-1].job_id}:
+        Job[int](job_id).cancel()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from ytray.cli import deadletters, jobs, operating, queues, videos
+from ytray.cli import deadletters, jobs, logs, operating, queues, top, videos
+from ytray.cli.backend import Reach
 
 app = typer.Typer(
     name="ytray",
@@ -14,8 +17,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+@app.callback()
+def reach(
+    context: typer.Context,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="YTRAY_URL", help="Work over the HTTP API there, not inside the cluster. Before the command."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="YTRAY_KEY", help="The API's key; better in the environment.")
+    ] = None,
+) -> None:
+    """Durable jobs and a studio for AI-made video, on Ray."""
+    context.obj = Reach(url, key)
+
+
 videos.add_to(app)
 jobs.add_to(app)
+logs.add_to(app)
+top.add_to(app)
 operating.add_to(app)
 app.add_typer(queues.app, name="queues")
 app.add_typer(deadletters.app, name="dlq")

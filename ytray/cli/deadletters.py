@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from ytray.cli.backend import backend
 from ytray.cli.output import AsJson, Exit, console, guarded, print_json, print_table
-from ytray.errors import InvalidArguments
+from ytray.errors import InvalidArguments, UnknownJob
 
 app = typer.Typer(help="The dead-letter queue: jobs that failed for good.", no_args_is_help=True)
 
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID")]
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="JOB_ID…", help="One or many.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
-def list_all(as_json: AsJson = False) -> Exit | None:
+def list_all(context: typer.Context, as_json: AsJson = False) -> Exit | None:
     """List the jobs in it, the one that failed first first."""
-    letters = _dlq().list_all()
+    letters = backend(context).dead_letters()
     if as_json:
         print_json({"dead_letters": [letter.model_dump(mode="json") for letter in letters]})
     else:
@@ -28,9 +30,9 @@ def list_all(as_json: AsJson = False) -> Exit | None:
     return None
 
 
-def show(job_id: Annotated[str, typer.Argument(metavar="JOB_ID")], as_json: AsJson = False) -> Exit | None:
+def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Exit | None:
     """Show one of them, with its arguments and traceback."""
-    letter = _dlq().show(job_id)
+    letter = backend(context).dead_letter(job_id)
     if as_json:
         print_json(letter.model_dump(mode="json"))
     else:
@@ -40,21 +42,17 @@ def show(job_id: Annotated[str, typer.Argument(metavar="JOB_ID")], as_json: AsJs
     return None
 
 
-def retry(job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -> Exit | None:
+def retry(context: typer.Context, job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -> Exit | None:
     """Run jobs once more, with all their retries restored."""
-    ids = _chosen(job_ids, every)
-    for job_id in ids:
-        _dlq().retry_task(job_id)
-    _told(ids, "replayed", as_json)
+    chosen = _chosen(job_ids, every)
+    _told(chosen, backend(context).replay(chosen), "replayed", as_json)
     return None
 
 
-def remove(job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -> Exit | None:
+def remove(context: typer.Context, job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -> Exit | None:
     """Take jobs out without running them; they stay FAILED."""
-    ids = _chosen(job_ids, every)
-    for job_id in ids:
-        _dlq().remove(job_id)
-    _told(ids, "removed", as_json)
+    chosen = _chosen(job_ids, every)
+    _told(chosen, backend(context).discard(chosen), "removed", as_json)
     return None
 
 
@@ -64,22 +62,18 @@ app.command("retry")(guarded(retry))
 app.command("remove")(guarded(remove))
 
 
-def _chosen(job_ids: list[str] | None, every: bool) -> list[str]:
+def _chosen(job_ids: list[str] | None, every: bool) -> list[str] | None:
+    """The jobs that were named; None for all."""
     if bool(job_ids) == every:
         raise InvalidArguments("name the jobs, or say --all")
-    return [letter.job_id for letter in _dlq().list_all()] if every else list(job_ids or ())
+    return None if every else job_ids
 
 
-def _told(ids: list[str], what: str, as_json: bool) -> None:
-    if as_json:
-        print_json({what: ids})
-    else:
-        console.print(f"{len(ids)} {what}")
-
-
-def _dlq() -> Any:
-    from ytray.engine.connection import open_store
-    from ytray.engine.dlq import dlq
-
-    open_store()
-    return dlq
+def _told(chosen: list[str] | None, settled: list[str], what: str, as_json: bool) -> None:
+    missing = [job_id for job_id in chosen or () if job_id not in settled]
+    if as_json and (settled or not missing):
+        print_json({what: settled})
+    elif settled or not missing:
+        console.print(f"{len(settled)} {what}")
+    if missing:
+        raise UnknownJob(f"not in the dead-letter queue: {', '.join(missing)}")

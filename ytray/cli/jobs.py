@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from ytray.cli.backend import backend
+from ytray.cli.completion import queue_names, state_words, states, task_names
 from ytray.cli.output import AsJson, Exit, console, guarded, parse_json, print_json, print_table
+from ytray.engine.model import DEFAULT_PRIORITY, JobPage, JobState, JobStatus
+from ytray.engine.task import did_you_mean
+from ytray.errors import InvalidArguments
+
+_PAGE = 1000  # jobs: the most that one page of a listing has
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The id that the submission printed.")]
 
@@ -18,10 +25,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def submit(
-    task: Annotated[str, typer.Argument(help="Name of the task.")],
+    context: typer.Context,
+    task: Annotated[str, typer.Argument(help="Name of the task.", autocompletion=task_names)],
     args: Annotated[str, typer.Option(help="The task's arguments, a JSON object.")] = "{}",
-    queue: Annotated[str | None, typer.Option(help="default, generation, media or batch.")] = None,
-    priority: Annotated[int, typer.Option(help="0 to 9; 9 goes first.")] = 4,
+    queue: Annotated[
+        str | None, typer.Option(help="default, generation, media or batch.", autocompletion=queue_names)
+    ] = None,
+    priority: Annotated[int, typer.Option(help="0 to 9; 9 goes first.")] = DEFAULT_PRIORITY,
     delay: Annotated[float, typer.Option(help="Seconds to wait before it is queued.")] = 0.0,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same job.")] = None,
     user: Annotated[str | None, typer.Option(help="Whose job it is.")] = None,
@@ -30,13 +40,13 @@ def submit(
     as_json: AsJson = False,
 ) -> Exit | None:
     """Submit a job and print its id. The job is durable once this returns."""
-    from ytray.engine.task import find
-    from ytray.errors import InvalidArguments
-
     arguments, details = parse_json(args, "--args"), parse_json(metadata, "--metadata")
     if not isinstance(arguments, dict) or not isinstance(details, dict):
         raise InvalidArguments('--args and --metadata take a JSON object, as in \'{"prompt": "cats"}\'')
-    chosen = find(task).options(
+    system = backend(context)
+    job_id = system.submit(
+        task,
+        arguments,
         queue=queue,
         priority=priority,
         delay=delay,
@@ -44,20 +54,18 @@ def submit(
         user_id=user,
         metadata=details,
     )
-    job = chosen.delay(**arguments)
     if wait:
-        value = _plain(job.get())
-        print_json(value)
+        print_json(system.wait(job_id, None))
     elif as_json:
-        print_json({"job_id": job.id, "current_state": job.status().current_state})
+        print_json({"job_id": job_id, "current_state": system.status(job_id).current_state})
     else:
-        console.print(job.id, markup=False)
+        console.print(job_id, markup=False)
     return None
 
 
-def status(job_id: JobId, as_json: AsJson = False) -> Exit | None:
+def status(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Exit | None:
     """Show everything that is known of a job now."""
-    found = _tracker().get_status(job_id)
+    found = backend(context).status(job_id)
     fields = found.model_dump(mode="json")
     if as_json:
         print_json(fields)
@@ -66,9 +74,9 @@ def status(job_id: JobId, as_json: AsJson = False) -> Exit | None:
     return None
 
 
-def history(job_id: JobId, as_json: AsJson = False) -> Exit | None:
+def history(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Exit | None:
     """Show every move of a job, with its time and why."""
-    transitions = [entry.model_dump(mode="json") for entry in _tracker().get_history(job_id)]
+    transitions = [entry.model_dump(mode="json") for entry in backend(context).history(job_id)]
     if as_json:
         print_json({"job_id": job_id, "transitions": transitions})
     else:
@@ -80,9 +88,9 @@ def history(job_id: JobId, as_json: AsJson = False) -> Exit | None:
     return None
 
 
-def cancel(job_id: JobId, as_json: AsJson = False) -> Exit | None:
+def cancel(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Exit | None:
     """Cancel a job that has not ended; a running task's processes are stopped."""
-    _tracker().cancel(job_id)
+    backend(context).cancel(job_id)
     if as_json:
         print_json({"job_id": job_id, "current_state": "CANCELLED"})
     else:
@@ -91,61 +99,75 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> Exit | None:
 
 
 def result(
+    context: typer.Context,
     job_id: JobId,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait for the job's end.")] = None,
     as_json: AsJson = False,  # noqa: ARG001  # a result is JSON anyway
 ) -> Exit | None:
     """Wait for a job's end and print its result as JSON."""
-    from ytray.engine.connection import open_store
-    from ytray.engine.job import Job
-
-    open_store()
-    print_json(_plain(Job[Any](job_id).get(timeout)))
+    print_json(backend(context).wait(job_id, timeout))
     return None
 
 
 def jobs(
-    state: Annotated[str | None, typer.Option(help="A state, in any case.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
-    queue: Annotated[str | None, typer.Option(help="Only of this queue.")] = None,
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="A state, in any case.", autocompletion=states)] = None,
+    task: Annotated[str | None, typer.Option(help="Only of this task.", autocompletion=task_names)] = None,
+    queue: Annotated[str | None, typer.Option(help="Only of this queue.", autocompletion=queue_names)] = None,
     user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
     limit: Annotated[int, typer.Option(help="How many at most.")] = 20,
+    cursor: Annotated[str | None, typer.Option(help="Go on where a listing before ended.")] = None,
     as_json: AsJson = False,
 ) -> Exit | None:
     """List the newest jobs."""
-    from ytray.engine.model import JobState
-    from ytray.engine.task import did_you_mean
-    from ytray.errors import InvalidArguments
-
-    if state is not None and state.upper() not in JobState.__members__:
-        raise InvalidArguments(f"there is no state {state!r}{did_you_mean(state.upper(), JobState.__members__)}")
-    wanted = None if state is None else JobState(state.upper())
-    found = _tracker().list_jobs(wanted, task_name=task, queue=queue, user_id=user, limit=limit)
+    found = _listed(context, _state(state), task, queue, user, limit, cursor)
     if as_json:
-        print_json({"jobs": [job.model_dump(mode="json") for job in found]})
-    else:
-        rows = [
-            (
-                j.job_id,
-                j.task_name,
-                j.current_state,
-                f"{j.progress:.0f} %",
-                f"{j.created_at:%Y-%m-%d %H:%M:%S}",
-                (j.error or j.progress_message)[:60],
-            )
-            for j in found
-        ]
-        print_table(("job", "task", "state", "progress", "created (UTC)", ""), rows, "no such jobs")
+        print_json(found.model_dump(mode="json"))
+        return None
+    rows = [
+        (
+            j.job_id,
+            j.task_name,
+            j.current_state,
+            f"{j.progress:.0f} %",
+            f"{j.created_at:%Y-%m-%d %H:%M:%S}",
+            (j.error or j.progress_message)[:60],
+        )
+        for j in found.jobs
+    ]
+    print_table(("job", "task", "state", "progress", "created (UTC)", ""), rows, "no such jobs")
+    if found.next_cursor is not None:
+        console.print(f"older ones: --cursor {found.next_cursor}", style="dim", markup=False, soft_wrap=True)
     return None
 
 
-def _tracker() -> Any:
-    from ytray.engine.connection import open_store
-    from ytray.engine.tracking import job_tracker
+def _state(name: str | None) -> JobState | None:
+    if name is None:
+        return None
+    words = state_words()
+    if name.lower() not in words:
+        raise InvalidArguments(f"there is no state {name!r}{did_you_mean(name.lower(), words)}")
+    return JobState.EXECUTING if name.lower() == "running" else JobState(name.upper())
 
-    open_store()
-    return job_tracker
 
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+def _listed(
+    context: typer.Context,
+    state: JobState | None,
+    task: str | None,
+    queue: str | None,
+    user: str | None,
+    limit: int,
+    cursor: str | None,
+) -> JobPage:
+    """So many jobs over as many pages as it takes; a filter that matches little gives short ones."""
+    if not 1 <= limit <= 10_000:
+        raise InvalidArguments(f"--limit is 1 to 10,000, not {limit}")
+    system = backend(context)
+    found: list[JobStatus] = []
+    while True:
+        most = min(_PAGE, limit - len(found))
+        page = system.jobs(state, task_name=task, queue=queue, user_id=user, limit=most, cursor=cursor)
+        found += page.jobs
+        cursor = page.next_cursor
+        if cursor is None or len(found) >= limit:
+            return JobPage(jobs=found, next_cursor=cursor)

@@ -32,8 +32,9 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background; return when it is ready.")] = False,
     as_json: AsJson = False,
 ) -> Exit | None:
-    """Start the system on this machine and keep it running, with the Ray dashboard, until Ctrl-C or `ytray down`."""
+    """Start the system here, with the API, the console and the Ray dashboard, until Ctrl-C or `ytray down`."""
     import ytray
+    from ytray.api.environment import prepare_environment
     from ytray.settings import settings
 
     running = _running(settings().home)
@@ -42,15 +43,22 @@ def up(
     if detach:
         _detach(settings().home, as_json)
         return None
+    prepare_environment()
     ytray.connect(dashboard=True)
-    _tell_where(as_json)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    _pid_file(settings().home).write_text(str(os.getpid()))
-    stop.wait()
-    _pid_file(settings().home).unlink(missing_ok=True)
-    ytray.shutdown()
+    from ytray.api import deployment
+
+    try:
+        url = deployment.start()
+        _tell_where(url, as_json)
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        _pid_file(settings().home).write_text(str(os.getpid()))
+        stop.wait()
+        _pid_file(settings().home).unlink(missing_ok=True)
+        deployment.stop()
+    finally:
+        ytray.shutdown()
     return None
 
 
@@ -131,7 +139,7 @@ def _detach(home: Path, as_json: bool) -> None:
         console.print(f"running in the background as process {child.pid}; its log is {log}", markup=False)
 
 
-def _tell_where(as_json: bool) -> None:
+def _tell_where(url: str, as_json: bool) -> None:
     import ray
 
     from ytray.settings import settings
@@ -140,11 +148,12 @@ def _tell_where(as_json: bool) -> None:
     context = ray.get_runtime_context()
     address, dashboard = str(context.gcs_address), recorded(settings().home, "dashboard") or ""
     if as_json:
-        print_json({"ray_address": address, "dashboard": dashboard})
+        print_json({"url": url, "ray_address": address, "dashboard": dashboard})
         sys.stdout.flush()
         return
     token = "" if os.environ.get("RAY_AUTH_MODE") == "disabled" else "RAY_AUTH_MODE=token "
-    console.print(f"ytray is up. Ray dashboard: {dashboard}", markup=False)
+    console.print(f"ytray is up. Console and API: {url}", markup=False)
+    console.print(f"Ray dashboard: {dashboard}", markup=False)
     console.print("Submit a driver of your own with:", markup=False)
     console.print(
         f"  {token}ray job submit --address {dashboard} --working-dir . -- python your_script.py",

@@ -60,7 +60,9 @@ def guarded(command: Callable[P, Exit | None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
-        except (YtrayError, ValueError, TimeoutError) as error:
+        except BrokenPipeError:
+            raise
+        except (YtrayError, ValueError, OSError) as error:
             if kwargs.get("as_json"):
                 sys.stderr.write(json.dumps({"error": str(error), "type": type(error).__name__}) + "\n")
             else:

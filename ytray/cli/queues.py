@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from ytray.cli.backend import backend
+from ytray.cli.completion import queue_names
 from ytray.cli.output import AsJson, Exit, console, guarded, print_json, print_table
 
 app = typer.Typer(help="The four queues: what waits, what runs; pause and resume.", invoke_without_command=True)
 
-QueueArgument = Annotated[str, typer.Argument(metavar="QUEUE", help="default, generation, media or batch.")]
+QueueArgument = Annotated[
+    str,
+    typer.Argument(metavar="QUEUE", help="default, generation, media or batch.", autocompletion=queue_names),
+]
 
 
 @app.callback()
 def default(context: typer.Context, as_json: AsJson = False) -> None:
     """Show all queues."""
     if context.invoked_subcommand is None:
-        guarded(list_queues)(as_json=as_json)
+        guarded(list_queues)(context, as_json=as_json)
 
 
-def list_queues(as_json: AsJson = False) -> Exit | None:
+def list_queues(context: typer.Context, as_json: AsJson = False) -> Exit | None:
     """Show all queues."""
-    found = _tracker().queues()
+    found = backend(context).queues()
     if as_json:
         print_json({"queues": [queue.model_dump(mode="json") for queue in found]})
     else:
@@ -44,16 +49,16 @@ def list_queues(as_json: AsJson = False) -> Exit | None:
     return None
 
 
-def pause(queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
+def pause(context: typer.Context, queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
     """Start no more jobs of a queue; those that run go on."""
-    _tracker().pause(queue)
+    backend(context).pause(queue)
     _told(queue, "paused", as_json)
     return None
 
 
-def resume(queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
+def resume(context: typer.Context, queue: QueueArgument, as_json: AsJson = False) -> Exit | None:
     """Start jobs of a queue again."""
-    _tracker().resume(queue)
+    backend(context).resume(queue)
     _told(queue, "running", as_json)
     return None
 
@@ -68,11 +73,3 @@ def _told(queue: str, now: str, as_json: bool) -> None:
         print_json({"queue": queue, "paused": now == "paused"})
     else:
         console.print(f"{queue} is {now}")
-
-
-def _tracker() -> Any:
-    from ytray.engine.connection import open_store
-    from ytray.engine.tracking import job_tracker
-
-    open_store()
-    return job_tracker

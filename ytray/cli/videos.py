@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.live import Live
 from rich.table import Table
 
+from ytray.cli.backend import Backend, backend
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
-from ytray.errors import InvalidArguments, JobCancelled, JobFailed
-
-if TYPE_CHECKING:
-    from ytray.engine.model import JobStatus
-    from ytray.studio.model import FinishedVideo
-
-_REFRESH = 0.25  # seconds between looks at the flow's steps
+from ytray.engine.model import JobStatus
+from ytray.errors import InvalidArguments
+from ytray.studio.model import Brief, FinishedVideo
 
 _STAGES = (
     ("hook", ("generate_hook",)),
@@ -39,6 +36,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def create(
+    context: typer.Context,
     prompt: Annotated[str, typer.Argument(help="What the video is about: a sentence, a question, or a text.")],
     aspect: Annotated[str, typer.Option(help="9:16, 16:9, 1:1 or 4:5.")] = "9:16",
     duration: Annotated[int, typer.Option(help="Seconds of video to aim at, 5 to 180.")] = 30,
@@ -49,10 +47,6 @@ def create(
     as_json: AsJson = False,
 ) -> Exit | None:
     """Make a video of a sentence. Prints the finished file's path last."""
-    from pydantic import ValidationError
-
-    from ytray.studio.model import Brief
-
     try:
         brief = Brief.model_validate(
             {"prompt": prompt, "aspect": aspect, "duration": duration, "formats": formats or ["mp4"]}
@@ -62,46 +56,37 @@ def create(
         raise InvalidArguments(f"{'.'.join(map(str, error['loc'][:1]))}: {error['msg']}") from None
     out.mkdir(parents=True, exist_ok=True)
 
-    import ytray
-    from ytray.tasks.processing import create_video
-
-    ytray.connect()
-    job = create_video.delay(**brief.model_dump())
+    system = backend(context)
+    job_id = system.create_video(brief)
     try:
         if not as_json:
-            console.print(f"job {job.id}", style="dim", markup=False)
-            _watch(job)
-        finished = job.get()
+            console.print(f"job {job_id}", style="dim", markup=False)
+            _watch(system, job_id)
+        finished = FinishedVideo.model_validate(system.wait(job_id, None))
     except KeyboardInterrupt:
-        job.cancel("Ctrl-C")
-        complaints.print(f"cancelled job {job.id}", markup=False)
+        system.cancel(job_id)
+        complaints.print(f"cancelled job {job_id}", markup=False)
         return Exit.FAILED
-    except (JobFailed, JobCancelled) as failed:
-        raise failed from None
-    finally:
-        ytray.shutdown()
-    paths = _save(finished, prompt, out)
+    paths = _save(system, finished, prompt, out)
     if as_json:
         print_json(
-            {"job_id": job.id, "files": [str(path) for path in paths], "result": finished.model_dump(mode="json")}
+            {"job_id": job_id, "files": [str(path) for path in paths], "result": finished.model_dump(mode="json")}
         )
     else:
         _summary(finished, paths)
     return None
 
 
-def _watch(job: Any) -> None:
+def _watch(system: Backend, job_id: str) -> None:
     """Show the stages until the job has ended."""
-    from ytray.engine.tracking import job_tracker
-
     started = time.monotonic()
     with Live(console=console, refresh_per_second=8, transient=False) as live:
         while True:
-            status = job.status()
-            live.update(_stages(job_tracker.children(job.id), time.monotonic() - started))
+            status = system.status(job_id)
+            live.update(_stages(system.children(job_id), time.monotonic() - started))
             if status.current_state.has_ended:
                 return
-            time.sleep(_REFRESH)
+            time.sleep(system.pace)
 
 
 def _stages(steps: list[JobStatus], seconds: float) -> Table:
@@ -118,21 +103,19 @@ def _stages(steps: list[JobStatus], seconds: float) -> Table:
         mark = "[red]✗[/]" if trouble else "[green]✓[/]" if done == len(own) else "[yellow]●[/]"
         told = (trouble.error or "") if trouble else busy.progress_message if busy else ""
         count = f"{done}/{len(own)}" if len(own) > 1 else ""
-        table.add_row(mark, name, f"{_bar(share)} {count}", f"[dim]{told[:60]}[/]")
+        table.add_row(mark, name, f"{bar(share)} {count}", f"[dim]{told[:60]}[/]")
     table.add_row("", "", "", f"[dim]{seconds:.0f} s[/]")
     return table
 
 
-def _bar(percent: float) -> str:
+def bar(percent: float) -> str:
+    """A progress bar, as rich's markup."""
     full = round(percent / 5)
     return f"[green]{'━' * full}[/][dim]{'━' * (20 - full)}[/] {percent:3.0f} %"
 
 
-def _save(finished: FinishedVideo, prompt: str, out: Path) -> list[Path]:
-    """Copy the finished files to the user's folder, under a name made of the prompt; the video comes last."""
-    from ytray.artifacts import ArtifactStore
-
-    store = ArtifactStore()
+def _save(system: Backend, finished: FinishedVideo, prompt: str, out: Path) -> list[Path]:
+    """Bring the finished files to the user's folder, under a name made of the prompt; the video comes last."""
     name = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:48].strip("-") or "video"
     wanted = [
         (finished.thumbnails.landscape, f"{name}-thumbnail.jpg"),
@@ -143,9 +126,7 @@ def _save(finished: FinishedVideo, prompt: str, out: Path) -> list[Path]:
     paths = []
     for uri, file in wanted:
         target = (out / file).absolute()
-        beside = target.with_name(f".{target.name}.part")
-        shutil.copyfile(store.fetch(uri, out), beside)
-        beside.replace(target)
+        system.fetch(uri, target)
         paths.append(target)
     return paths
 

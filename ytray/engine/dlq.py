@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ytray.engine.connection import store, submitting_store
-from ytray.engine.model import DeadLetter
+from ytray.engine.model import DeadLetter, DeadLetterPage
+from ytray.engine.records import read_cursor, write_cursor
 from ytray.errors import UnknownJob
 
 
@@ -15,6 +16,27 @@ class DeadLetterQueue:
     def list_all(self) -> list[DeadLetter]:
         """Every job in the dead-letter queue, the one that failed first first."""
         return store().dead_letters()
+
+    def page(self, *, limit: int = 100, cursor: str | None = None, user_id: str | None = None) -> DeadLetterPage:
+        """A page of it, oldest first; give its `next_cursor` as `cursor` to go on. Raises InvalidArguments."""
+        place = None if cursor is None else read_cursor(cursor)
+        found: list[DeadLetter] = []
+        where = store()
+        while len(found) < limit:
+            letters = where.dead_letters_after(place, limit)
+            for letter in letters:
+                place = (round(letter.failed_at.timestamp() * 1000), letter.job_id)
+                if user_id in (None, letter.user_id):
+                    found.append(letter)
+                    if len(found) == limit:
+                        break
+            if len(letters) < limit:
+                place = None if len(found) < limit else place
+                break
+        total = None if user_id is not None else where.redis.zcard(where.key("dlq"))
+        return DeadLetterPage(
+            dead_letters=found, total=total, next_cursor=None if place is None else write_cursor(place)
+        )
 
     def show(self, job_id: str) -> DeadLetter:
         """One of them, with its arguments, error and traceback. Raises UnknownJob when it is not in the queue."""

@@ -105,6 +105,13 @@ class JobStatus(_Told):
     cost_usd: float
 
 
+class JobPage(_Told):
+    """A page of a listing. `next_cursor` leads to the next one; None: this is the last. Results are left out."""
+
+    jobs: list[JobStatus]
+    next_cursor: str | None
+
+
 class DeadLetter(_Told):
     """A job in the dead-letter queue."""
 
@@ -117,6 +124,14 @@ class DeadLetter(_Told):
     retry_count: int
     failed_at: Time
     user_id: str | None
+
+
+class DeadLetterPage(_Told):
+    """A page of the dead-letter queue. `total` counts all of it; None in a listing of one user's."""
+
+    dead_letters: list[DeadLetter]
+    total: int | None
+    next_cursor: str | None
 
 
 class QueueStatus(_Told):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
 from pydantic_core import from_json
 
 from ytray.engine.model import DeadLetter, JobState, JobStatus, Transition, time_of
-from ytray.errors import UnknownJob
+from ytray.errors import InvalidArguments, UnknownJob
 
 
 def unknown_job(job_id: str) -> UnknownJob:
@@ -65,3 +67,17 @@ def read_dead_letter(job_id: str, failed_ms: float, stored: dict[bytes, bytes]) 
         failed_at=time_of(failed_ms),
         user_id=f.get("user"),
     )
+
+
+def write_cursor(place: tuple[float, str]) -> str:
+    """A place in a listing (milliseconds, job id) as an opaque word."""
+    return urlsafe_b64encode(f"{place[0]:.0f} {place[1]}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[float, str]:
+    """What `write_cursor` wrote. Raises InvalidArguments."""
+    try:
+        milliseconds, _, job_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        return int(milliseconds), job_id
+    except ValueError:
+        raise InvalidArguments(f"{cursor[:80]!r} is not a cursor: give back the next_cursor of a page") from None

@@ -31,11 +31,15 @@ class RetryPolicy:
         if self.jitter is not None and not 0 <= self.jitter <= 1:
             raise ValueError("RetryPolicy: jitter is a share between 0 and 1")
 
+    def seconds(self) -> tuple[float, ...]:
+        """The delays in force, before what is added at random."""
+        return settings().retry_delays if self.delays is None else self.delays
+
     def delay_after(self, error: BaseException, retries_used: int) -> float | None:
         """Seconds until the next attempt, or None when there is none: the job goes to the dead-letter queue."""
         if isinstance(error, (PermanentError, *self.permanent)):
             return None
-        delays = settings().retry_delays if self.delays is None else self.delays
+        delays = self.seconds()
         if retries_used >= len(delays):
             return None
         jitter = settings().retry_jitter if self.jitter is None else self.jitter

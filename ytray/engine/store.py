@@ -29,6 +29,8 @@ _STAGE_FROM = 10_000  # jobs: a larger submission is sent in parts and committed
 _STAGE_TTL = 3600  # seconds that the parts of an unfinished submission are kept
 _LISTING_READS = 40  # pages of an index that one listing may read through when a filter matches little
 
+Place = tuple[float, str]  # of a job in a listing: when it was created (ms), and its id
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -75,9 +77,12 @@ class Store:
     """The durable state of one ytray system.
 
     `patience` is for how many seconds a call goes on trying when Redis does not answer; 0 makes it raise at once.
+    `answer_within` is how many seconds one answer may take; None for as long as it takes.
     """
 
-    def __init__(self, redis_url: str, namespace: str, patience: float = 60.0) -> None:
+    def __init__(
+        self, redis_url: str, namespace: str, patience: float = 60.0, answer_within: float | None = None
+    ) -> None:
         self.redis_url = redis_url
         self.namespace = namespace
         self.prefix = f"{{{namespace}}}:"
@@ -86,6 +91,7 @@ class Store:
             max_connections=32,
             timeout=60,
             socket_connect_timeout=5,
+            socket_timeout=answer_within,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=int(patience / 0.5)),
             retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
         )
@@ -125,13 +131,18 @@ class Store:
             raise SystemUnavailable(f"Redis does not answer: {lost}; `ytray doctor` tells more") from lost
 
     def _call_held(self, command: tuple[Any, ...]) -> Any:
-        """Send a command over a connection kept for this; redis-py's pool and retries double what a call takes."""
+        with self._held_connection() as connection:
+            connection.send_packed_command(connection.pack_command(*command))
+            return connection.read_response()
+
+    @contextmanager
+    def _held_connection(self) -> Iterator[Any]:
+        """A connection kept for one call at a time; redis-py's pool and retries double what a call takes."""
         if self._owner != os.getpid():  # a forked child must not speak over its parent's connections
             self._held, self._owner = [], os.getpid()
         connection = self._held.pop() if self._held else self._connect()
         try:
-            connection.send_packed_command(connection.pack_command(*command))
-            reply = connection.read_response()
+            yield connection
         except ResponseError:
             self._held.append(connection)
             raise
@@ -139,7 +150,6 @@ class Store:
             connection.disconnect()
             raise
         self._held.append(connection)
-        return reply
 
     # ------------------------------------------------------------------------------------------ submitting
 
@@ -287,6 +297,10 @@ class Store:
         """Stop or resume the starting of jobs of a queue."""
         self._call("pause", queue, "pause" if paused else "resume")
 
+    def admit(self, caller: str, rate: int) -> float:
+        """Count one request of a caller that may make `rate` a second: 0 when it may, else seconds to wait."""
+        return int(self._call("admit", caller, rate)) / 1000
+
     def forget(self, ids: Sequence[str], ended_before_ms: float, *, dry_run: bool) -> list[str]:
         """Delete ended jobs; returns the ids that went, or in a dry run would go."""
         return [job_id.decode() for job_id in self._call("forget", int(ended_before_ms), int(dry_run), *ids)]
@@ -295,7 +309,15 @@ class Store:
 
     def status(self, job_id: str) -> JobStatus:
         """All about one job. Raises UnknownJob."""
-        return self.statuses([job_id])[0]
+        commands = (("HGETALL", self.key(f"j:{job_id}")), ("GET", self.key(f"r:{job_id}")))
+        try:
+            with self._held_connection() as connection:
+                connection.send_packed_command(connection.pack_commands(commands))
+                fields, result = connection.read_response(), connection.read_response()
+        except (redis.ConnectionError, redis.TimeoutError):
+            return self.statuses([job_id])[0]
+        stored = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        return read_status(job_id, stored, result)
 
     def statuses(self, ids: Sequence[str]) -> list[JobStatus]:
         """The status of each id, in one round trip. Raises UnknownJob."""
@@ -333,21 +355,12 @@ class Store:
         ids = sorted(kid.decode() for kid in cast("set[bytes]", self.redis.smembers(self.key(f"k:{job_id}"))))
         return sorted(self.statuses(ids), key=lambda status: status.created_at) if ids else []
 
-    def indexed(
-        self, names: Sequence[str], limit: int, before: tuple[float, str] | None = None
-    ) -> list[tuple[str, float]]:
-        """Ids and creation times (ms) of the newest jobs in any of the indexes `names`, newest first."""
-        pipe = self.redis.pipeline(transaction=True)
-        older = "+inf" if before is None else f"({before[0]!r}"
-        for name in names:
-            pipe.zrevrangebyscore(self.key(name), older, "-inf", start=0, num=limit, withscores=True)
-            if before is not None:
-                # A bulk submission has one millisecond for all its jobs: take them along, and drop those seen.
-                pipe.zrangebyscore(self.key(name), before[0], before[0], withscores=True)
-        rows = {(score, member.decode()) for reply in pipe.execute() for member, score in reply}
-        if before is not None:
-            rows = {row for row in rows if row < before}
-        return [(member, score) for score, member in sorted(rows, reverse=True)[:limit]]
+    def indexed(self, names: Sequence[str], limit: int, before: Place | None = None) -> list[Place]:
+        """The newest jobs in any of the listings `names`, newest first."""
+        created, job_id = before or ("", "")
+        pages = cast("list[list[bytes]]", self._call("page", limit, created, job_id, *names))
+        rows: set[Place] = {(int(page[i + 1]), page[i].decode()) for page in pages for i in range(0, len(page), 2)}
+        return sorted(rows, reverse=True)[:limit]
 
     def list_jobs(
         self,
@@ -357,9 +370,13 @@ class Store:
         queue: str | None = None,
         user_id: str | None = None,
         limit: int = 100,
-        before: tuple[float, str] | None = None,
-    ) -> list[JobStatus]:
-        """The newest jobs that match all the filters, newest first; `before` is (created ms, id) of the last seen."""
+        before: Place | None = None,
+        results: bool = True,
+    ) -> tuple[list[JobStatus], Place | None]:
+        """The newest jobs that match all the filters, newest first, and where to go on; None: there are no more.
+
+        A filter that matches little may give fewer than `limit` jobs and still a place to go on from.
+        """
         if user_id is not None:
             names = [f"user:{user_id}"]
         elif task_name is not None and state is None:
@@ -368,46 +385,75 @@ class Store:
             queues = [queue] if queue else list(QUEUE_PRIORITIES)
             names = [f"in:{q}:{s}" for q in queues for s in ([state] if state else JobState)]
         found: list[JobStatus] = []
-        page = max(limit, 100)
         for _ in range(_LISTING_READS):
-            rows = self.indexed(names, page, before)
-            for status in self._present([member for member, _ in rows]):
+            rows = self.indexed(names, max(limit, 100), before)
+            statuses = self._present([job_id for _, job_id in rows], results=results)
+            for place, status in zip(rows, statuses, strict=True):
+                before = place
                 if (
-                    (state is None or status.current_state is state)
+                    status is not None
+                    and (state is None or status.current_state is state)
                     and (task_name is None or status.task_name == task_name)
                     and (queue is None or status.queue == queue)
                 ):
-                    found.append(status)  # noqa: PERF401  # the condition reads better as a statement
-            if len(found) >= limit or len(rows) < page:
-                break
-            before = (rows[-1][1], rows[-1][0])
-        return found[:limit]
+                    found.append(status)
+                    if len(found) == limit:
+                        return found, before
+            if len(rows) < max(limit, 100):
+                return found, None
+        return found, before
 
-    def _present(self, ids: Sequence[str]) -> Iterator[JobStatus]:
-        """The statuses of the ids that still exist: a listing may race with a clean-up."""
+    def _present(self, ids: Sequence[str], *, results: bool) -> list[JobStatus | None]:
+        """The status of each id; None for one that is gone: a listing may race with a clean-up."""
         pipe = self.redis.pipeline(transaction=False)
         for job_id in ids:
             pipe.hgetall(self.key(f"j:{job_id}"))
-            pipe.get(self.key(f"r:{job_id}"))
+        if results:
+            for job_id in ids:
+                pipe.get(self.key(f"r:{job_id}"))
         replies = pipe.execute()
-        for i, job_id in enumerate(ids):
-            if replies[2 * i]:
-                yield read_status(job_id, replies[2 * i], replies[2 * i + 1])
+        stored, outcomes = replies[: len(ids)], replies[len(ids) :] or [None] * len(ids)
+        return [
+            read_status(job_id, fields, outcome) if fields else None
+            for job_id, fields, outcome in zip(ids, stored, outcomes, strict=True)
+        ]
 
     def dead_letters(self, ids: Sequence[str] | None = None) -> list[DeadLetter]:
         """The dead-letter queue, oldest first, or those of its jobs that are named. Raises UnknownJob."""
         if ids is None:
-            rows = self.redis.zrange(self.key("dlq"), 0, -1, withscores=True)
-            entries = [(member.decode(), score) for member, score in cast("list[tuple[bytes, float]]", rows)]
-        else:
-            scores = self.redis.zmscore(self.key("dlq"), list(ids)) if ids else []
-            entries = [(job_id, score) for job_id, score in zip(ids, cast("list[float]", scores), strict=True)]
-        pipe = self.redis.pipeline(transaction=False)
-        for job_id, score in entries:
+            rows = cast("list[tuple[bytes, float]]", self.redis.zrange(self.key("dlq"), 0, -1, withscores=True))
+            return self._read_dead_letters([(score, job_id.decode()) for job_id, score in rows])
+        scores = cast("list[float | None]", self.redis.zmscore(self.key("dlq"), list(ids)) if ids else [])
+        entries = []
+        for job_id, score in zip(ids, scores, strict=True):
             if score is None:
                 raise UnknownJob(f"job {job_id} is not in the dead-letter queue")
+            entries.append((score, job_id))
+        return self._read_dead_letters(entries)
+
+    def dead_letters_after(self, after: Place | None, limit: int) -> list[DeadLetter]:
+        """The next `limit` jobs of the dead-letter queue after a place in it (failed at ms, id), oldest first."""
+        start, reach = ("-inf" if after is None else after[0]), limit
+        while True:
+            rows = cast(
+                "list[tuple[bytes, float]]",
+                self.redis.zrangebyscore(self.key("dlq"), start, "+inf", start=0, num=reach, withscores=True),
+            )
+            entries = [(score, job_id.decode()) for job_id, score in rows]
+            following = [entry for entry in entries if after is None or entry > after]
+            if len(following) >= limit or len(rows) < reach:
+                return self._read_dead_letters(following[:limit])
+            reach *= 2  # many failed in the very millisecond of the last one seen
+
+    def _read_dead_letters(self, entries: Sequence[Place]) -> list[DeadLetter]:
+        pipe = self.redis.pipeline(transaction=False)
+        for _, job_id in entries:
             pipe.hgetall(self.key(f"j:{job_id}"))
-        return [read_dead_letter(*entry, fields) for entry, fields in zip(entries, pipe.execute(), strict=True)]
+        return [
+            read_dead_letter(job_id, failed, fields)
+            for (failed, job_id), fields in zip(entries, pipe.execute(), strict=True)
+            if fields
+        ]
 
     # ------------------------------------------------------------------------------------------ waiting
 

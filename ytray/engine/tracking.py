@@ -10,7 +10,17 @@ from pydantic_core import to_json
 
 from ytray.engine.connection import store
 from ytray.engine.job import Job
-from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.model import (
+    DEFAULT_PRIORITY,
+    QUEUE_PRIORITIES,
+    JobPage,
+    JobState,
+    JobStatus,
+    QueueStatus,
+    Transition,
+)
+from ytray.engine.records import read_cursor, write_cursor
+from ytray.engine.store import Place
 from ytray.engine.task import Options, did_you_mean
 from ytray.errors import InvalidArguments, InvalidTransition
 from ytray.settings import settings
@@ -43,11 +53,7 @@ class Tracking:
 
     def update_state(self, job_id: str, state: JobState | str, metadata: Mapping[str, Any] | None = None) -> JobStatus:
         """Move a job that runs elsewhere. Raises InvalidTransition, and then changes nothing; UnknownJob."""
-        try:
-            to = JobState(state)
-        except ValueError:
-            raise InvalidArguments(f"there is no state {state!r}{did_you_mean(str(state), JobState)}") from None
-        store().track(job_id, to, to_json(dict(metadata or {})), settings().result_ttl)
+        store().track(job_id, state_named(state), to_json(dict(metadata or {})), settings().result_ttl)
         return self.get_status(job_id)
 
     def update_progress(self, job_id: str, percent: float, message: str = "") -> None:
@@ -80,8 +86,60 @@ class Tracking:
         """The newest jobs that match all filters, newest first; at most `limit` (1 to 10,000)."""
         if not 1 <= limit <= 10_000:
             raise InvalidArguments(f"limit is 1 to 10,000, not {limit}")
-        wanted = None if state is None else JobState(state)
-        return store().list_jobs(state=wanted, task_name=task_name, queue=queue, user_id=user_id, limit=limit)
+        return self._page(state, task_name, queue, user_id, limit, None, results=True)[0]
+
+    def page(
+        self,
+        state: JobState | str | None = None,
+        *,
+        task_name: str | None = None,
+        queue: str | None = None,
+        user_id: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """A page of `list_jobs`, without the jobs' results; give its `next_cursor` as `cursor` to go on.
+
+        It stays right while jobs are added: a newer job never shifts what comes next. Raises InvalidArguments.
+        """
+        if not 1 <= limit <= 1_000:
+            raise InvalidArguments(f"a page has a limit of 1 to 1,000 jobs, not {limit}")
+        before = None if cursor is None else read_cursor(cursor)
+        jobs, place = self._page(state, task_name, queue, user_id, limit, before, results=False)
+        return JobPage(jobs=jobs, next_cursor=None if place is None else write_cursor(place))
+
+    def _page(
+        self,
+        state: JobState | str | None,
+        task_name: str | None,
+        queue: str | None,
+        user_id: str | None,
+        limit: int,
+        before: Place | None,
+        *,
+        results: bool,
+    ) -> tuple[list[JobStatus], Place | None]:
+        Options(queue=queue)
+        return store().list_jobs(
+            state=None if state is None else state_named(state),
+            task_name=task_name,
+            queue=queue,
+            user_id=user_id,
+            limit=limit,
+            before=before,
+            results=results,
+        )
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        where = store()
+        pipe = where.redis.pipeline(transaction=False)
+        for state in JobState:
+            for queue in QUEUE_PRIORITIES:
+                pipe.zcard(where.key(f"in:{queue}:{state}"))
+        sizes = pipe.execute()
+        number = len(QUEUE_PRIORITIES)
+        return {state: sum(sizes[place * number : (place + 1) * number]) for place, state in enumerate(JobState)}
 
     def children(self, job_id: str) -> list[JobStatus]:
         """The steps that a flow has submitted, oldest first."""
@@ -129,6 +187,14 @@ class Tracking:
                 )
             )
         return sorted(found, key=lambda queue: -queue.priority)
+
+
+def state_named(name: str) -> JobState:
+    """The state of that name, in any case; `running` is EXECUTING. Raises InvalidArguments."""
+    name = "EXECUTING" if name.lower() == "running" else name.upper()
+    if name not in JobState.__members__:
+        raise InvalidArguments(f"there is no state {name!r}{did_you_mean(name, JobState.__members__)}")
+    return JobState(name)
 
 
 def _slots() -> dict[str, int] | None:

@@ -26,7 +26,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ytray.engine import logs, tracing
+from ytray.engine import joblog, logs, tracing
 from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
 from ytray.engine.context import CurrentJob, enter_job
@@ -65,13 +65,14 @@ def pack_setup(redis_url: str, given: Settings) -> bytes:
     return pickle.dumps((redis_url, given))
 
 
-def unpack_setup(setup: bytes) -> Store:
+def unpack_setup(setup: bytes, patience: float = PATIENCE) -> Store:
     """Make this process work for the system that packed `setup`, with its YTRAY_IMPORTS; returns its store."""
     redis_url, given = pickle.loads(setup)
     adopt(given)
-    where = Store(redis_url, given.namespace, PATIENCE)
+    where = Store(redis_url, given.namespace, patience)
     adopt_store(where)
     logs.configure()
+    joblog.install(where)
     for module in given.imports:
         try:
             importlib.import_module(module)

@@ -46,6 +46,11 @@ def ensure(home: Path) -> tuple[str, bool]:
     return url, True
 
 
+def is_running(home: Path) -> bool:
+    """Whether the embedded server of that home answers."""
+    return _answers(f"unix://{socket_path(home)}")
+
+
 def stop(home: Path) -> None:
     """Stop the embedded server of that home, if it runs; its data stay."""
     client = redis.Redis.from_url(f"unix://{socket_path(home)}", socket_timeout=10)

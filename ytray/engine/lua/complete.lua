@@ -56,7 +56,7 @@ for i = 3, #ARGV, 4 do
 end
 
 if #released > 0 then redis.call('ZREM', P .. 'leases:tracker', unpack(released)) end
-moves.flush()
+moves.flush(at)
 for name, sums in pairs(by_task) do
   count('tasks|' .. name .. '|completed', sums.jobs)
   count('seconds|' .. sums.task .. '|count', sums.jobs)

@@ -18,7 +18,8 @@ for i = 3, #ARGV do
         redis.call('ZREM', P .. 'task:' .. job.task, id)
         if f[2] then redis.call('ZREM', P .. 'user:' .. f[2], id) end
         if f[3] then redis.call('DEL', P .. 'idem:' .. (f[2] or '') .. ':' .. f[3]) end
-        redis.call('DEL', P .. 'j:' .. id, P .. 'h:' .. id, P .. 'r:' .. id, P .. 'c:' .. id, P .. 'k:' .. id)
+        redis.call('DEL', P .. 'j:' .. id, P .. 'h:' .. id, P .. 'r:' .. id, P .. 'c:' .. id, P .. 'k:' .. id,
+          P .. 'l:' .. id)
       end
     end
   end

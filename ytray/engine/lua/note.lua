@@ -15,6 +15,8 @@ if job.state ~= 'EXECUTING' or not holds then
 end
 if what == 'progress' then
   redis.call('HSET', P .. 'j:' .. id, 'progress', value, 'note', text)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e',
+    'P ' .. int(now_ms()) .. ' ' .. id .. ' ' .. value .. ' ' .. text)
 else
   redis.call('SET', P .. 'c:' .. id, value)
 end

@@ -17,6 +17,8 @@
 --   breakers          hash    what is known of each dependency, as JSON (breaker.py)
 --   gauges            hash    what the helpers of ytray.metrics set
 --   code:<sha>        string  a task that a script defined, pickled
+--   keys              hash    API keys by id, as JSON, with the hash of their secret (api/keys.py)
+--   rate:<key id>     hash    how many requests a key has left, and as of when; expires
 --   stage:<id>        list    parts of a large submission that is not yet committed; expires
 --   dlq               zset    the dead-letter queue, by time of failure
 --   idem:<user>:<key> string  "<digest of task and arguments> <job id>"
@@ -26,6 +28,9 @@
 --   ctl:<worker>      list    orders to a worker: "cancel <id>"
 --   alerts announcing lists   ids that entered the dead-letter queue: not yet announced, and just being so
 --   done:<id>         channel told when a job has ended
+--   events            stream of what happened lately, for who watches: "T FROM TO at-ms id id …", or of a running
+--                     job "P at-ms id percent text"; cut off at the older end
+--   l:<id>            list    what the job's attempts logged, one JSON object a line (joblog.py)
 
 local P = KEYS[1]
 
@@ -75,6 +80,18 @@ local function load(id)
   }
 end
 
+local EVENTS_KEPT = 20000
+local IDS_IN_EVENT = 100
+
+-- Tell who watches of jobs that made the same move: a few entries for many jobs, since this is on every job's way.
+local function tell(from, to, at, ids)
+  local head = 'T ' .. from .. ' ' .. to .. ' ' .. int(at) .. ' '
+  for i = 1, #ids, IDS_IN_EVENT do
+    local some = table.concat(ids, ' ', i, math.min(i + IDS_IN_EVENT - 1, #ids))
+    redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', head .. some)
+  end
+end
+
 local function illegal(job, to)
   return redis.error_reply('ILLEGAL ' .. job.id .. ' ' .. job.state .. ' ' .. to)
 end
@@ -87,11 +104,12 @@ local function move(job, to, at, metadata)
   redis.call('ZREM', P .. 'in:' .. job.queue .. ':' .. job.state, job.id)
   redis.call('ZADD', P .. 'in:' .. job.queue .. ':' .. to, job.created, job.id)
   redis.call('RPUSH', P .. 'h:' .. job.id, job.state .. ' ' .. to .. ' ' .. int(at) .. ' ' .. (metadata or '{}'))
+  tell(job.state, to, at, {job.id})
   job.state = to
 end
 
--- The listings of many jobs that make the same move, changed in a few calls: add(queue, created, id), then flush(),
--- which returns how many jobs of each queue there were.
+-- The listings of many jobs that make the same move, changed in a few calls: add(queue, created, id), then flush(at),
+-- which tells of the moves and returns how many jobs of each queue there were.
 local function listing_moves(from, to)
   local leaving, entering, numbers = {}, {}, {}
   local moves = {}
@@ -102,8 +120,9 @@ local function listing_moves(from, to)
     entered[#entered + 1] = created
     entered[#entered + 1] = id
   end
-  function moves.flush()
+  function moves.flush(at)
     for queue, left in pairs(leaving) do
+      tell(from, to, at, left)
       redis.call('ZREM', P .. 'in:' .. queue .. ':' .. from, unpack(left))
       redis.call('ZADD', P .. 'in:' .. queue .. ':' .. to, unpack(entering[queue]))
       numbers[queue] = #left

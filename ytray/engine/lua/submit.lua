@@ -79,14 +79,15 @@ if key ~= '' then also('key', key) end
 if generation > 0 then also('generation', ARGV[11]) end
 if delay > 0 then also('due', due) else also('queued', created) end
 
-local listed, ready = {}, {}
+local listed, ready, queued = {}, {}, {}
 local function flush()
   if #listed == 0 then return end
   redis.call('ZADD', P .. 'in:' .. queue .. ':' .. state, unpack(listed))
   redis.call('ZADD', P .. 'task:' .. task, unpack(listed))
   if user ~= '' then redis.call('ZADD', P .. 'user:' .. user, unpack(listed)) end
   redis.call('ZADD', delay > 0 and P .. 'due' or P .. 'ready:' .. lane, unpack(ready))
-  listed, ready = {}, {}
+  if delay == 0 then tell('PENDING', 'QUEUED', at, queued) end
+  listed, ready, queued = {}, {}, {}
 end
 
 for i = 1, #given, 2 do
@@ -98,6 +99,7 @@ for i = 1, #given, 2 do
   local n = #listed
   listed[n + 1], listed[n + 2] = created, id
   ready[n + 1], ready[n + 2] = delay > 0 and due or score, id
+  queued[#queued + 1] = id
   if n > 2000 then flush() end
 end
 flush()

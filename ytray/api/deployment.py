@@ -1,0 +1,112 @@
+"""The API as a Ray Serve deployment: how it starts, where it listens, and what its replicas need to know."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import serve
+
+from ytray.api.app import build
+from ytray.api.keys import KeyRing
+from ytray.engine.connection import adopt_store, connect, store
+from ytray.engine.worker import pack_setup, unpack_setup
+from ytray.errors import SystemUnavailable
+from ytray.settings import settings
+from ytray.system import ray_cluster, redis_server
+
+NAME = "ytray"  # of the Serve application
+_PATIENCE = 10.0  # seconds that a request waits for a Redis that restarts, before it is refused with 503
+_CONCURRENCY = 5_000  # requests at once in a replica; event streams count
+_DRAIN = 10.0  # seconds that a stopping replica has to finish its requests; event streams resume elsewhere
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@serve.deployment(
+    name="api",
+    max_ongoing_requests=_CONCURRENCY,
+    graceful_shutdown_timeout_s=_DRAIN,
+    graceful_shutdown_wait_loop_s=0.5,
+    ray_actor_options={"num_cpus": 0},
+)
+@serve.ingress()
+class Api:
+    """One replica. It keeps nothing of its own: `setup` (of `pack_setup`) says where the system is."""
+
+    def __init__(self, setup: bytes, ray_dashboard: str | None) -> None:
+        self._setup = setup
+        self._dashboard = ray_dashboard
+
+    def __serve_build_asgi_app__(self) -> Any:  # Serve's name for it
+        """The ASGI application. Raises SystemUnavailable where it would be open to strangers."""
+        where = unpack_setup(self._setup, _PATIENCE)
+        adopt_store(where)
+        host = _listening_host()
+        if host not in _LOOPBACK and not KeyRing(where).exists():
+            raise SystemUnavailable(
+                f"the API would listen on {host}, where others reach it, and there is no API key: make one with "
+                "`ytray keys create NAME`, set YTRAY_API_KEYS, or listen on 127.0.0.1"
+            )
+        return build(where, open_without_keys=host in _LOOPBACK, ray_dashboard=self._dashboard)
+
+
+def application(_: dict[str, str] | None = None) -> serve.Application:
+    """The Serve application over the running system, which is joined (or started) by this call.
+
+    Serve calls it with the `args` of a config file; it takes none. Raises SystemUnavailable.
+    """
+    in_a_ray_task = ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE
+    if in_a_ray_task and settings().redis_url is None and not redis_server.is_running(settings().home):
+        # What such a short-lived process starts would end with it.
+        raise SystemUnavailable(
+            "`serve deploy` needs a running system: start it with `ytray up`, or set YTRAY_REDIS_URL for the cluster"
+        )
+    connect()
+    setup = pack_setup(store().redis_url, settings())
+    dashboard = ray_cluster.recorded(settings().home, "dashboard")
+    deployment: Any = Api
+    bound: serve.Application = deployment.options(num_replicas=settings().http_replicas).bind(setup, dashboard)
+    return bound
+
+
+def start() -> str:
+    """Serve the API and the console where YTRAY_HTTP_HOST and YTRAY_HTTP_PORT say; returns their URL.
+
+    Raises SystemUnavailable, in one sentence, when the port is taken or strangers could come in.
+    """
+    host, port = settings().http_host, settings().http_port
+    if host not in _LOOPBACK and not KeyRing(store()).exists():
+        raise SystemUnavailable(
+            f"YTRAY_HTTP_HOST is {host}, where others reach the API, and there is no API key: make one with "
+            "`ytray keys create NAME`, or set YTRAY_API_KEYS"
+        )
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as taken:
+            raise SystemUnavailable(
+                f"port {port} of {host} cannot be used: {taken.strerror}; set YTRAY_HTTP_PORT to another"
+            ) from None
+    for name in ("ray.serve", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
+    serve.run(application(), name=NAME, route_prefix="/")
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else shown}:{port}"
+
+
+def stop() -> None:
+    """Stop serving; requests that are being answered are finished."""
+    stop_serving: Callable[[], None] = serve.shutdown
+    stop_serving()
+
+
+def _listening_host() -> str:
+    from ray.serve.context import _get_global_client
+
+    client: Any = _get_global_client()
+    return str(client.http_config.host)

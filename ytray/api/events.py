@@ -1,0 +1,288 @@
+"""`GET /api/events`: what happens, as it happens, by Server-Sent Events.
+
+The engine's moves append to one stream in Redis. A replica reads it once, in one thread, however many clients listen,
+and hands each what it may see. Every event has a place in the stream as its id, so that a client whose connection (or
+whose replica) went away goes on elsewhere from its `Last-Event-ID` without a gap or a repetition. A client that reads
+too slowly is disconnected, and goes on in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
+
+import redis
+import structlog
+from fastapi import APIRouter, Header, Query, Request
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from ytray.api.access import Reader, check_owner
+from ytray.api.problems import documented
+from ytray.engine.model import time_of
+from ytray.engine.store import Store
+from ytray.errors import InvalidArguments
+
+router = APIRouter(tags=["events"])
+
+_HEARTBEAT = 15.0  # seconds between signs of life, so that proxies keep the connection open
+_BACKLOG = 5_000  # events a client may fall behind before it is disconnected
+_READ_AT_ONCE = 500  # entries of the stream
+_REMEMBERED = 50_000  # jobs whose task and user a replica keeps in mind
+_LEFT = object()  # tells a client's queue that it fell behind
+
+_log = structlog.get_logger("ytray.api.events")
+
+Place = tuple[int, int, int]  # of an event: milliseconds and sequence of its entry in the stream, place in the entry
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as it is sent, and whom it concerns."""
+
+    place: Place
+    job_id: str
+    user: str
+    text: bytes
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One client: which events it wants, and those that wait for it."""
+
+    user: str | None
+    job_id: str | None
+    waiting: asyncio.Queue[Any] = field(default_factory=lambda: asyncio.Queue(_BACKLOG))
+
+    def wants(self, event: Event) -> bool:
+        """Whether the client may and wants to see the event. The steps of a flow have its id and a dot in front."""
+        if self.user is not None and event.user != self.user:
+            return False
+        return self.job_id is None or event.job_id == self.job_id or event.job_id.startswith(f"{self.job_id}.")
+
+
+class EventHub:
+    """Reads the stream of events once for all clients of this replica."""
+
+    def __init__(self, where: Store) -> None:
+        self._store = where
+        self._key = where.key("events")
+        self._jobs: dict[str, dict[str, str | None]] = {}
+        self._listeners: set[Listener] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reached: Place = (0, 0, 0)
+        self._started = asyncio.Event()
+        self._lock = threading.Lock()
+
+    async def listen(self, listener: Listener, after: Place | None) -> AsyncIterator[bytes]:
+        """The events for one client from now on, or from a place in the past. Ends when the client falls behind."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            threading.Thread(target=self._read_forever, name="ytray-events", daemon=True).start()
+        await self._started.wait()
+        self._listeners.add(listener)
+        joined = self._reached  # what comes after this is put into the listener's queue
+        try:
+            yield b"retry: 1000\n\n"
+            if after is not None:
+                if await run_in_threadpool(self._is_gone, after):
+                    yield f"id: {_write(joined)}\nevent: reset\ndata: {{}}\n\n".encode()
+                else:
+                    async for event in self._past(after, joined):
+                        if listener.wants(event):
+                            yield event.text
+            while True:
+                try:
+                    event = await asyncio.wait_for(listener.waiting.get(), _HEARTBEAT)
+                except TimeoutError:
+                    yield b": alive\n\n"
+                    continue
+                texts = []
+                while event is not _LEFT:
+                    texts.append(event.text)
+                    if listener.waiting.empty():
+                        break
+                    event = listener.waiting.get_nowait()
+                yield b"".join(texts)
+                if event is _LEFT:
+                    return
+        finally:
+            self._listeners.discard(listener)
+
+    async def _past(self, after: Place, until: Place) -> AsyncIterator[Event]:
+        start = f"{after[0]}-{after[1]}"
+        while True:
+            events, last = await run_in_threadpool(self._read_past, start, until)
+            for event in events:
+                if after < event.place <= until:
+                    yield event
+            if last is None:
+                return
+            start = f"({last}"
+
+    def _read_past(self, start: str, until: Place) -> tuple[list[Event], str | None]:
+        rows = cast(
+            "list[Any]",
+            self._store.redis.xrange(self._key, start, f"{until[0]}-{until[1]}", count=_READ_AT_ONCE),
+        )
+        return self._events(rows), (rows[-1][0].decode() if len(rows) == _READ_AT_ONCE else None)
+
+    def _is_gone(self, place: Place) -> bool:
+        """Whether events after that place have been cut off (or another Redis stands in the old one's place)."""
+        info = cast("list[Any]", self._store.redis.xrange(self._key, "-", "+", count=1))
+        oldest = _entry(info[0][0]) if info else self._reached[:2]
+        return place[:2] < oldest or place[:2] > self._reached[:2]
+
+    # ------------------------------------------------------------------------------------------ the reading thread
+
+    def _read_forever(self) -> None:
+        last = "$"
+        while True:
+            try:
+                if last == "$":
+                    newest = cast("list[Any]", self._store.redis.xrevrange(self._key, "+", "-", count=1))
+                    last = newest[0][0].decode() if newest else "0-0"
+                    self._on_loop(self._begin, (*_entry(last.encode()), 1 << 30))
+                found = cast("Any", self._store.redis.xread({self._key: last}, count=_READ_AT_ONCE, block=1000))
+                if not found:
+                    continue
+                rows = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
+                last = rows[-1][0].decode()
+                self._on_loop(self._hand_out, self._events(rows), (*_entry(rows[-1][0]), 1 << 30))
+            except redis.RedisError as away:
+                _log.warning("events wait for Redis", error=str(away))
+                time.sleep(0.5)
+
+    def _on_loop(self, what: Any, *args: Any) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(what, *args)
+
+    def _begin(self, reached: Place) -> None:
+        self._reached = reached
+        self._started.set()
+
+    def _hand_out(self, events: Sequence[Event], reached: Place) -> None:
+        self._reached = reached
+        for listener in self._listeners:
+            for event in events:
+                if listener.wants(event):
+                    try:
+                        listener.waiting.put_nowait(event)
+                    except asyncio.QueueFull:
+                        # It goes on from its last event once it has connected again.
+                        listener.waiting.get_nowait()
+                        listener.waiting.put_nowait(_LEFT)
+                        break
+
+    def _events(self, rows: Sequence[Any]) -> list[Event]:
+        entries = [(_entry(row_id), fields[b"e"].decode()) for row_id, fields in rows]
+        with self._lock:  # the reading thread and those that look into the past share what is known of jobs
+            self._learn({job_id for _, text in entries for job_id in _ids(text)})
+            return [event for at, text in entries for event in self._expand(at, text)]
+
+    def _learn(self, ids: set[str]) -> None:
+        if len(self._jobs) > _REMEMBERED:
+            self._jobs.clear()
+        unknown = [job_id for job_id in ids if job_id not in self._jobs]
+        pipe = self._store.redis.pipeline(transaction=False)
+        for job_id in unknown:
+            pipe.hmget(self._store.key(f"j:{job_id}"), ["task", "queue", "user", "parent"])
+        for job_id, values in zip(unknown, pipe.execute(), strict=True):
+            texts = [None if value is None else value.decode() for value in values]
+            self._jobs[job_id] = dict(zip(("task_name", "queue", "user_id", "parent_id"), texts, strict=True))
+
+    def _expand(self, at: tuple[int, int], text: str) -> Iterator[Event]:
+        if text.startswith("T "):
+            _, source, to, when, *ids = text.split(" ")
+            for place, job_id in enumerate(ids):
+                moved = {"from_state": source, "to_state": to, "at": _rfc3339(when)}
+                yield self._event("transition", (*at, place), job_id, moved)
+        else:
+            _, when, job_id, percent, message = text.split(" ", 4)
+            told = {"progress": float(percent), "progress_message": message, "at": _rfc3339(when)}
+            yield self._event("progress", (*at, 0), job_id, told)
+
+    def _event(self, name: str, place: Place, job_id: str, what: dict[str, Any]) -> Event:
+        job = self._jobs[job_id]
+        data = to_json({"job_id": job_id, **job, **what}).decode()
+        text = f"id: {_write(place)}\nevent: {name}\ndata: {data}\n\n".encode()
+        return Event(place, job_id, job["user_id"] or "", text)
+
+
+@router.get(
+    "/api/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "`transition`, `progress` and, when events were missed for good, `reset`.",
+            "content": {
+                "text/event-stream": {
+                    "schema": {"type": "string"},
+                    "example": 'id: 1795471929000-0.0\nevent: transition\ndata: {"job_id": "019a", "from_state": '
+                    '"QUEUED", "to_state": "EXECUTING", "at": "2026-11-23T22:17:40.722Z"}\n\n',
+                }
+            },
+        },
+        **documented(404),
+    },
+)
+async def events(
+    caller: Reader,
+    request: Request,
+    job_id: Annotated[
+        str | None, Query(max_length=255, description="Only of this job and, for a flow, its steps.")
+    ] = None,
+    last_event_id: Annotated[str | None, Header(max_length=64, description="Go on after this event.")] = None,
+) -> StreamingResponse:
+    """Listen to what happens. Browsers reconnect and resume by themselves; other clients send `Last-Event-ID`."""
+    hub: EventHub = request.app.state.hub
+    where: Store = request.app.state.store
+    if job_id is not None:
+        (owner,) = await run_in_threadpool(where.fields, job_id, "user")
+        check_owner(caller, job_id, owner.decode() if owner else None)
+    after = None if not last_event_id else _read(last_event_id)
+    stream = hub.listen(Listener(caller.sees_only, job_id), after)
+    return StreamingResponse(
+        _until_gone(stream),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _until_gone(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(cast("Any", stream)) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+def _ids(text: str) -> list[str]:
+    words = text.split(" ")
+    return words[4:] if words[0] == "T" else words[2:3]
+
+
+def _entry(row_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = row_id.decode().partition("-")
+    return int(milliseconds), int(sequence)
+
+
+def _write(place: Place) -> str:
+    return f"{place[0]}-{place[1]}.{place[2]}"
+
+
+def _read(written: str) -> Place:
+    try:
+        entry, _, place = written.partition(".")
+        milliseconds, _, sequence = entry.partition("-")
+        return int(milliseconds), int(sequence), int(place)
+    except ValueError:
+        raise InvalidArguments(f"{written!r} is not the id of an event") from None
+
+
+def _rfc3339(milliseconds: str) -> str:
+    return time_of(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")

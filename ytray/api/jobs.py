@@ -1,0 +1,206 @@
+"""`/api/jobs`: submitting, listing, looking at and cancelling jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import redis
+from fastapi import APIRouter, Header, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from ytray.api.access import Reader, Submitter, check_owner, may_see, user_of
+from ytray.api.keys import Caller
+from ytray.api.problems import documented
+from ytray.engine.joblog import LogLine, read_log
+from ytray.engine.model import DEFAULT_PRIORITY, JobPage, JobState, JobStatus, Transition
+from ytray.engine.store import Store
+from ytray.engine.task import Options, find
+from ytray.engine.tracking import job_tracker
+from ytray.errors import InvalidTransition, ResultExpired, SystemUnavailable
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+JobId = Annotated[str, Path(description="The id that the submission answered.", min_length=1, max_length=255)]
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, description="The same key is the same job, however often sent.")
+]
+
+
+class Submission(BaseModel):
+    """A job to run. What is left out is as the task says."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "task": "generate_hook",
+                    "args": {"prompt": "Why do cats purr?"},
+                    "user_id": "user_123",
+                    "metadata": {"genre": "comedy", "platform": "TikTok"},
+                }
+            ]
+        },
+    )
+
+    task: str = Field(description="Name of the task, as GET /api/tasks lists it.", max_length=255)
+    args: dict[str, Any] = Field(default_factory=dict, description="Its arguments, by name.")
+    queue: str | None = Field(None, description="default, generation, media or batch.")
+    priority: int = Field(DEFAULT_PRIORITY, ge=0, le=9, description="9 goes first inside its queue.")
+    delay: float = Field(0.0, ge=0, le=366 * 86400, description="Seconds to wait before it is queued.")
+    idempotency_key: str | None = Field(None, min_length=1, max_length=255)
+    user_id: str | None = Field(None, min_length=1, max_length=255, description="Whose job it is.")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Kept with the job, and told with its status.")
+
+
+class Accepted(BaseModel):
+    """A job that was accepted: it is durable."""
+
+    job_id: str = Field(examples=["019a5c0e4b17c2f3a1d0e5b9c8f"])
+    current_state: JobState
+
+
+class History(BaseModel):
+    """Every move of a job, oldest first."""
+
+    job_id: str
+    transitions: list[Transition]
+
+
+class Jobs(BaseModel):
+    """Some jobs."""
+
+    jobs: list[JobStatus]
+
+
+class Log(BaseModel):
+    """What a job's attempts logged and printed. Give `next` as `after` to read on."""
+
+    job_id: str
+    lines: list[LogLine]
+    next: int
+
+
+def accept(caller: Caller, given: Submission, key: str | None, response: Response) -> Accepted:
+    """Submit a job for a caller. Raises what `Task.submit` does, and Forbidden."""
+    options = Options(
+        queue=given.queue,
+        priority=given.priority,
+        delay=given.delay,
+        idempotency_key=given.idempotency_key or key,
+        user_id=user_of(caller, given.user_id),
+        metadata=given.metadata,
+    )
+    job = find(given.task).submit(options, (), given.args)
+    response.headers["Location"] = f"/api/jobs/{job.id}/status"
+    # A key that was used before leads to a job that may have gone far by now.
+    state = job.status().current_state if options.idempotency_key else _first_state(given.delay)
+    return Accepted(job_id=job.id, current_state=state)
+
+
+def _first_state(delay: float) -> JobState:
+    return JobState.PENDING if delay else JobState.QUEUED
+
+
+@router.post("", status_code=202, responses=documented(409))
+def submit(
+    given: Submission, caller: Submitter, response: Response, idempotency_key: IdempotencyKey = None
+) -> Accepted:
+    """Submit a job. It is durable once this has answered; the answer's `Location` is where to watch it."""
+    return accept(caller, given, idempotency_key, response)
+
+
+@router.get("", responses=documented())
+def list_jobs(
+    caller: Reader,
+    status: Annotated[str | None, Query(description="A state in any case, or `running`.")] = None,
+    task_name: Annotated[str | None, Query(max_length=255)] = None,
+    queue: Annotated[str | None, Query()] = None,
+    user_id: Annotated[str | None, Query(max_length=255)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+) -> JobPage:
+    """List the newest jobs that match. Jobs submitted meanwhile never shift the next page. Results are left out."""
+    return job_tracker.page(
+        status,
+        task_name=task_name,
+        queue=queue,
+        user_id=user_of(caller, user_id),
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get("/{job_id}/status", response_model=JobStatus, responses=documented(404))
+async def status(job_id: JobId, caller: Reader, request: Request) -> Response:
+    """Everything that is known of a job now."""
+    found = may_see(caller, await _status(request, job_id))
+    return Response(to_json(found), media_type="application/json")
+
+
+async def _status(request: Request, job_id: str) -> JobStatus:
+    # Asked on the loop itself: it takes a tenth of what a thread costs. Only when Redis does not answer at once may it
+    # take longer, and then it waits elsewhere.
+    quick: Store = request.app.state.quick
+    try:
+        return quick.status(job_id)
+    except (redis.ConnectionError, redis.TimeoutError, SystemUnavailable):
+        return await run_in_threadpool(job_tracker.get_status, job_id)
+
+
+@router.get("/{job_id}/history", responses=documented(404))
+def history(job_id: JobId, caller: Reader) -> History:
+    """Every move of a job, with its time and why."""
+    may_see(caller, job_tracker.get_status(job_id))
+    return History(job_id=job_id, transitions=job_tracker.get_history(job_id))
+
+
+@router.get(
+    "/{job_id}/result",
+    responses={200: {"content": {"application/json": {"schema": {}}}}, **documented(404, 409)},
+    response_class=Response,
+)
+def result(job_id: JobId, caller: Reader, request: Request) -> Response:
+    """The job's result, as the task returned it."""
+    found = may_see(caller, job_tracker.get_status(job_id))
+    where: Store = request.app.state.store
+    stored = where.result(job_id)
+    if stored is not None and found.current_state is JobState.COMPLETED:
+        return Response(stored, media_type="application/json")
+    if found.current_state is JobState.COMPLETED:
+        raise ResultExpired(f"job {job_id} completed, but its result is no longer kept (YTRAY_RESULT_TTL)")
+    why = f": {found.error}" if found.error else ""
+    raise InvalidTransition(f"job {job_id} has no result: it is {found.current_state}{why}")
+
+
+@router.get("/{job_id}/children", responses=documented(404))
+def children(job_id: JobId, caller: Reader) -> Jobs:
+    """The steps that a flow has submitted, oldest first."""
+    may_see(caller, job_tracker.get_status(job_id))
+    return Jobs(jobs=job_tracker.children(job_id))
+
+
+@router.get("/{job_id}/logs", responses=documented(404))
+def logs(
+    job_id: JobId,
+    caller: Reader,
+    request: Request,
+    after: Annotated[int, Query(ge=0, lt=2**62, description="`next` of the last answer.")] = 0,
+) -> Log:
+    """What the job's attempts logged and printed, also while it runs."""
+    where: Store = request.app.state.store
+    (owner,) = where.fields(job_id, "user")
+    check_owner(caller, job_id, owner.decode() if owner else None)
+    lines, following = read_log(where, job_id, after)
+    return Log(job_id=job_id, lines=lines, next=following)
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
+def cancel(job_id: JobId, caller: Submitter) -> Accepted:
+    """Cancel a job that has not ended, and a flow's steps with it; a running task's processes are stopped."""
+    may_see(caller, job_tracker.get_status(job_id))
+    job_tracker.cancel(job_id)
+    return Accepted(job_id=job_id, current_state=JobState.CANCELLED)

@@ -1,0 +1,162 @@
+"""Errors as RFC 9457 problems: `application/problem+json` that says what happened, to which job, and what to do."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import redis
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ytray import errors
+from ytray.errors import YtrayError
+
+_log = structlog.get_logger("ytray.api")
+
+# Which status each error answers with, and what the caller can do about it.
+_ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
+    errors.InvalidArguments: (422, "GET /api/tasks shows what each task takes"),
+    errors.UnknownTask: (422, "GET /api/tasks lists the tasks"),
+    errors.PayloadTooLarge: (413, "put large data into a file and pass its address"),
+    errors.AccessDenied: (401, "`ytray keys create` makes a key"),
+    errors.UnknownJob: (404, "GET /api/jobs lists the jobs there are"),
+    errors.ResultExpired: (404, "results are kept for YTRAY_RESULT_TTL seconds after the job's end"),
+    errors.InvalidTransition: (409, "GET /api/jobs/{id}/status shows the job's state"),
+    errors.IdempotencyConflict: (409, "use a new key for new work"),
+    errors.SystemUnavailable: (503, "try again; with the same Idempotency-Key nothing is done twice"),
+    errors.PermanentError: (404, "GET /api/jobs/{id}/artifacts lists a job's files"),
+}
+_RETRY_AFTER = 1  # seconds, for a system that is away
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 wants it told."""
+
+    type: str = Field(description="What kind of error it is; GET it to read more.", examples=["/problems/unknown-job"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["no job 0199: it never existed, or its history has been cleaned up"])
+    instance: str = Field(examples=["/api/jobs/0199/status"])
+    request_id: str
+    job_id: str | None = None
+    hint: str | None = None
+    errors: list[dict[str, Any]] | None = None
+
+
+class Forbidden(YtrayError):
+    """The API key is right, but does not allow this, or the job belongs to another user."""
+
+
+class TooManyRequests(YtrayError):
+    """The API key has made more requests than YTRAY_RATE_LIMIT allows in a second."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(f"too many requests with this key; try again in {wait:.2f} s")
+        self.wait = wait
+
+
+class BodyTooLarge(YtrayError):
+    """The request's body is larger than the API takes."""
+
+
+_ANSWERS[Forbidden] = (403, "use a key with the scope, or of the user, that this takes")
+_ANSWERS[TooManyRequests] = (429, "slow down, or ask for a higher YTRAY_RATE_LIMIT")
+_ANSWERS[BodyTooLarge] = (413, "put large data into a file and pass its address")
+
+# For the OpenAPI document: what any route may answer, besides what it does when all is well.
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
+    for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these errors, besides those that every route may."""
+    return {status: DOCUMENTED[status] for status in (400, 401, 403, 413, 422, 429, 503, *statuses)}
+
+
+def kind_of(error: type[BaseException]) -> str:
+    """The last part of a problem's type: UnknownJob is `unknown-job`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
+
+
+def explanation(kind: str) -> str | None:
+    """What a problem's type means, in words."""
+    for error in (*_ANSWERS, RequestValidationError):
+        if kind_of(error) == kind:
+            return (error.__doc__ or "").strip()
+    return None
+
+
+def answer(request: Request, error: YtrayError) -> Response:
+    """The response that tells of an error of ytray's own."""
+    status, hint = next(
+        (found for kind, found in _ANSWERS.items() if isinstance(error, kind)), (500, "`ytray doctor` tells more")
+    )
+    wait = max(1, round(error.wait + 0.5)) if isinstance(error, TooManyRequests) else _RETRY_AFTER
+    headers = {"Retry-After": str(wait)} if status in (429, 503) else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(request, status, str(error), kind=kind_of(type(error)), hint=hint, headers=headers)
+
+
+def problem(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    kind: str | None = None,
+    hint: str | None = None,
+    headers: dict[str, str] | None = None,
+    wrong: list[dict[str, Any]] | None = None,
+) -> Response:
+    """A problem as a response."""
+    told = Problem(
+        type=f"/problems/{kind}" if kind else "about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request.scope.get("state", {}).get("request_id", ""),
+        job_id=request.path_params.get("job_id"),
+        hint=hint,
+        errors=wrong,
+    )
+    return Response(to_json(told, exclude_none=True), status, headers=headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every error as a problem."""
+
+    @app.exception_handler(YtrayError)
+    async def of_ours(request: Request, error: YtrayError) -> Response:
+        return answer(request, error)
+
+    @app.exception_handler(redis.ConnectionError)
+    @app.exception_handler(redis.TimeoutError)
+    async def away(request: Request, _: redis.RedisError) -> Response:
+        return answer(request, errors.SystemUnavailable("Redis does not answer"))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        wrong = [{"loc": [str(part) for part in e["loc"]], "msg": e["msg"]} for e in error.errors()]
+        broken = any(e["type"] == "json_invalid" for e in error.errors())
+        first = f"{'.'.join(wrong[0]['loc'])}: {wrong[0]['msg']}"
+        return problem(request, 400 if broken else 422, first, kind="invalid-arguments", hint="see /docs", wrong=wrong)
+
+    @app.exception_handler(HTTPException)
+    async def by_framework(request: Request, error: HTTPException) -> Response:
+        hint = "see /docs for the routes there are" if error.status_code in (404, 405) else None
+        return problem(request, error.status_code, str(error.detail), hint=hint, headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        _log.error("request failed", path=request.url.path, error=repr(error), exc_info=error)
+        return problem(request, 500, "an error that nobody foresaw; the log tells it under this request_id")

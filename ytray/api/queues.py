@@ -1,0 +1,124 @@
+"""`/api/queues`, `/api/tasks`, `/api/breakers`, `/api/counts`: what there is, and how it does."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from ytray.api.access import Admin, Reader
+from ytray.api.problems import documented
+from ytray.engine.breaker import BreakerState, breaker_states
+from ytray.engine.flow import Flow
+from ytray.engine.model import JobState, QueueStatus
+from ytray.engine.task import all_tasks
+from ytray.engine.tracking import job_tracker
+
+router = APIRouter(prefix="/api", tags=["queues and tasks"])
+
+
+class Queues(BaseModel):
+    """The four queues, the one that is worth most first."""
+
+    queues: list[QueueStatus]
+
+
+class Paused(BaseModel):
+    """Whether a queue starts jobs."""
+
+    name: str
+    paused: bool
+
+
+class TaskDescription(BaseModel):
+    """A task: what it takes and gives, as JSON Schema. Limits and delays are in seconds."""
+
+    name: str
+    kind: Literal["task", "flow"]
+    queue: str
+    description: str
+    soft_time_limit: float | None
+    time_limit: float | None
+    retry_delays: list[float]
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+
+
+class Tasks(BaseModel):
+    """Every task by name."""
+
+    tasks: list[TaskDescription]
+
+
+class Breakers(BaseModel):
+    """What is known of each dependency."""
+
+    breakers: list[BreakerState]
+
+
+class Counts(BaseModel):
+    """How many jobs are in each state."""
+
+    counts: dict[JobState, int]
+
+
+@router.get("/queues", responses=documented())
+def queues(_: Reader) -> Queues:
+    """Each queue's depth, what it executes, its slots, and whether it is paused."""
+    return Queues(queues=job_tracker.queues())
+
+
+@router.post("/queues/{name}/pause", responses=documented())
+def pause(name: str, _: Admin) -> Paused:
+    """Start no more jobs of the queue; those that run go on."""
+    job_tracker.pause(name)
+    return Paused(name=name, paused=True)
+
+
+@router.post("/queues/{name}/resume", responses=documented())
+def resume(name: str, _: Admin) -> Paused:
+    """Start jobs of the queue again."""
+    job_tracker.resume(name)
+    return Paused(name=name, paused=False)
+
+
+@router.get("/tasks", responses=documented())
+def tasks(_: Reader) -> Tasks:
+    """Each task with the JSON Schemas of its input and output."""
+    return Tasks(tasks=_described())
+
+
+@router.get("/breakers", responses=documented())
+def breakers(_: Reader) -> Breakers:
+    """The circuit breaker of each dependency that was ever called through one."""
+    return Breakers(breakers=breaker_states())
+
+
+@router.get("/counts", responses=documented())
+def counts(_: Reader) -> Counts:
+    """How many jobs there are in each state."""
+    return Counts(counts=job_tracker.counts())
+
+
+@cache
+def _described() -> list[TaskDescription]:
+    described = []
+    for name, task in sorted(all_tasks().items()):
+        is_flow = isinstance(task, Flow)
+        described.append(
+            TaskDescription(
+                name=name,
+                kind="flow" if is_flow else "task",
+                queue=task.queue,
+                description=inspect.getdoc(task.function) or "",
+                soft_time_limit=None if is_flow else task.soft_time_limit,
+                time_limit=None if is_flow else task.time_limit,
+                retry_delays=list(task.retry.seconds()),
+                input_schema=task.signature.model.model_json_schema(),
+                output_schema=task.signature.result.json_schema(),
+            )
+        )
+    return described

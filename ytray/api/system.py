@@ -1,0 +1,116 @@
+"""Health, metrics, who one is, signing in, and what a problem's type means."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import PlainTextResponse, Response
+
+from ytray import metrics
+from ytray.api.access import COOKIE, Reader, ring
+from ytray.api.keys import SCOPES, Scope
+from ytray.api.problems import Forbidden, documented, explanation
+from ytray.engine.store import Store
+from ytray.errors import SystemUnavailable
+from ytray.settings import settings
+
+router = APIRouter(tags=["system"])
+_A_MONTH = 30 * 86400  # seconds that a browser stays signed in
+
+
+class System(BaseModel):
+    """What this system is, and what the caller may do in it."""
+
+    version: str
+    namespace: str
+    provider: str
+    auth: bool = Field(description="Whether keys are asked for.")
+    scopes: list[Scope]
+    user_id: str | None = Field(description="The user whose jobs alone the caller sees; null: everybody's.")
+    ray_dashboard: str | None
+
+
+class SignIn(BaseModel):
+    """An API key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str = Field(min_length=1, max_length=500)
+
+
+class Health(BaseModel):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/api/system", responses=documented())
+def system(caller: Reader, request: Request) -> System:
+    """What this system is, and what the caller may do in it."""
+    return System(
+        version=request.app.version,
+        namespace=settings().namespace,
+        provider=settings().provider,
+        auth=not ring(request).is_open(),
+        scopes=[scope for scope in SCOPES if caller.is_admin or scope in caller.scopes],
+        user_id=caller.sees_only,
+        ray_dashboard=request.app.state.ray_dashboard,
+    )
+
+
+@router.post("/api/session", status_code=204, response_class=Response, responses=documented())
+def sign_in(given: SignIn, request: Request) -> Response:
+    """Exchange a key for a cookie: a browser's event streams and videos cannot send headers."""
+    ring(request).caller(given.key)
+    response = Response(status_code=204)
+    response.set_cookie(
+        COOKIE,
+        given.key,
+        max_age=_A_MONTH,
+        httponly=True,
+        samesite="strict",
+        secure=request.headers.get("x-forwarded-proto", request.url.scheme) == "https",
+    )
+    return response
+
+
+@router.delete("/api/session", status_code=204, response_class=Response)
+def sign_out() -> Response:
+    """Forget the cookie."""
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+@router.get("/healthz")
+async def healthy() -> Health:
+    """Whether this replica lives."""
+    return Health()
+
+
+@router.get("/readyz", responses=documented())
+def ready(request: Request) -> Health:
+    """Whether the system can take jobs: Redis answers and accepts writes."""
+    where: Store = request.app.state.quick
+    info = where.redis.info("persistence")
+    assert isinstance(info, dict)
+    if info.get("aof_last_write_status", "ok") != "ok":
+        raise SystemUnavailable("Redis cannot write its append-only file; is its disk full?")
+    return Health()
+
+
+@router.get("/metrics", response_class=PlainTextResponse, responses=documented())
+def render_metrics(caller: Reader) -> Response:
+    """Prometheus metrics, the same from every replica: they are counted in Redis."""
+    if caller.sees_only is not None:
+        raise Forbidden("the metrics tell of all users: this takes a key that is not bound to one user")
+    return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/problems/{kind}", response_class=PlainTextResponse, responses=documented(404))
+def problem_type(kind: str) -> Response:
+    """What a problem's type means."""
+    text = explanation(kind)
+    return PlainTextResponse(text or "no such type of problem", 200 if text else 404)

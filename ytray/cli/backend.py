@@ -1,0 +1,130 @@
+"""What the commands work on: the system itself, or another one over HTTP. Each is written once, against this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from ytray.client.model import LogPage
+    from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+    from ytray.studio.model import Brief
+
+
+class Backend(Protocol):
+    """A ytray system. All methods raise ytray's errors, the same ones inside and over HTTP."""
+
+    pace: float  # seconds between looks at it that it bears well
+
+    def submit(
+        self,
+        task: str,
+        args: Mapping[str, Any],
+        *,
+        queue: str | None,
+        priority: int | None,
+        delay: float | None,
+        idempotency_key: str | None,
+        user_id: str | None,
+        metadata: Mapping[str, Any],
+    ) -> str:
+        """Submit a job and return its id."""
+
+    def create_video(self, brief: Brief) -> str:
+        """Submit the making of a video and return the job's id."""
+
+    def status(self, job_id: str) -> JobStatus:
+        """What is known of a job."""
+
+    def history(self, job_id: str) -> list[Transition]:
+        """Every move of a job."""
+
+    def wait(self, job_id: str, timeout: float | None) -> Any:
+        """Wait for a job's end, at most `timeout` seconds, and return its result as JSON."""
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job."""
+
+    def jobs(
+        self,
+        state: JobState | None,
+        *,
+        task_name: str | None,
+        queue: str | None,
+        user_id: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> JobPage:
+        """The newest jobs that match; `limit` is 1 to 1,000."""
+
+    def children(self, job_id: str) -> list[JobStatus]:
+        """The steps of a flow."""
+
+    def logs(self, job_id: str, after: int) -> LogPage:
+        """What a job logged since `after`."""
+
+    def fetch(self, uri: str, target: Path) -> None:
+        """Write an artifact to a file, which appears once it is whole."""
+
+    def queues(self) -> list[QueueStatus]:
+        """Every queue."""
+
+    def pause(self, queue: str) -> None:
+        """Start no more jobs of a queue."""
+
+    def resume(self, queue: str) -> None:
+        """Start jobs of a queue again."""
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The whole dead-letter queue."""
+
+    def dead_letter(self, job_id: str) -> DeadLetter:
+        """One job of it."""
+
+    def replay(self, job_ids: Sequence[str] | None) -> list[str]:
+        """Run these jobs of it once more, or all; returns those that were in it."""
+
+    def discard(self, job_ids: Sequence[str] | None) -> list[str]:
+        """Take these jobs out of it, or all; returns those that were in it."""
+
+    def task_names(self) -> list[str]:
+        """The names of all tasks."""
+
+    def close(self) -> None:
+        """Leave the system."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which system the command line was pointed at; without a URL, the one that this machine can join."""
+
+    url: str | None = None
+    key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Reach({self.url!r})"
+
+    def backend(self, *, timeout: float = 30.0, tries: int = 5) -> Backend:
+        """The system. `timeout` (seconds) and `tries` are for calls over HTTP."""
+        if self.url:
+            from ytray.cli.remote import Remote
+
+            return Remote(self.url, self.key, timeout=timeout, tries=tries)
+        from ytray.cli.inside import Inside
+
+        return Inside()
+
+
+def backend(context: typer.Context) -> Backend:
+    """The system that this command works on; it is left when the command ends."""
+    reach = context.find_object(Reach) or Reach()
+    found = reach.backend()
+    context.call_on_close(found.close)
+    return found

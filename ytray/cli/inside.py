@@ -1,0 +1,163 @@
+"""The commands' view of the system that this machine can join: straight to its Redis, and to Ray to submit."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ytray
+from ytray.artifacts import ArtifactStore
+from ytray.client.model import LogPage
+from ytray.engine.connection import open_store
+from ytray.engine.dlq import dlq
+from ytray.engine.job import Job
+from ytray.engine.joblog import read_log
+from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.task import all_tasks, find
+from ytray.engine.tracking import Tracking, job_tracker
+from ytray.errors import UnknownJob
+from ytray.studio.model import Brief
+
+
+class Inside:
+    """`ytray.cli.backend.Backend` over the engine itself."""
+
+    pace = 0.25
+
+    def submit(
+        self,
+        task: str,
+        args: Mapping[str, Any],
+        *,
+        queue: str | None,
+        priority: int | None,
+        delay: float | None,
+        idempotency_key: str | None,
+        user_id: str | None,
+        metadata: Mapping[str, Any],
+    ) -> str:
+        """Submit a job and return its id."""
+        chosen = {
+            "queue": queue,
+            "priority": priority,
+            "delay": delay,
+            "idempotency_key": idempotency_key,
+            "user_id": user_id,
+            "metadata": metadata,
+        }
+        options = {name: value for name, value in chosen.items() if value is not None}
+        return find(task).options(**options).delay(**args).id
+
+    def create_video(self, brief: Brief) -> str:
+        """Submit the making of a video and return the job's id."""
+        from ytray.tasks.processing import create_video
+
+        return create_video.delay(**brief.model_dump()).id
+
+    def status(self, job_id: str) -> JobStatus:
+        """What is known of a job."""
+        return _tracker().get_status(job_id)
+
+    def history(self, job_id: str) -> list[Transition]:
+        """Every move of a job."""
+        return _tracker().get_history(job_id)
+
+    def wait(self, job_id: str, timeout: float | None) -> Any:
+        """Wait for a job's end and return its result as JSON."""
+        open_store()
+        return Job[Any](job_id).get(timeout)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job."""
+        _tracker().cancel(job_id)
+
+    def jobs(
+        self,
+        state: JobState | None,
+        *,
+        task_name: str | None,
+        queue: str | None,
+        user_id: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> JobPage:
+        """The newest jobs that match."""
+        return _tracker().page(state, task_name=task_name, queue=queue, user_id=user_id, limit=limit, cursor=cursor)
+
+    def children(self, job_id: str) -> list[JobStatus]:
+        """The steps of a flow."""
+        return _tracker().children(job_id)
+
+    def logs(self, job_id: str, after: int) -> LogPage:
+        """What a job logged since `after`."""
+        where = open_store()
+        where.state(job_id)  # raises for a job that does not exist, which has no log either
+        lines, following = read_log(where, job_id, after)
+        return LogPage(lines=lines, next=following)
+
+    def fetch(self, uri: str, target: Path) -> None:
+        """Copy an artifact."""
+        beside = target.with_name(f".{target.name}.part")
+        with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
+            shutil.copyfile(ArtifactStore().fetch(uri, Path(folder)), beside)
+        beside.replace(target)
+
+    def queues(self) -> list[QueueStatus]:
+        """Every queue."""
+        return _tracker().queues()
+
+    def pause(self, queue: str) -> None:
+        """Start no more jobs of a queue."""
+        _tracker().pause(queue)
+
+    def resume(self, queue: str) -> None:
+        """Start jobs of a queue again."""
+        _tracker().resume(queue)
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        return _tracker().counts()
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The whole dead-letter queue."""
+        open_store()
+        return dlq.list_all()
+
+    def dead_letter(self, job_id: str) -> DeadLetter:
+        """One job of it."""
+        open_store()
+        return dlq.show(job_id)
+
+    def replay(self, job_ids: Sequence[str] | None) -> list[str]:
+        """Run these jobs of it once more, or all."""
+        return self._settled(job_ids, dlq.retry_task)
+
+    def discard(self, job_ids: Sequence[str] | None) -> list[str]:
+        """Take these jobs out of it, or all."""
+        return self._settled(job_ids, dlq.remove)
+
+    def task_names(self) -> list[str]:
+        """The names of all tasks."""
+        return list(all_tasks())
+
+    def close(self) -> None:
+        """Leave the system, and stop what was started to join it."""
+        ytray.shutdown()
+
+    def _settled(self, job_ids: Sequence[str] | None, settle: Callable[[str], None]) -> list[str]:
+        settled = []
+        for job_id in [letter.job_id for letter in self.dead_letters()] if job_ids is None else job_ids:
+            try:
+                settle(job_id)
+            except UnknownJob:
+                continue
+            settled.append(job_id)
+        return settled
+
+
+def _tracker() -> Tracking:
+    open_store()
+    return job_tracker

@@ -1,0 +1,229 @@
+"""Every call of the API: what to send, and how its answer is read. Both clients send these."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from ytray.client.model import Artifact, LogPage, TaskInfo
+from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.errors import InvalidArguments
+
+T = TypeVar("T")
+
+_JSON = {"Content-Type": "application/json"}
+
+_ARTIFACTS = TypeAdapter(list[Artifact])
+_COUNTS = TypeAdapter(dict[JobState, int])
+_ID = TypeAdapter(str)
+_IDS = TypeAdapter(list[str])
+_QUEUES = TypeAdapter(list[QueueStatus])
+_STATUSES = TypeAdapter(list[JobStatus])
+_TASKS = TypeAdapter(list[TaskInfo])
+_TRANSITIONS = TypeAdapter(list[Transition])
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One call. A call that is not `repeatable` is sent again only when the server cannot have acted on it."""
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    about: str = ""  # the job that it is about, for errors
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def submit(
+    task: str,
+    args: Mapping[str, Any] | None,
+    *,
+    queue: str | None,
+    priority: int | None,
+    delay: float | None,
+    idempotency_key: str | None,
+    user_id: str | None,
+    metadata: Mapping[str, Any] | None,
+) -> Call[str]:
+    """Submit a job. Without a key it gets one here, so that a repeat after a lost answer is the same job."""
+    body = {
+        "task": task,
+        "args": dict(args or {}),
+        "queue": queue,
+        "priority": priority,
+        "delay": delay,
+        "user_id": user_id,
+        "metadata": metadata,
+    }
+    return _submission("/api/jobs", body, idempotency_key)
+
+
+def create_video(
+    brief: Mapping[str, Any],
+    *,
+    priority: int | None,
+    idempotency_key: str | None,
+    user_id: str | None,
+    metadata: Mapping[str, Any] | None,
+) -> Call[str]:
+    """Submit the making of a video."""
+    body = {**brief, "priority": priority, "user_id": user_id, "metadata": metadata}
+    return _submission("/api/videos", body, idempotency_key)
+
+
+def status(job_id: str) -> Call[JobStatus]:
+    """What is known of a job."""
+    return Call("GET", f"{_job(job_id)}/status", JobStatus.model_validate_json, about=job_id)
+
+
+def history(job_id: str) -> Call[list[Transition]]:
+    """Every move of a job."""
+    return Call("GET", f"{_job(job_id)}/history", _inside("transitions", _TRANSITIONS), about=job_id)
+
+
+def result(job_id: str) -> Call[Any]:
+    """The result of a job that completed."""
+    return Call("GET", f"{_job(job_id)}/result", from_json, about=job_id)
+
+
+def children(job_id: str) -> Call[list[JobStatus]]:
+    """The steps of a flow."""
+    return Call("GET", f"{_job(job_id)}/children", _inside("jobs", _STATUSES), about=job_id)
+
+
+def logs(job_id: str, after: int) -> Call[LogPage]:
+    """What a job logged."""
+    return Call("GET", f"{_job(job_id)}/logs", LogPage.model_validate_json, {"after": str(after)}, about=job_id)
+
+
+def artifacts(job_id: str) -> Call[list[Artifact]]:
+    """The files of a job."""
+    return Call("GET", f"{_job(job_id)}/artifacts", _inside("artifacts", _ARTIFACTS), about=job_id)
+
+
+def artifact(job_id: str, name: str, headers: Mapping[str, str]) -> Call[bytes]:
+    """One file of a job."""
+    return Call("GET", f"{_job(job_id)}/artifacts/{_segment(name)}", bytes, headers=headers, about=job_id)
+
+
+def cancel(job_id: str) -> Call[None]:
+    """Cancel a job."""
+    return Call("POST", f"{_job(job_id)}/cancel", _nothing, repeatable=False, about=job_id)
+
+
+def jobs(
+    status: JobState | str | None,
+    task_name: str | None,
+    queue: str | None,
+    user_id: str | None,
+    limit: int,
+    cursor: str | None,
+) -> Call[JobPage]:
+    """A page of the listing."""
+    filters = {
+        "status": status,
+        "task_name": task_name,
+        "queue": queue,
+        "user_id": user_id,
+        "limit": str(limit),
+        "cursor": cursor,
+    }
+    return Call("GET", "/api/jobs", JobPage.model_validate_json, _given(filters))
+
+
+def queues() -> Call[list[QueueStatus]]:
+    """Every queue."""
+    return Call("GET", "/api/queues", _inside("queues", _QUEUES))
+
+
+def pause(queue: str) -> Call[None]:
+    """Pause a queue."""
+    return Call("POST", f"/api/queues/{_segment(queue)}/pause", _nothing)
+
+
+def resume(queue: str) -> Call[None]:
+    """Resume a queue."""
+    return Call("POST", f"/api/queues/{_segment(queue)}/resume", _nothing)
+
+
+def counts() -> Call[dict[JobState, int]]:
+    """How many jobs are in each state."""
+    return Call("GET", "/api/counts", _inside("counts", _COUNTS))
+
+
+def dead_letters(limit: int, cursor: str | None) -> Call[DeadLetterPage]:
+    """A page of the dead-letter queue."""
+    params = _given({"limit": str(limit), "cursor": cursor})
+    return Call("GET", "/api/dlq", DeadLetterPage.model_validate_json, params)
+
+
+def dead_letter(job_id: str) -> Call[DeadLetter]:
+    """One job of the dead-letter queue."""
+    return Call("GET", f"/api/dlq/{_segment(job_id)}", DeadLetter.model_validate_json, about=job_id)
+
+
+def settle(what: str, job_ids: Iterable[str] | None) -> Call[list[str]]:
+    """Replay (`retry`) or discard (`remove`) jobs of the dead-letter queue, or all of them."""
+    body = {"all": True} if job_ids is None else {"job_ids": list(job_ids)}
+    read = _inside("job_ids", _IDS)
+    return Call("POST", f"/api/dlq/{what}", read, body=to_json(body), headers=_JSON, repeatable=False)
+
+
+def tasks() -> Call[list[TaskInfo]]:
+    """Every task."""
+    return Call("GET", "/api/tasks", _inside("tasks", _TASKS))
+
+
+def events(job_id: str | None, last_id: str) -> Call[bytes]:
+    """The stream of events, from after `last_id`."""
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    if last_id:
+        headers["Last-Event-ID"] = last_id
+    return Call("GET", "/api/events", bytes, _given({"job_id": job_id}), headers=headers, about=job_id or "")
+
+
+def _submission(path: str, body: dict[str, Any], key: str | None) -> Call[str]:
+    key = uuid.uuid4().hex if key is None else key
+    # A header holds ASCII only, and loses spaces at its ends; any other key travels in the body alone.
+    fits = key.isascii() and key.isprintable() and key == key.strip()
+    headers = {**_JSON, "Idempotency-Key": key} if fits and key else _JSON
+    try:
+        sent = to_json({**_given(body), "idempotency_key": key})
+    except ValueError as invalid:
+        raise InvalidArguments(f"arguments or metadata that JSON cannot hold: {invalid}") from None
+    return Call("POST", path, _inside("job_id", _ID), body=sent, headers=headers)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _job(job_id: str) -> str:
+    return f"/api/jobs/{_segment(job_id)}"
+
+
+def _segment(value: str) -> str:
+    """A value as one part of a path. Raises InvalidArguments for those that would change what the path means."""
+    if value in ("", ".", ".."):
+        raise InvalidArguments(f"{value!r} is not the name of anything; give a job's id, a file's or a queue's name")
+    return quote(value, safe="")
+
+
+def _nothing(_: bytes) -> None:
+    return None
+
+
+def _inside(name: str, kind: TypeAdapter[T]) -> Callable[[bytes], T]:
+    return lambda content: kind.validate_python(from_json(content)[name])

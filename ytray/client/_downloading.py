@@ -1,0 +1,99 @@
+"""A file on its way: written beside its place, moved there when it is whole, continued where a connection broke."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import httpx
+
+from ytray.client import _calls
+from ytray.client._calls import Call
+from ytray.client._retrying import pause_after_answer
+from ytray.errors import InvalidArguments, YtrayError
+
+_UNFIT = (206, 416)  # a part that does not follow on what is here: the whole file is asked for instead
+
+
+class Download:
+    """One download, over as many connections as it takes. A context manager: leaving it drops what is not whole."""
+
+    def __init__(self, job_id: str, name: str, to: Path) -> None:
+        if to.is_dir():
+            # The name may come from a server, and must not lead out of the folder.
+            if Path(name).name != name or name in ("", ".", ".."):
+                raise InvalidArguments(f"{name!r} is no file name; say which file to write")
+            to = to / name
+        self.to = to.absolute()
+        self._job_id, self._name = job_id, name
+        self._part = self.to.with_name(f".{self.to.name}.{uuid.uuid4().hex[:8]}.part")
+        self._file: IO[bytes] | None = None
+        self._version = ""  # of the file that the bytes received so far belong to
+        self._total: int | None = None
+
+    def __enter__(self) -> Download:
+        self._file = self._part.open("wb")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._open.close()
+        self._part.unlink(missing_ok=True)
+
+    @property
+    def _open(self) -> IO[bytes]:
+        assert self._file is not None, "entered"
+        return self._file
+
+    def call(self) -> Call[bytes]:
+        """The request for what is still missing."""
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        have = self._open.tell()
+        if have and self._version:
+            headers |= {"Range": f"bytes={have}-", "If-Range": self._version}
+        return _calls.artifact(self._job_id, self._name, headers)
+
+    def begin(self, response: httpx.Response) -> bool:
+        """Whether the answer brings the file; it is then written on from where the answer begins."""
+        if response.status_code == 206 and self._continues(response):
+            return True
+        if response.status_code in (200, *_UNFIT):
+            self._start_over()
+        if response.status_code != 200:
+            return False
+        etag = response.headers.get("etag", "")
+        self._version = "" if etag.startswith("W/") else etag
+        return True
+
+    def pause_after(self, response: httpx.Response, tries: int, most: int, chance: float) -> float | None:
+        """Seconds until it is asked for again after an answer that did not bring it; None: the answer counts."""
+        if response.status_code in _UNFIT:
+            return 0.0 if tries < most else None
+        return pause_after_answer(self.call(), response, tries, most, chance)
+
+    def write(self, received: bytes) -> None:
+        """Keep the next bytes."""
+        self._open.write(received)
+
+    def finish(self) -> Path:
+        """Put the whole file in its place."""
+        self._open.flush()
+        size = self._open.tell()
+        if self._total is not None and size != self._total:
+            raise YtrayError(f"{self._name} of job {self._job_id} came with {size} bytes of {self._total}; try again")
+        os.replace(self._part, self.to)
+        return self.to
+
+    def _continues(self, response: httpx.Response) -> bool:
+        start, _, total = response.headers.get("content-range", "").removeprefix("bytes ").partition("/")
+        if start.partition("-")[0] != str(self._open.tell()):
+            return False
+        self._total = int(total) if total.isdigit() else None
+        return True
+
+    def _start_over(self) -> None:
+        self._open.seek(0)
+        self._open.truncate()
+        self._version, self._total = "", None

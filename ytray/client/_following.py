@@ -1,0 +1,109 @@
+"""Server-Sent Events, and how long to wait for a job with and without them. Pure: the clients do the reading."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from ytray.client.model import Event
+from ytray.engine.model import JobState
+
+SILENCE = 30.0  # seconds: the server sends something every 15, so a stream silent for so long is dead
+_FIRST_POLL, _SLOWEST_POLL = 0.1, 2.0  # seconds
+
+
+class EventReader:
+    """Makes events of the bytes of a stream, in whatever pieces they come; remembers where it got to."""
+
+    def __init__(self) -> None:
+        self.last_id = ""
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new stream: what was half received is dropped, and comes again."""
+        self._rest = b""
+        self._id: str | None = None
+        self._type = ""
+        self._data: list[str] = []
+
+    def feed(self, received: bytes) -> list[Event]:
+        """The events that these bytes complete."""
+        # Split at line feeds alone: JSON may hold the other characters that Python takes for ends of lines.
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        found = []
+        for line in lines:
+            event = self._take(line.removesuffix(b"\r").decode(errors="replace"))
+            if event is not None:
+                found.append(event)
+        return found
+
+    def _take(self, line: str) -> Event | None:
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "id":
+            self._id = value
+        elif name == "event":
+            self._type = value
+        elif name == "data":
+            self._data.append(value)
+        return None
+
+    def _dispatch(self) -> Event | None:
+        kind, data = self._type, "\n".join(self._data)
+        self._type, self._data = "", []
+        if self._id is not None:
+            self.last_id = self._id
+        if not data:
+            return None
+        try:
+            fields = from_json(data)
+            return Event.model_validate({**fields, "id": self.last_id, "type": kind})
+        except (ValidationError, ValueError, TypeError):
+            return None  # of a kind that a newer server sends
+
+
+class Patience:
+    """The waiting for one job's end: by events while there is time for them, else by looking now and then.
+
+    A stream can be silent for SILENCE seconds without being dead, and a read cannot be broken off earlier; so the last
+    seconds of a timeout are waited by looking.
+    """
+
+    def __init__(self, job_id: str, timeout: float | None) -> None:
+        self._job_id = job_id
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._next_poll = _FIRST_POLL
+        self.events_work = True  # until a stream fails before it said anything
+
+    @property
+    def left(self) -> float:
+        """Seconds left to wait; infinity when there is no limit."""
+        return float("inf") if self._deadline is None else self._deadline - time.monotonic()
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether to wait by events."""
+        return self.events_work and self.left > SILENCE
+
+    def pause(self, state: JobState) -> float:
+        """Seconds until the next look. Raises TimeoutError when no time is left."""
+        if self.left <= 0:
+            raise TimeoutError(f"job {self._job_id} is {state} after {self._timeout:g} s; it goes on in the background")
+        pause, self._next_poll = self._next_poll, min(_SLOWEST_POLL, self._next_poll * 2)
+        return min(pause, self.left)
+
+    def should_look(self, events: Iterable[Event]) -> bool:
+        """Whether, after these events (none: a sign of life), the job's status may say that it ended."""
+        some = list(events)
+        return not some or any(self._may_end(event) for event in some)
+
+    def _may_end(self, event: Event) -> bool:
+        if event.type == "transition" and event.job_id == self._job_id:
+            return event.to_state is not None and event.to_state.has_ended
+        return event.type == "reset"

@@ -1,0 +1,388 @@
+"""The client for asyncio: the twin of `synchronous.py`, method for method."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from ytray.client import _calls
+from ytray.client._answers import Target, read, refusal, unreachable
+from ytray.client._calls import Call
+from ytray.client._downloading import Download
+from ytray.client._following import SILENCE, EventReader, Patience
+from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
+from ytray.client.model import Artifact, Event, LogPage, TaskInfo
+from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """ytray over HTTP, for one event loop; an asynchronous context manager.
+
+    Args:
+        url: where the API is; by default YTRAY_URL, else http://127.0.0.1:8000.
+        key: the API key, if the API wants one; by default YTRAY_KEY.
+        timeout: seconds to wait for a connection, and for each part of an answer.
+        tries: how often a call is sent at most, when the server is busy (429, 503) or the connection fails.
+
+    All methods raise AccessDenied when the key is missing or does not allow it, SystemUnavailable when the server
+    cannot be reached or stays busy, and InvalidArguments when it does not take what was given.
+    """
+
+    def __init__(
+        self, url: str | None = None, key: str | None = None, timeout: float = 30.0, *, tries: int = TRIES
+    ) -> None:
+        self._target = Target.of(url, key)
+        self._tries = tries
+        self._timeout = timeout
+        self._http = httpx.AsyncClient(base_url=self._target.url, headers=dict(self._target.headers), timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({str(self._target)!r})"
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. Safe to call twice."""
+        await self._http.aclose()
+
+    # ------------------------------------------------------------------------------------------ submitting
+
+    async def submit(
+        self,
+        task: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        delay: float | None = None,
+        idempotency_key: str | None = None,
+        user_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Submit a job; it is durable once this returns its id, and submitted once even if the connection failed.
+
+        Args:
+            queue: default, generation, media or batch; by default the task's own.
+            priority: 0 to 9; 9 goes first.
+            delay: seconds to wait before it is queued.
+            idempotency_key: the same key is the same job, also in another process.
+
+        Raises UnknownTask, InvalidArguments, PayloadTooLarge, IdempotencyConflict; then nothing was submitted.
+        """
+        call = _calls.submit(
+            task,
+            args,
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            idempotency_key=idempotency_key,
+            user_id=user_id,
+            metadata=metadata,
+        )
+        return await self._do(call)
+
+    async def create_video(
+        self,
+        prompt: str,
+        *,
+        aspect: str = "9:16",
+        duration: int = 30,
+        formats: Sequence[str] = ("mp4",),
+        genre: str = "general",
+        platform: str = "youtube_shorts",
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+        user_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Submit the making of a video and return the job's id; `wait` gives what `create_video` returns.
+
+        Args:
+            aspect: 9:16, 16:9, 1:1 or 4:5.
+            duration: seconds of video to aim at, 5 to 180.
+            formats: mp4, webm, gif, mov, m4a, mp3.
+        """
+        brief = {
+            "prompt": prompt,
+            "aspect": aspect,
+            "duration": duration,
+            "formats": list(formats),
+            "genre": genre,
+            "platform": platform,
+        }
+        call = _calls.create_video(
+            brief, priority=priority, idempotency_key=idempotency_key, user_id=user_id, metadata=metadata
+        )
+        return await self._do(call)
+
+    # ------------------------------------------------------------------------------------------ one job
+
+    async def status(self, job_id: str) -> JobStatus:
+        """What is known of the job now. Raises UnknownJob."""
+        return await self._do(_calls.status(job_id))
+
+    async def history(self, job_id: str) -> list[Transition]:
+        """Every move of the job, oldest first. Raises UnknownJob."""
+        return await self._do(_calls.history(job_id))
+
+    async def result(self, job_id: str) -> Any:
+        """The result of a job that completed, as JSON. Raises InvalidTransition before, ResultExpired long after."""
+        return await self._do(_calls.result(job_id))
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> Any:
+        """Wait for the job's end and return its result, as JSON.
+
+        Args:
+            timeout: seconds to wait at most; None waits for as long as it takes.
+
+        Raises TimeoutError, JobFailed (with the error, traceback and retry count), JobCancelled, ResultExpired,
+        UnknownJob.
+        """
+        patience = Patience(job_id, timeout)
+        status = await self.status(job_id)
+        while not status.current_state.has_ended:
+            if not patience.can_follow or not await self._follow(job_id, patience):
+                await asyncio.sleep(patience.pause(status.current_state))
+            status = await self.status(job_id)
+        if status.current_state is JobState.CANCELLED:
+            raise JobCancelled(job_id)
+        if status.current_state is JobState.FAILED:
+            raise JobFailed(job_id, status.error or "", await self._traceback(job_id), status.retry_count)
+        return await self.result(job_id)
+
+    async def cancel(self, job_id: str) -> None:
+        """Cancel the job wherever it is, and a flow's steps. Raises InvalidTransition when it has ended, UnknownJob."""
+        await self._do(_calls.cancel(job_id))
+
+    async def children(self, job_id: str) -> list[JobStatus]:
+        """The steps that a flow has submitted, oldest first."""
+        return await self._do(_calls.children(job_id))
+
+    async def logs(self, job_id: str, after: int = 0) -> LogPage:
+        """What the job logged and printed since `after`, the `next` of the page before; 0 reads from the start."""
+        return await self._do(_calls.logs(job_id, after))
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """The files that the job made, and a flow's steps."""
+        return await self._do(_calls.artifacts(job_id))
+
+    async def download(self, job_id: str, name: str, to: Path) -> Path:
+        """Write a file of the job to `to`, which may be a folder; the file appears there once it is whole.
+
+        A connection that breaks is taken up where it broke. Of a flow it is the newest step's file of that name; an
+        artifact's own `job_id` names one exactly. Raises UnknownJob, and PermanentError when there is no such file.
+        """
+        with Download(job_id, name, to) as download:
+            tries = 0
+            while True:
+                tries += 1
+                call = download.call()
+                try:
+                    async with self._http.stream("GET", call.path, headers=call.headers) as response:
+                        if download.begin(response):
+                            async for received in response.aiter_bytes():
+                                download.write(received)
+                            return download.finish()
+                        await response.aread()
+                    pause = download.pause_after(response, tries, self._tries, random.random())
+                    if pause is None:
+                        raise refusal(self._target, call, response)
+                except httpx.TransportError as broken:
+                    pause = self._pause_after_break(call, broken, tries)
+                await asyncio.sleep(pause)
+
+    # ------------------------------------------------------------------------------------------ many jobs
+
+    async def jobs(
+        self,
+        status: JobState | str | None = None,
+        *,
+        task_name: str | None = None,
+        queue: str | None = None,
+        user_id: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """The newest jobs that match all filters, without their results; `limit` is 1 to 1,000 for a page."""
+        return await self._do(_calls.jobs(status, task_name, queue, user_id, limit, cursor))
+
+    async def iter_jobs(
+        self,
+        status: JobState | str | None = None,
+        *,
+        task_name: str | None = None,
+        queue: str | None = None,
+        user_id: str | None = None,
+        page_size: int = 100,
+    ) -> AsyncIterator[JobStatus]:
+        """All jobs that match, newest first, over as many pages as it takes."""
+        cursor: str | None = None
+        while True:
+            page = await self.jobs(
+                status, task_name=task_name, queue=queue, user_id=user_id, limit=page_size, cursor=cursor
+            )
+            for job in page.jobs:
+                yield job
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        return await self._do(_calls.counts())
+
+    async def tasks(self) -> list[TaskInfo]:
+        """Every task that can be submitted, with its JSON Schemas."""
+        return await self._do(_calls.tasks())
+
+    async def events(self, job_id: str | None = None) -> AsyncIterator[Event]:
+        """What happens from now on, to one job and its steps or to all jobs, without an end.
+
+        A stream that breaks is taken up after the last event that came; when that is too long ago, an event `reset`
+        comes instead of those that were missed.
+        """
+        reader = EventReader()
+        tries = 0
+        while True:
+            call = _calls.events(job_id, reader.last_id)
+            tries += 1
+            try:
+                async with self._listen(call) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        pause = pause_after_answer(call, response, tries, self._tries, random.random())
+                        if pause is None:
+                            raise refusal(self._target, call, response)
+                    else:
+                        async for received in response.aiter_bytes():
+                            tries = 0
+                            for event in reader.feed(received):
+                                yield event
+                        raise httpx.RemoteProtocolError("the stream of events ended")
+            except httpx.TransportError as broken:
+                pause = self._pause_after_break(call, broken, max(1, tries))
+            reader.restart()
+            await asyncio.sleep(pause)
+
+    # ------------------------------------------------------------------------------------------ operating
+
+    async def queues(self) -> list[QueueStatus]:
+        """Every queue now, the one that is worth most first."""
+        return await self._do(_calls.queues())
+
+    async def pause(self, queue: str) -> None:
+        """Start no more jobs of the queue; those that run go on."""
+        await self._do(_calls.pause(queue))
+
+    async def resume(self, queue: str) -> None:
+        """Start jobs of the queue again."""
+        await self._do(_calls.resume(queue))
+
+    async def dead_letters(self, limit: int = 100, cursor: str | None = None) -> DeadLetterPage:
+        """The jobs that failed for good, the one that failed first first."""
+        return await self._do(_calls.dead_letters(limit, cursor))
+
+    async def iter_dead_letters(self, page_size: int = 100) -> AsyncIterator[DeadLetter]:
+        """All of them, over as many pages as it takes."""
+        cursor: str | None = None
+        while True:
+            page = await self.dead_letters(page_size, cursor)
+            for letter in page.dead_letters:
+                yield letter
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def dead_letter(self, job_id: str) -> DeadLetter:
+        """One of them, with its arguments and traceback. Raises UnknownJob when it is not in the queue."""
+        return await self._do(_calls.dead_letter(job_id))
+
+    async def replay(self, job_ids: Iterable[str]) -> list[str]:
+        """Run dead-lettered jobs once more, with all their retries restored; returns those that were in the queue."""
+        return await self._do(_calls.settle("retry", job_ids))
+
+    async def replay_all(self) -> list[str]:
+        """Run every dead-lettered job once more; returns their ids."""
+        return await self._do(_calls.settle("retry", None))
+
+    async def discard(self, job_ids: Iterable[str]) -> list[str]:
+        """Take jobs out of the dead-letter queue without running them; returns those that were in it."""
+        return await self._do(_calls.settle("remove", job_ids))
+
+    async def discard_all(self) -> list[str]:
+        """Empty the dead-letter queue; returns the ids of the jobs that were in it."""
+        return await self._do(_calls.settle("remove", None))
+
+    # ------------------------------------------------------------------------------------------ sending
+
+    async def _do(self, call: Call[T]) -> T:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                response = await self._http.request(
+                    call.method, call.path, params=call.params, content=call.body, headers=call.headers
+                )
+                pause = pause_after_answer(call, response, tries, self._tries, random.random())
+                if pause is None:
+                    return read(self._target, call, response)
+            except httpx.TransportError as broken:
+                pause = self._pause_after_break(call, broken, tries)
+            await asyncio.sleep(pause)
+
+    def _pause_after_break(self, call: Call[Any], broken: httpx.TransportError, tries: int) -> float:
+        pause = pause_after_break(call, broken, tries, self._tries, random.random())
+        if pause is None:
+            raise unreachable(self._target, call, tries, broken) from broken
+        return pause
+
+    def _listen(self, call: Call[bytes]) -> AbstractAsyncContextManager[httpx.Response]:
+        silence = httpx.Timeout(self._timeout, read=SILENCE)
+        return self._http.stream(call.method, call.path, params=call.params, headers=call.headers, timeout=silence)
+
+    async def _follow(self, job_id: str, patience: Patience) -> bool:
+        """Listen until the job has ended; False when the stream broke, or there is no time left to listen."""
+        reader, heard = EventReader(), False
+        try:
+            async with self._listen(_calls.events(job_id, "")) as response:
+                if not response.is_success:
+                    patience.events_work = False
+                    return False
+                # What ended before the stream began is not told by it.
+                if (await self.status(job_id)).current_state.has_ended:
+                    return True
+                async for received in response.aiter_bytes():
+                    heard = True
+                    if (
+                        patience.should_look(reader.feed(received))
+                        and (await self.status(job_id)).current_state.has_ended
+                    ):
+                        return True
+                    if not patience.can_follow:
+                        return False
+        except httpx.TransportError:
+            pass
+        patience.events_work = heard
+        return False
+
+    async def _traceback(self, job_id: str) -> str:
+        try:
+            return (await self.dead_letter(job_id)).traceback
+        except (UnknownJob, AccessDenied):
+            return ""
