@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cli.tasks_for_commands import talkative
 from tests.engine.tasks_for_tests import add, fail_for_good
 from ytray import JobFailed
 from ytray.engine.store import Store
@@ -67,6 +72,10 @@ def test_submit_waits_and_prints_the_result(system: Store) -> None:
         (("status", "no-such-job"), "no job no-such-job"),
         (("queues", "pause", "medai"), "did you mean 'media'"),
         (("create", "ok but square", "--aspect", "2:1"), "aspect"),
+        (("logs", "no-such-job"), "no job no-such-job"),
+        (("staus", "x"), "Did you mean 'status'?"),
+        (("queues", "puse", "media"), "Did you mean 'pause'?"),
+        (("submit", "add", "--prioriti", "9"), "--priority"),
     ],
 )
 def test_bad_input_exits_with_2_and_says_what_was_meant(system: Store, arguments: tuple[str, ...], told: str) -> None:
@@ -111,3 +120,82 @@ def test_the_doctor_finds_the_running_system_well(system: Store) -> None:
     checks = {check["what"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0, checks
     assert {"redis", "ray", "ffmpeg", "voice", "home", "queue media"} <= checks.keys()
+
+
+def test_the_listing_goes_on_at_its_cursor(system: Store) -> None:
+    jobs = add.options(user_id="pager").map([{"a": n} for n in range(5)])
+    wanted = ("jobs", "--user", "pager", "--json")
+    first = json.loads(ytray(*wanted, "--limit", "3").stdout)
+    rest = json.loads(ytray(*wanted, "--limit", "3", "--cursor", first["next_cursor"]).stdout)
+    assert sorted(job["job_id"] for job in [*first["jobs"], *rest["jobs"]]) == sorted(job.id for job in jobs)
+    assert (len(first["jobs"]), rest["next_cursor"]) == (3, None)
+
+
+def test_logs_are_followed_until_the_job_has_ended(system: Store, tmp_path: Path) -> None:
+    job = talkative.delay(str(tmp_path), ["one", "two"])
+    (tmp_path / "one").touch()
+    following = subprocess.Popen(
+        [sys.executable, "-m", "ytray", "logs", job.id, "--follow"], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert following.stdout is not None
+    assert "#1 WARNING now one" in following.stdout.readline()
+    (tmp_path / "two").touch()
+    assert [line.split(" ", 2)[2].strip() for line in following.stdout] == ["WARNING now two", "PRINT   said it all"]
+    assert following.wait(30) == 0
+    page = json.loads(ytray("logs", job.id, "--json").stdout)
+    assert [line["attempt"] for line in page["lines"]] == [1, 1, 1]
+    assert page["next"] > 0
+
+
+def test_top_shows_what_runs_and_ends_quietly_at_ctrl_c(
+    system: Store, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    job = talkative.delay(str(tmp_path), ["never"])
+    once = ytray("top", "--once")
+    assert once.returncode == 0
+    assert "generation" in once.stdout
+    controller, terminal = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "ytray", "top", "--interval", "0.2"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=ROOT,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "150", "LINES": "40"},
+    )
+    os.close(terminal)
+    shown = bytearray()
+
+    def read() -> None:
+        try:
+            while part := os.read(controller, 4096):
+                shown.extend(part)
+        except OSError:
+            return  # the other end is closed
+
+    threading.Thread(target=read, daemon=True).start()
+    until(lambda: job.id.encode() in shown and b"talkative" in shown)
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(30) == 0
+    assert b"Traceback" not in shown
+    job.cancel()
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("ytray submit generate_h", ["generate_hook"]),
+        ("ytray jobs --state run", ["running"]),
+        ("ytray jobs --state RETRY", ["RETRYING"]),
+        ("ytray queues pause m", ["media"]),
+        ("ytray lo", ["logs"]),
+        ("ytray --url http://127.0.0.1:1 submit generate_h", []),
+    ],
+)
+def test_the_shell_completes_names(line: str, wanted: list[str]) -> None:
+    words = line.split(" ")
+    completing = {"_YTRAY_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    program = Path(sys.executable).with_name("ytray")
+    told = subprocess.run([program], capture_output=True, text=True, check=False, env={**os.environ, **completing})
+    assert told.stdout.split() == wanted
+    assert told.stderr == ""

@@ -89,7 +89,8 @@ class EventHub:
         self._listeners.add(listener)
         joined = self._reached  # what comes after this is put into the listener's queue
         try:
-            yield b"retry: 1000\n\n"
+            # The id lets a client resume that is cut off before its first event.
+            yield f"id: {_write(after or joined)}\nretry: 1000\n\n".encode()
             if after is not None:
                 if await run_in_threadpool(self._is_gone, after):
                     yield f"id: {_write(joined)}\nevent: reset\ndata: {{}}\n\n".encode()

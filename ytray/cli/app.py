@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ytray.cli import deadletters, jobs, logs, operating, queues, top, videos
+from ytray.cli import keys as api_keys
 from ytray.cli.backend import Reach
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ top.add_to(app)
 operating.add_to(app)
 app.add_typer(queues.app, name="queues")
 app.add_typer(deadletters.app, name="dlq")
+app.add_typer(api_keys.app, name="keys")
 
 
 def run() -> None:

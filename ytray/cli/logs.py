@@ -71,5 +71,6 @@ def _follow(system: Backend, job_id: str, as_json: bool) -> None:
 def _print(lines: list[LogLine]) -> None:
     for line in lines:
         head = f"{line.at:%H:%M:%S}.{line.at.microsecond // 1000:03} #{line.attempt} "
-        text = Text.assemble((head, "dim"), (f"{line.level:<8}", _STYLES.get(line.level, "")), line.message)
+        text = Text.assemble((head, "dim"), (f"{line.level:<8}", _STYLES.get(line.level, "")))
+        text.append_text(Text.from_ansi(line.message))  # colours stay; what would move the cursor goes
         console.print(text, soft_wrap=True)

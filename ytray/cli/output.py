@@ -12,6 +12,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ytray.errors import (
     IdempotencyConflict,
@@ -84,7 +85,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: st
     """Print a table for people, or the line `empty` when there is nothing to show."""
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))  # as it is: what users wrote may look like rich's markup
     if table.row_count:
         console.print(table)
     else:

@@ -97,11 +97,15 @@ def _picture(seen: _Look, trouble: str, room: int) -> RenderableType:
         Text(f"{state.lower()} {number}", _STATE_STYLES.get(state, "") if number else "dim")
         for state, number in seen.counts.items()
     )
-    running = Table("job", "task", "queue", "progress", "for", "", box=None, header_style="bold")
+    running = Table(box=None, header_style="bold")
+    for name in ("job", "task", "queue", "progress", "for"):
+        running.add_column(name, no_wrap=True)
+    running.add_column(ratio=1)
     for job in seen.running[:room]:
         seconds = (seen.at - job.started_at).total_seconds() if job.started_at else 0.0
         told = Text(job.progress_message, "dim", overflow="ellipsis", no_wrap=True)
-        running.add_row(job.job_id, job.task_name, job.queue, bar(job.progress), _span(seconds), told)
+        names = (Text(name) for name in (job.job_id, job.task_name, job.queue))
+        running.add_row(*names, bar(job.progress), _span(seconds), told)
     more = seen.counts.get(JobState.EXECUTING, len(seen.running)) - min(room, len(seen.running))
     return Group(
         Text(f"ytray, {seen.at:%H:%M:%S} UTC", "bold"),

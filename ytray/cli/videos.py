@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
@@ -103,15 +104,15 @@ def _stages(steps: list[JobStatus], seconds: float) -> Table:
         mark = "[red]✗[/]" if trouble else "[green]✓[/]" if done == len(own) else "[yellow]●[/]"
         told = (trouble.error or "") if trouble else busy.progress_message if busy else ""
         count = f"{done}/{len(own)}" if len(own) > 1 else ""
-        table.add_row(mark, name, f"{bar(share)} {count}", f"[dim]{told[:60]}[/]")
+        table.add_row(mark, name, Text.assemble(bar(share), f" {count}"), Text(told[:60], "dim"))
     table.add_row("", "", "", f"[dim]{seconds:.0f} s[/]")
     return table
 
 
-def bar(percent: float) -> str:
-    """A progress bar, as rich's markup."""
+def bar(percent: float) -> Text:
+    """A progress bar."""
     full = round(percent / 5)
-    return f"[green]{'━' * full}[/][dim]{'━' * (20 - full)}[/] {percent:3.0f} %"
+    return Text.assemble(("━" * full, "green"), ("━" * (20 - full), "dim"), f" {percent:3.0f} %")
 
 
 def _save(system: Backend, finished: FinishedVideo, prompt: str, out: Path) -> list[Path]:

@@ -105,6 +105,8 @@ def refusal(target: Target, call: Call[Any], response: httpx.Response) -> YtrayE
         return _foreign(target, call, response)
     told = _told(problem)
     name = str(problem.get("type", "")).rpartition("/")[2]
+    if name == "about:blank":  # the server's framework wrote it, which tells only what the status means
+        told = f"{target} answered {call} with {response.status_code}: {told}"
     job_id = str(problem.get("job_id") or call.about)
     if name == "job-failed":
         return JobFailed(job_id, told)
@@ -112,10 +114,9 @@ def refusal(target: Target, call: Call[Any], response: httpx.Response) -> YtrayE
         return JobCancelled(job_id)
     kind = _BY_TYPE.get(name) or _BY_STATUS.get(response.status_code)
     if kind is None:
-        where = f"{target} could not do {call} ({response.status_code})"
         hint = f"; {problem['hint']}" if problem.get("hint") else ""
         request = f"; its log knows it as request {problem['request_id']}" if problem.get("request_id") else ""
-        return YtrayError(f"{where}: {told}{hint}{request}")
+        return YtrayError(f"{told}{hint}{request}")
     if response.status_code == 401:
         told += f"; {_KEY_WANTED}"
     wait = asked_to_wait(response.headers, now=None)

@@ -44,8 +44,8 @@ class Tracking:
         Raises InvalidTransition when the id is taken, InvalidArguments.
         """
         Options(queue=queue, priority=priority)
-        if not job_id or len(job_id) > 255 or any(not c.isprintable() or c.isspace() for c in job_id):
-            raise InvalidArguments("a job id has 1 to 255 printable characters and no spaces")
+        if not job_id or len(job_id) > 255 or any(not c.isprintable() or c.isspace() or c == "/" for c in job_id):
+            raise InvalidArguments("a job id has 1 to 255 printable characters, without spaces and slashes")
         spec = to_json({"metadata": dict(metadata or {})})
         create = (task_name, queue, priority, user_id or "", spec)
         store().track(job_id, JobState.QUEUED, b"{}", settings().result_ttl, create)
@@ -191,10 +191,10 @@ class Tracking:
 
 def state_named(name: str) -> JobState:
     """The state of that name, in any case; `running` is EXECUTING. Raises InvalidArguments."""
-    name = "EXECUTING" if name.lower() == "running" else name.upper()
-    if name not in JobState.__members__:
-        raise InvalidArguments(f"there is no state {name!r}{did_you_mean(name, JobState.__members__)}")
-    return JobState(name)
+    state = "EXECUTING" if name.lower() == "running" else name.upper()
+    if state not in JobState.__members__:
+        raise InvalidArguments(f"there is no state {name!r}{did_you_mean(state, JobState.__members__)}")
+    return JobState(state)
 
 
 def _slots() -> dict[str, int] | None:

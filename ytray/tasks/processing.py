@@ -87,9 +87,14 @@ async def create_video(
 ) -> FinishedVideo:
     """From a brief to a finished video: hook, script, pictures and narration, composition, thumbnails, exports."""
     brief = Brief(prompt=prompt, aspect=aspect, duration=duration, formats=formats, genre=genre, platform=platform)
+    job = current_job()
+    job.progress(1, "writing the hook")
     hook = await generate_hook.delay(prompt=brief.prompt, genre=brief.genre, platform=brief.platform)
+    job.progress(5, "writing the script")
     script = await generate_script.delay(prompt=brief.prompt, hook=hook.text, duration=brief.duration)
     check_drawable(f"{script.title} {script.text}")  # before the work, not when the captions are drawn
+
+    job.progress(10, f"drawing and speaking {len(script.scenes)} scenes")
 
     async def media_of(scene: Scene) -> SceneMedia:
         picture, speech = await asyncio.gather(
@@ -102,10 +107,12 @@ async def create_video(
         asyncio.gather(validate_coherence.delay(script=script), track_emotional_arc.delay(script=script)),
         asyncio.gather(*(media_of(scene) for scene in script.scenes)),
     )
+    job.progress(35, "composing the video")
     video, pacing = await asyncio.gather(
         compose_final_video.delay(scenes=scenes, aspect=brief.aspect),
         analyze_pacing.delay(script=script, speeches=[scene.speech for scene in scenes]),
     )
+    job.progress(85, "thumbnails and exports")
     thumbnails, *exports = await asyncio.gather(
         generate_thumbnail.delay(video=video.uri, title=script.title),
         *(export_video.delay(video=video.uri, format=form) for form in brief.formats),

@@ -1,0 +1,39 @@
+// Calls to the API. Every error is a problem (RFC 9457): its detail and hint are written for people.
+
+export class Problem extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `the server answered ${status}`);
+    this.status = status;
+    this.hint = problem.hint;
+    this.errors = problem.errors || [];
+  }
+}
+
+async function call(method, path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      credentials: "same-origin",
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new Problem(0, { detail: "the API cannot be reached", hint: "is `ytray up` still running?" });
+  }
+  if (!answer.ok) {
+    const problem = await answer.json().catch(() => ({}));
+    if (answer.status === 401 && path !== "/api/session") window.dispatchEvent(new Event("signed-out"));
+    throw new Problem(answer.status, problem);
+  }
+  if (answer.status === 204) return null;
+  const kind = answer.headers.get("content-type") || "";
+  return kind.includes("json") ? answer.json() : answer.text();
+}
+
+export const get = (path) => call("GET", path);
+export const post = (path, body = {}) => call("POST", path, body);
+export const remove = (path) => call("DELETE", path);
+
+/** The path of a job's resource. */
+export const job = (id, what) => `/api/jobs/${encodeURIComponent(id)}/${what}`;

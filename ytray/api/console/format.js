@@ -1,0 +1,55 @@
+// How things are written: times, durations, sizes, money.
+
+/** "12 s ago", for a time given in RFC 3339. */
+export function ago(at) {
+  const seconds = (Date.now() - Date.parse(at)) / 1000;
+  if (seconds < -1) return `in ${-seconds < 60 ? `${Math.round(-seconds)} s` : span(-seconds)}`;
+  return seconds < 1 ? "now" : `${seconds < 60 ? `${Math.floor(seconds)} s` : span(seconds)} ago`;
+}
+
+/** "3 min 20 s", for seconds. */
+export function span(seconds) {
+  if (seconds < 0.0995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
+}
+
+/** Seconds between two times in RFC 3339; until now where the second is missing. */
+export function between(from, to) {
+  return ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000;
+}
+
+/** "1.2 MB". */
+export function bytes(number) {
+  const units = ["B", "KB", "MB", "GB"];
+  let place = 0;
+  while (number >= 1000 && place < 3) {
+    number /= 1000;
+    place += 1;
+  }
+  return `${place && number < 10 ? number.toFixed(1) : Math.round(number)} ${units[place]}`;
+}
+
+/** "$0.0123". */
+export function dollars(number) {
+  return `$${number.toFixed(number && number < 0.1 ? 4 : 2)}`;
+}
+
+/** "12,345". */
+export function count(number) {
+  return number.toLocaleString("en");
+}
+
+/** The local date and time, in full. */
+export function moment(at) {
+  return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+/** A job's id, short enough for a table; ids of steps end in what tells them apart. */
+export function shortId(id) {
+  const step = id.indexOf(".");
+  return step > 0 ? `…${id.slice(step, step + 9)}` : id.length > 14 ? `${id.slice(0, 12)}…` : id;
+}
