@@ -247,8 +247,7 @@ def test_submissions_from_many_threads_are_each_there(api_url: str, until: Until
 
     def work(number: int) -> None:
         with httpx.Client(base_url=api_url, timeout=30) as client:
-            for n in range(25):
-                ids.append(submit(client, "add", a=number, b=n))
+            ids.extend(submit(client, "add", a=number, b=n) for n in range(25))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.tasks_for_tests import add
-from ytray import Job, InvalidTransition, JobState, job_tracker
+from ytray import InvalidTransition, Job, JobState, job_tracker
 from ytray.engine.store import Store
 
 
