@@ -56,7 +56,10 @@ def main() -> None:
     say("Dramatiq done", style="dim")
     celery = _side(str(PEERS / "bin" / "python"), "celery_side.py", str(JOBS))
     say("Celery done", style="dim")
-    rows = _rows(own, bare, dramatiq, celery)
+    plain = _side(sys.executable, "serve_side.py")
+    api = _side(sys.executable, "api_side.py", DEEP.rpartition(",")[2], "500")
+    say("HTTP done", style="dim")
+    rows = _rows(own, bare, dramatiq, celery) + _http_rows(api, plain)
     table = Table("measure", "ytray", "against", "ratio", "target", "")
     for row in rows:
         table.add_row(
@@ -113,6 +116,30 @@ def _rows(own: dict[str, Any], bare: dict[str, Any], dramatiq: dict[str, Any], c
     return rows
 
 
+def _http_rows(api: dict[str, Any], plain: dict[str, float]) -> list[Row]:
+    noop = "a FastAPI no-op on Ray Serve as it comes"
+    rows = []
+    for what, found, least in (("GET …/status", api["status"], 4), ("POST /api/jobs", api["submit"], 2)):
+        ratio = found["rate"] / plain["rate"]
+        figures = f"{found['rate']:,.0f}/s", f"{noop} {plain['rate']:,.0f}/s", f"{ratio:.1f}×"
+        rows.append(Row(what, *figures, f"≥ {least}×", ratio >= least))
+    slow, fast = plain["p99_ms"], api["status"]["p99_ms"]
+    rows.append(
+        Row("GET …/status, p99", f"{fast:.0f} ms", f"{slow:.0f} ms", f"{fast / slow:.2f}×", "≤ 0.33×", 3 * fast <= slow)
+    )
+    pages = api["listing"]
+    ratio = pages["deep_ms"] / pages["ms"]
+    deep = f"{pages['deep_ms']:.1f} ms", f"{pages['jobs']:,} stored: {pages['ms']:.1f} ms", f"{ratio:.1f}×"
+    rows.append(Row(f"a page of 100, {pages['deep_jobs']:,} stored", *deep, "≤ 1.3×", ratio <= 1.3))
+    events = api["events"]
+    told = f"{events['lost']} of {events['clients'] * events['events']:,} events lost; {events['per_s']:,.0f} events/s"
+    memory = f"{events['memory_mb']:.0f} MB in the replica"
+    rows.append(
+        Row(f"{events['clients']} event streams on one replica", told, memory, "", "none lost", not events["lost"])
+    )
+    return rows
+
+
 def _side(python: str, program: str, *arguments: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="ytray-bench-") as name:
         folder = Path(name)
@@ -140,7 +167,7 @@ def _side(python: str, program: str, *arguments: str) -> dict[str, Any]:
             server.wait()
         if done.returncode != 0:
             raise SystemExit(f"{program} failed:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
-        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        found: dict[str, Any] = json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
         return found
 
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
@@ -66,55 +66,74 @@ class Listener:
             return False
         return self.job_id is None or event.job_id == self.job_id or event.job_id.startswith(f"{self.job_id}.")
 
+    def hear(self, events: Sequence[Event]) -> None:
+        """Take in what the client wants of these."""
+        for event in events:
+            if self.wants(event):
+                try:
+                    self.waiting.put_nowait(event)
+                except asyncio.QueueFull:
+                    # It goes on from its last event once it has connected again.
+                    self.waiting.get_nowait()
+                    self.waiting.put_nowait(_LEFT)
+                    return
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """What waits, as it is to be sent, with signs of life between. Ends when the client fell behind."""
+        while True:
+            try:
+                event = await asyncio.wait_for(self.waiting.get(), _HEARTBEAT)
+            except TimeoutError:
+                yield b": alive\n\n"
+                continue
+            texts = []
+            while event is not _LEFT:
+                texts.append(event.text)
+                if self.waiting.empty():
+                    break
+                event = self.waiting.get_nowait()
+            yield b"".join(texts)
+            if event is _LEFT:
+                return
+
 
 class EventHub:
-    """Reads the stream of events once for all clients of this replica."""
+    """Hands the stream of events to the clients of this replica; reads it only while there are any."""
 
     def __init__(self, where: Store) -> None:
         self._store = where
         self._key = where.key("events")
         self._jobs: dict[str, dict[str, str | None]] = {}
         self._listeners: set[Listener] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._reached: Place = (0, 0, 0)
-        self._started = asyncio.Event()
+        self._reader: _Reader | None = None
         self._lock = threading.Lock()
 
     async def listen(self, listener: Listener, after: Place | None) -> AsyncIterator[bytes]:
         """The events for one client from now on, or from a place in the past. Ends when the client falls behind."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            threading.Thread(target=self._read_forever, name="ytray-events", daemon=True).start()
-        await self._started.wait()
         self._listeners.add(listener)
-        joined = self._reached  # what comes after this is put into the listener's queue
+        if self._reader is None:
+            self._reader = _Reader(self._store, self._key, self._events, self._hand_out)
+        reader = self._reader
         try:
+            await reader.started.wait()
+            listener.waiting = asyncio.Queue(_BACKLOG)
+            joined = reader.reached  # what comes after this is put into the listener's queue
             # The id lets a client resume that is cut off before its first event.
             yield f"id: {_write(after or joined)}\nretry: 1000\n\n".encode()
             if after is not None:
-                if await run_in_threadpool(self._is_gone, after):
+                if await run_in_threadpool(self._is_gone, after, joined):
                     yield f"id: {_write(joined)}\nevent: reset\ndata: {{}}\n\n".encode()
                 else:
                     async for event in self._past(after, joined):
                         if listener.wants(event):
                             yield event.text
-            while True:
-                try:
-                    event = await asyncio.wait_for(listener.waiting.get(), _HEARTBEAT)
-                except TimeoutError:
-                    yield b": alive\n\n"
-                    continue
-                texts = []
-                while event is not _LEFT:
-                    texts.append(event.text)
-                    if listener.waiting.empty():
-                        break
-                    event = listener.waiting.get_nowait()
-                yield b"".join(texts)
-                if event is _LEFT:
-                    return
+            async for chunk in listener.chunks():
+                yield chunk
         finally:
             self._listeners.discard(listener)
+            if not self._listeners and self._reader is reader:
+                reader.stop()
+                self._reader = None
 
     async def _past(self, after: Place, until: Place) -> AsyncIterator[Event]:
         start = f"{after[0]}-{after[1]}"
@@ -134,52 +153,15 @@ class EventHub:
         )
         return self._events(rows), (rows[-1][0].decode() if len(rows) == _READ_AT_ONCE else None)
 
-    def _is_gone(self, place: Place) -> bool:
+    def _is_gone(self, place: Place, reached: Place) -> bool:
         """Whether events after that place have been cut off (or another Redis stands in the old one's place)."""
         info = cast("list[Any]", self._store.redis.xrange(self._key, "-", "+", count=1))
-        oldest = _entry(info[0][0]) if info else self._reached[:2]
-        return place[:2] < oldest or place[:2] > self._reached[:2]
+        oldest = _entry(info[0][0]) if info else reached[:2]
+        return place[:2] < oldest or place[:2] > reached[:2]
 
-    # ------------------------------------------------------------------------------------------ the reading thread
-
-    def _read_forever(self) -> None:
-        last = "$"
-        while True:
-            try:
-                if last == "$":
-                    newest = cast("list[Any]", self._store.redis.xrevrange(self._key, "+", "-", count=1))
-                    last = newest[0][0].decode() if newest else "0-0"
-                    self._on_loop(self._begin, (*_entry(last.encode()), 1 << 30))
-                found = cast("Any", self._store.redis.xread({self._key: last}, count=_READ_AT_ONCE, block=1000))
-                if not found:
-                    continue
-                rows = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
-                last = rows[-1][0].decode()
-                self._on_loop(self._hand_out, self._events(rows), (*_entry(rows[-1][0]), 1 << 30))
-            except redis.RedisError as away:
-                _log.warning("events wait for Redis", error=str(away))
-                time.sleep(0.5)
-
-    def _on_loop(self, what: Any, *args: Any) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(what, *args)
-
-    def _begin(self, reached: Place) -> None:
-        self._reached = reached
-        self._started.set()
-
-    def _hand_out(self, events: Sequence[Event], reached: Place) -> None:
-        self._reached = reached
+    def _hand_out(self, events: Sequence[Event]) -> None:
         for listener in self._listeners:
-            for event in events:
-                if listener.wants(event):
-                    try:
-                        listener.waiting.put_nowait(event)
-                    except asyncio.QueueFull:
-                        # It goes on from its last event once it has connected again.
-                        listener.waiting.get_nowait()
-                        listener.waiting.put_nowait(_LEFT)
-                        break
+            listener.hear(events)
 
     def _events(self, rows: Sequence[Any]) -> list[Event]:
         entries = [(_entry(row_id), fields[b"e"].decode()) for row_id, fields in rows]
@@ -214,6 +196,56 @@ class EventHub:
         data = to_json({"job_id": job_id, **job, **what}).decode()
         text = f"id: {_write(place)}\nevent: {name}\ndata: {data}\n\n".encode()
         return Event(place, job_id, job["user_id"] or "", text)
+
+
+class _Reader:
+    """A thread that reads the stream from its end on, for as long as somebody listens."""
+
+    def __init__(
+        self,
+        where: Store,
+        key: str,
+        read: Callable[[Sequence[Any]], list[Event]],
+        hand_out: Callable[[list[Event]], None],
+    ) -> None:
+        self.started = asyncio.Event()
+        self.reached: Place = (0, 0, 0)
+        self._store, self._key = where, key
+        self._read, self._hand_out = read, hand_out
+        self._loop = asyncio.get_running_loop()
+        self._stopped = False
+        threading.Thread(target=self._run, name="ytray-events", daemon=True).start()
+
+    def stop(self) -> None:
+        """Read no more, and hand out nothing more."""
+        self._stopped = True
+
+    def _run(self) -> None:
+        last = ""
+        while not self._stopped:
+            try:
+                if not last:
+                    newest = cast("list[Any]", self._store.redis.xrevrange(self._key, "+", "-", count=1))
+                    last = newest[0][0].decode() if newest else "0-0"
+                    self._tell(last, [])
+                found = cast("Any", self._store.redis.xread({self._key: last}, count=_READ_AT_ONCE, block=1000))
+                if found:
+                    rows = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
+                    last = rows[-1][0].decode()
+                    self._tell(last, self._read(rows))
+            except redis.RedisError as away:
+                _log.warning("events wait for Redis", error=str(away))
+                time.sleep(0.5)
+
+    def _tell(self, last: str, events: list[Event]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: so has the replica
+            self._loop.call_soon_threadsafe(self._on_loop, (*_entry(last.encode()), 1 << 30), events)
+
+    def _on_loop(self, reached: Place, events: list[Event]) -> None:
+        if not self._stopped:
+            self.reached = reached
+            self.started.set()
+            self._hand_out(events)
 
 
 @router.get(

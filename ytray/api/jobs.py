@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import redis
@@ -22,6 +24,8 @@ from ytray.engine.tracking import job_tracker
 from ytray.errors import InvalidTransition, ResultExpired, SystemUnavailable
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+_SUBMITTERS = ThreadPoolExecutor(16, thread_name_prefix="ytray-submit")
 
 JobId = Annotated[str, Path(description="The id that the submission answered.", min_length=1, max_length=255)]
 IdempotencyKey = Annotated[
@@ -84,7 +88,7 @@ class Log(BaseModel):
     next: int
 
 
-def accept(caller: Caller, given: Submission, key: str | None, response: Response) -> Accepted:
+async def accept(caller: Caller, given: Submission, key: str | None) -> Response:
     """Submit a job for a caller. Raises what `Task.submit` does, and Forbidden."""
     options = Options(
         queue=given.queue,
@@ -94,23 +98,27 @@ def accept(caller: Caller, given: Submission, key: str | None, response: Respons
         user_id=user_of(caller, given.user_id),
         metadata=given.metadata,
     )
+    # One hop to a thread, since Redis may be restarting; FastAPI would make two of it.
+    job_id, state = await asyncio.get_running_loop().run_in_executor(_SUBMITTERS, _submit, given, options)
+    return Response(
+        to_json(Accepted(job_id=job_id, current_state=state)),
+        202,
+        headers={"Location": f"/api/jobs/{job_id}/status"},
+        media_type="application/json",
+    )
+
+
+def _submit(given: Submission, options: Options) -> tuple[str, JobState]:
     job = find(given.task).submit(options, (), given.args)
-    response.headers["Location"] = f"/api/jobs/{job.id}/status"
-    # A key that was used before leads to a job that may have gone far by now.
-    state = job.status().current_state if options.idempotency_key else _first_state(given.delay)
-    return Accepted(job_id=job.id, current_state=state)
+    if options.idempotency_key:  # it may lead to a job that has gone far by now
+        return job.id, job.status().current_state
+    return job.id, JobState.PENDING if options.delay else JobState.QUEUED
 
 
-def _first_state(delay: float) -> JobState:
-    return JobState.PENDING if delay else JobState.QUEUED
-
-
-@router.post("", status_code=202, responses=documented(409))
-def submit(
-    given: Submission, caller: Submitter, response: Response, idempotency_key: IdempotencyKey = None
-) -> Accepted:
+@router.post("", status_code=202, response_model=Accepted, responses=documented(409))
+async def submit(given: Submission, caller: Submitter, idempotency_key: IdempotencyKey = None) -> Response:
     """Submit a job. It is durable once this has answered; the answer's `Location` is where to watch it."""
-    return accept(caller, given, idempotency_key, response)
+    return await accept(caller, given, idempotency_key)
 
 
 @router.get("", responses=documented())

@@ -31,11 +31,9 @@ class VideoOrder(Brief):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
-@router.post("", status_code=202, responses=documented(409))
-def create(
-    given: VideoOrder, caller: Submitter, response: Response, idempotency_key: IdempotencyKey = None
-) -> Accepted:
+@router.post("", status_code=202, response_model=Accepted, responses=documented(409))
+async def create(given: VideoOrder, caller: Submitter, idempotency_key: IdempotencyKey = None) -> Response:
     """Make a video: runs the flow `create_video`. Its files are at /api/jobs/{job_id}/artifacts."""
     brief = given.model_dump(include=set(Brief.model_fields))
     order = given.model_dump(exclude=set(Brief.model_fields))
-    return accept(caller, Submission(task="create_video", args=brief, **order), idempotency_key, response)
+    return await accept(caller, Submission(task="create_video", args=brief, **order), idempotency_key)

@@ -34,13 +34,16 @@ function stages(steps) {
   const sorted = [...kinds.values()].map((group) => ({
     steps: group.sort((a, b) => a.created_at.localeCompare(b.created_at) || a.job_id.localeCompare(b.job_id)),
     made: Math.min(...group.map((step) => Date.parse(step.created_at))),
+    ended: Math.max(...group.map((step) => (step.completed_at ? Date.parse(step.completed_at) : Infinity))),
   })).sort((a, b) => a.made - b.made);
   const columns = [];
   for (const group of sorted) {
     const last = columns.at(-1);
-    // What was submitted within a moment was submitted side by side.
-    if (last && group.made - last.made < 150) last.steps.push(...group.steps);
-    else columns.push({ made: group.made, steps: [...group.steps] });
+    // Submitted within a moment, and not because the others had ended: submitted side by side.
+    if (last && group.made - last.made < 150 && group.made < last.ended) {
+      last.steps.push(...group.steps);
+      last.ended = Math.max(last.ended, group.ended);
+    } else columns.push({ ...group, steps: [...group.steps] });
   }
   return columns.map((column) => column.steps);
 }

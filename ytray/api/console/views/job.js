@@ -16,6 +16,7 @@ export async function show(main, { id, system }) {
     ["head", "film", "steps", "timeline", "logs", "result", "files", "facts"].map((name) => [name, el("section", { className: name })]));
   const may = system.scopes.includes("submit");
   let after = 0;
+  let moves = [];
   let filmed = false;
   let following = null;
 
@@ -64,7 +65,7 @@ export async function show(main, { id, system }) {
     fill(parts.facts, el("h2", {}, "Facts"), el("dl", { className: "facts" }, rows.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
   }
 
-  function timeline(moves) {
+  function timeline() {
     const until = ENDED.has(status.current_state) ? moves.at(-1)?.at : undefined;
     const whole = Math.max(0.001, between(status.created_at, until));
     const items = [{ state: "PENDING", from: status.created_at, why: "" },
@@ -129,17 +130,24 @@ export async function show(main, { id, system }) {
     if (bottom) lines.scrollTop = lines.scrollHeight;
   }
 
+  function tick() {
+    timeline();
+    facts();
+    logs().catch(() => {});
+  }
+
   async function refresh() {
     const before = status.current_state;
     const [now, past] = await Promise.all([get(at(id, "status")), get(at(id, "history"))]);
     status = now;
-    timeline(past.transitions);
+    moves = past.transitions;
+    timeline();
     facts();
     await Promise.all([head(), steps(), logs(), before === now.current_state && filmed ? null : result()]);
     if (ENDED.has(status.current_state)) {
       clearInterval(following);
       following = null;
-    } else following ??= setInterval(() => logs().catch(() => {}), 1000);
+    } else following ??= setInterval(tick, 1000);
   }
 
   fill(main, el("div", { className: "job" },
