@@ -37,7 +37,7 @@ class SignIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: str = Field(min_length=1, max_length=500)
+    key: str = Field(min_length=1, max_length=500, pattern=r"^[!-~]+$")
 
 
 class Health(BaseModel):
