@@ -1,4 +1,4 @@
-# make demo    a sentence becomes a video, in out/
+# make demo    a sentence becomes a video, in out/      make up      the API and the console, on what the demo left
 # make test    all tests but the long ones        make chaos   minutes of random kills
 # make check   formatting, lint, types            make bench   figures against other job systems
 SHELL := /bin/bash
@@ -9,12 +9,16 @@ export UV_PROJECT_ENVIRONMENT = $(CURDIR)/.venv
 UV = $(shell bash scripts/find-uv)
 BIN = .venv/bin
 
-.PHONY: demo test check chaos bench clean setup
+.PHONY: demo up test check chaos bench clean setup
 
 demo: setup
 	@YTRAY_HOME="$(CURDIR)/out/home" $(BIN)/ytray create "$(PROMPT)" --duration 30 --out out
 
+up: setup
+	@YTRAY_HOME="$(CURDIR)/out/home" $(BIN)/ytray up
+
 test: setup
+	@bash scripts/bring-test-tools
 	@$(BIN)/pytest -m "not chaos" tests
 
 check: setup

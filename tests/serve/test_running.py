@@ -113,6 +113,22 @@ def test_ray_job_submit_takes_a_users_own_script_and_the_job_outlives_its_driver
         assert client.wait(found[1], timeout=60) == "hello world"
 
 
+def test_ray_job_submit_makes_a_video_with_the_command_line(running: Running) -> None:
+    out = running.folder / "videos"
+    running.environment["RAY_AUTH_MODE"] = "token"
+    try:
+        done = running.run(
+            *(RAY, "job", "submit", "--address", running.dashboard, "--working-dir", str(Path(__file__).parent), "--"),
+            *(sys.executable, "-m", "ytray", "create", "'Why do cats purr?'", "--duration", "5", "--out", str(out)),
+            timeout=170,
+        )
+    finally:
+        del running.environment["RAY_AUTH_MODE"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(out / "why-do-cats-purr.mp4") in done.stdout
+    assert (out / "why-do-cats-purr.mp4").stat().st_size > 100_000
+
+
 def test_the_command_line_works_from_outside_the_cluster(running: Running, until: Until) -> None:
     environment = {**running.environment, "YTRAY_HOME": str(running.folder / "elsewhere"), "YTRAY_URL": running.url}
     outside = Running(running.url, running.dashboard, environment, running.folder)
