@@ -214,6 +214,12 @@ def _write(rows: list[Row]) -> None:
         f"| {r.what} | {r.figure} | {r.against} | {r.ratio} | {r.target} | {'yes' if r.met else 'no'} |" for r in rows
     ]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines) + "\n")
+    short = ["| measure | ytray | against | ratio |", "|---|---|---|---|"]
+    short += [f"| {r.what} | {r.figure} | {r.against} | {r.ratio} |" for r in rows if r.ratio]
+    readme = ROOT / "README.md"
+    before, start, rest = readme.read_text().partition("<!-- figures -->\n")
+    _, end, after = rest.partition("<!-- /figures -->")
+    readme.write_text(before + start + "\n".join(short) + "\n" + end + after)
 
 
 if __name__ == "__main__":
