@@ -122,3 +122,23 @@ def test_a_client_whose_place_has_been_cut_off_is_told_to_start_over(
         assert [next(stream)["event"] for _ in range(2)] == ["connected", "reset"]
         wrong = api.get("/api/events", headers={"Last-Event-ID": "yesterday"})
         assert wrong.status_code == 422
+
+
+def test_a_stream_that_breaks_goes_on_at_another_replica(
+    api: httpx.Client, system: Store, serving: Callable[..., str]
+) -> None:
+    stream = events(api)
+    assert next(stream)["event"] == "connected"
+    first = add.options(user_id="mover").delay(1)
+    seen = next(event for event in stream if event.get("user_id") == "mover")
+    second = add.options(user_id="mover").delay(2)
+    second.get(timeout=30)
+    with httpx.Client(base_url=serving(system, open_without_keys=True), timeout=30) as other:
+        moves = [(seen["job_id"], seen["to_state"])]
+        for event in events(other, headers={"Last-Event-ID": seen["id"]}):
+            if event.get("user_id") == "mover":
+                moves.append((event["job_id"], event["to_state"]))
+            if len(moves) == 6:
+                break
+    wanted = [(job.id, state) for job in (first, second) for state in ("QUEUED", "EXECUTING", "COMPLETED")]
+    assert sorted(moves) == sorted(wanted)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.engine.tasks_for_tests import add
@@ -256,3 +257,45 @@ def test_submissions_from_many_threads_are_each_there(api_url: str, until: Until
         thread.join()
     assert len(set(ids)) == 200
     until(lambda: all(job_tracker.get_status(job_id).current_state == "COMPLETED" for job_id in ids), 60)
+
+
+def test_metrics_are_the_same_from_every_replica(
+    api: httpx.Client, system: Store, serving: Callable[..., str], until: Until
+) -> None:
+    job_id = submit(api, "add", a=1)
+    until(lambda: ended(api, job_id))
+
+    def counted(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.startswith("ytray_tasks_total")]
+
+    other = httpx.get(serving(system, open_without_keys=True) + "/metrics").text
+    assert counted(other) == counted(api.get("/metrics").text)
+    assert counted(other)
+
+
+def test_a_redis_that_is_away_is_told_as_such_and_comes_back(
+    bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    from ytray.engine import connection
+
+    hasty = Store(bare_store.redis_url, bare_store.namespace, patience=0.5)
+    monkeypatch.setattr(connection, "_current", connection._Connection(hasty, has_ray=True))
+    hasty.track("known", JobState.QUEUED, b"{}", 60, ("any", "default", 4, "", b"{}"))
+    with httpx.Client(base_url=serving(hasty, open_without_keys=True), timeout=30) as client:
+        assert client.get("/api/jobs/known/status").status_code == 200
+        process = psutil.Process(hasty.redis.info("server")["process_id"])
+        process.suspend()
+        try:
+            assert client.get("/healthz").status_code == 200
+            assert client.get("/readyz").status_code == 503
+        finally:
+            process.resume()
+        until(lambda: client.get("/readyz").status_code == 200)
+        assert client.get("/api/jobs/known/status").status_code == 200
+        hasty.redis.shutdown(nosave=True)
+        for path in ("/readyz", "/api/jobs/known/status", "/api/jobs", "/api/queues"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/system-unavailable"), path
+            assert int(answer.headers["retry-after"]) >= 1
+        refused = client.post("/api/jobs", json={"task": "cleanup_old_results", "args": {}})
+        assert refused.status_code == 503
