@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ytray.engine.store import Deposed, LaneRoom, Store, Submission
+from ytray.engine.link import Deposed
+from ytray.engine.store import LaneRoom, Store, Submission
 
 SPEC = b'{"code":"x","args":{}}'
 

@@ -21,8 +21,9 @@ from pydantic_core import from_json
 from ytray.engine import logs, tracing
 from ytray.engine.code import resolve
 from ytray.engine.context import CurrentJob, enter_job
+from ytray.engine.link import Deposed
 from ytray.engine.model import FLOW_LANE, JobState
-from ytray.engine.store import Claimed, Deposed, LaneRoom, Store
+from ytray.engine.store import Claimed, LaneRoom, Store
 from ytray.engine.task import Task
 from ytray.engine.worker import unpack_setup
 from ytray.errors import JobCancelled, JobFailed, RetryLater, SystemUnavailable

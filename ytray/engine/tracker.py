@@ -21,8 +21,9 @@ from ray.exceptions import TaskCancelledError
 
 from ytray.engine import alerts, logs
 from ytray.engine.capacity import Pace, Slots
+from ytray.engine.link import Deposed
 from ytray.engine.schedule import Schedule
-from ytray.engine.store import Claimed, Deposed, LaneRoom, Store
+from ytray.engine.store import Claimed, LaneRoom, Store
 from ytray.engine.worker import Report, run_lease, unpack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings

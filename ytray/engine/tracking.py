@@ -19,8 +19,8 @@ from ytray.engine.model import (
     QueueStatus,
     Transition,
 )
+from ytray.engine.reading import Place
 from ytray.engine.records import read_cursor, write_cursor
-from ytray.engine.store import Place
 from ytray.engine.task import Options, did_you_mean
 from ytray.errors import InvalidArguments, InvalidTransition
 from ytray.settings import settings

@@ -1,0 +1,159 @@
+"""The connection to Redis, and how a Lua script is called over it.
+
+A move is one script, so it happens wholly or not at all, whichever process dies; and each may be repeated after a
+lost reply without doing anything twice, which is what lets a call be retried through a restart of Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import NoScriptError, ResponseError
+from redis.retry import Retry
+
+from ytray.engine.records import unknown_job
+from ytray.errors import IdempotencyConflict, InvalidTransition, SystemUnavailable, YtrayError
+
+
+class Link:
+    """A connection to the Redis of one ytray system.
+
+    `patience` is for how many seconds a call goes on trying when Redis does not answer; 0 makes it raise at once.
+    `answer_within` is how many seconds one answer may take; None for as long as it takes.
+    """
+
+    def __init__(
+        self, redis_url: str, namespace: str, patience: float = 60.0, answer_within: float | None = None
+    ) -> None:
+        self.redis_url = redis_url
+        self.namespace = namespace
+        self.prefix = f"{{{namespace}}}:"
+        self._pool = redis.BlockingConnectionPool.from_url(
+            redis_url,
+            max_connections=32,
+            timeout=60,
+            socket_connect_timeout=5,
+            socket_timeout=answer_within,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=int(patience / 0.5)),
+            retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
+        )
+        self.redis = redis.Redis(connection_pool=self._pool)
+        self._prefix = self.prefix.encode()
+        self._idle_pubsubs: list[Any] = []
+        self._held: list[Any] = []
+        self._owner = os.getpid()
+        self._execute: Callable[..., Any] = self.redis.execute_command
+        self._pubsub = cast("Callable[[], Any]", self.redis.pubsub)
+        self._connect: Callable[[], Any] = self._pool.make_connection
+
+    def close(self) -> None:
+        """Close this process's connections; the state stays."""
+        self._pool.disconnect()
+        while self._held:
+            self._held.pop().disconnect()
+
+    def key(self, name: str) -> str:
+        """The full name of a key, as lua/prelude.lua lists them."""
+        return self.prefix + name
+
+    def _call(self, script: str, *args: Any) -> Any:
+        text, digest = SCRIPTS[script]
+        command = ("EVALSHA", digest, 1, self._prefix, *args)
+        try:
+            with suppress(NoScriptError):
+                try:
+                    return self._call_held(command)
+                except (redis.ConnectionError, redis.TimeoutError):
+                    # The move may have been made: every script takes a repeat for what it is.
+                    return self._execute(*command)
+            return self._execute("EVAL", text, *command[2:])  # a Redis that was restarted has forgotten the scripts
+        except ResponseError as refused:
+            raise explain(str(refused)) from None
+        except (redis.ConnectionError, redis.TimeoutError) as lost:
+            raise SystemUnavailable(f"Redis does not answer: {lost}; `ytray doctor` tells more") from lost
+
+    def _call_held(self, command: tuple[Any, ...]) -> Any:
+        with self._held_connection() as connection:
+            connection.send_packed_command(connection.pack_command(*command))
+            return connection.read_response()
+
+    @contextmanager
+    def _held_connection(self) -> Iterator[Any]:
+        """A connection kept for one call at a time; redis-py's pool and retries double what a call takes."""
+        if self._owner != os.getpid():  # a forked child must not speak over its parent's connections
+            self._held, self._owner = [], os.getpid()
+        connection = self._held.pop() if self._held else self._connect()
+        try:
+            yield connection
+        except ResponseError:
+            self._held.append(connection)
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._held.append(connection)
+
+
+def _load_scripts() -> dict[str, tuple[str, str]]:
+    folder = files("ytray.engine") / "lua"
+    parts = (folder / "prelude.lua").read_text().split("\n\n")
+    scripts = {}
+    for entry in folder.iterdir():
+        name = entry.name.removesuffix(".lua")
+        if name != "prelude":
+            text = _with_prelude(entry.read_text(), parts)
+            scripts[name] = (text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return scripts
+
+
+def _with_prelude(text: str, parts: list[str]) -> str:
+    # Redis runs the whole text at every call: making the functions that a script does not use is a third of its time.
+    for part in reversed(parts):
+        names = re.findall(r"^local (?:function )?(\w+)", part, re.MULTILINE)
+        if any(re.search(rf"\b{name}\b", text) for name in names):
+            text = f"{part}\n\n{text}"
+    return text
+
+
+# Each script by name: its text, with what it uses of the prelude in front, and the digest that EVALSHA takes.
+SCRIPTS = _load_scripts()
+
+
+def explain(refusal: str) -> YtrayError:
+    """The error that a script's refusal, such as "ILLEGAL <id> COMPLETED CANCELLED", stands for."""
+    word, _, rest = refusal.partition(" ")
+    match word, rest.split(" "):
+        case "UNKNOWN", [job_id, *_]:
+            return unknown_job(job_id)
+        case "EXISTS", [job_id, *_]:
+            return InvalidTransition(f"job {job_id} exists already; choose another id")
+        case "CONFLICT", [job_id, *_]:
+            return IdempotencyConflict(
+                f"the idempotency key belongs to job {job_id}, which has another task or other arguments; "
+                "use a new key for new work"
+            )
+        case "ILLEGAL", [job_id, state, to, *_]:
+            return InvalidTransition(f"job {job_id} is {state} and cannot become {to}; nothing was changed")
+        case "OWNED", [job_id, *_]:
+            return InvalidTransition(f"job {job_id} is run by ytray; only its worker moves it (it can be cancelled)")
+        case "ORPHAN", [parent, state, *_]:
+            return InvalidTransition(f"flow {parent} is no longer running (it is {state}); it submits no more steps")
+        case "GONE", _:
+            return InvalidTransition("the submission took longer than an hour and was dropped; submit it again")
+        case "EPOCH", _:
+            return Deposed("another tracker or flow runner has taken over")
+        case "MISCONF", _:
+            return SystemUnavailable(f"Redis refuses to write, most often because its disk is full: {refusal}")
+    return YtrayError(f"Redis refused a move: {refusal}")
+
+
+class Deposed(YtrayError):
+    """Another holder is in office; this one must stop."""

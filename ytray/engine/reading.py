@@ -1,0 +1,183 @@
+"""What is read of the store: jobs, their histories, listings, the dead-letter queue. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import redis
+
+from ytray.engine.link import Link
+from ytray.engine.model import QUEUE_PRIORITIES, DeadLetter, JobState, JobStatus, Transition
+from ytray.engine.records import read_dead_letter, read_status, read_transition, unknown_job
+from ytray.errors import UnknownJob
+
+_LISTING_READS = 40  # pages of an index that one listing may read through when a filter matches little
+
+Place = tuple[float, str]  # of a job in a listing: when it was created (ms), and its id
+
+
+class Reading(Link):
+    """The reading half of the store. Times are in milliseconds, as they are stored."""
+
+    def status(self, job_id: str) -> JobStatus:
+        """All about one job. Raises UnknownJob."""
+        commands = (("HGETALL", self.key(f"j:{job_id}")), ("GET", self.key(f"r:{job_id}")))
+        try:
+            with self._held_connection() as connection:
+                connection.send_packed_command(connection.pack_commands(commands))
+                fields, result = connection.read_response(), connection.read_response()
+        except (redis.ConnectionError, redis.TimeoutError):
+            return self.statuses([job_id])[0]
+        stored = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        return read_status(job_id, stored, result)
+
+    def statuses(self, ids: Sequence[str]) -> list[JobStatus]:
+        """The status of each id, in one round trip. Raises UnknownJob."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hgetall(self.key(f"j:{job_id}"))
+            pipe.get(self.key(f"r:{job_id}"))
+        replies = pipe.execute()
+        return [read_status(job_id, replies[2 * i], replies[2 * i + 1]) for i, job_id in enumerate(ids)]
+
+    def fields(self, job_id: str, *names: str) -> list[bytes | None]:
+        """Some fields of a job as they are stored. Raises UnknownJob."""
+        values = cast("list[bytes | None]", self.redis.hmget(self.key(f"j:{job_id}"), ["state", *names]))
+        if values[0] is None:
+            raise unknown_job(job_id)
+        return values[1:]
+
+    def result(self, job_id: str) -> bytes | None:
+        """The stored result as JSON, or None when there is none (any more)."""
+        return cast("bytes | None", self.redis.get(self.key(f"r:{job_id}")))
+
+    def checkpoint(self, job_id: str) -> bytes | None:
+        """The stored checkpoint as JSON, or None."""
+        return cast("bytes | None", self.redis.get(self.key(f"c:{job_id}")))
+
+    def history(self, job_id: str) -> list[Transition]:
+        """Every move of the job, oldest first. Raises UnknownJob."""
+        entries = cast("list[bytes]", self.redis.lrange(self.key(f"h:{job_id}"), 0, -1))
+        if not entries:
+            self.fields(job_id)
+        return [read_transition(entry) for entry in entries]
+
+    def children(self, job_id: str) -> list[JobStatus]:
+        """The jobs that a flow has submitted, oldest first."""
+        ids = sorted(kid.decode() for kid in cast("set[bytes]", self.redis.smembers(self.key(f"k:{job_id}"))))
+        return sorted(self.statuses(ids), key=lambda status: status.created_at) if ids else []
+
+    def indexed(self, names: Sequence[str], limit: int, before: Place | None = None) -> list[Place]:
+        """The newest jobs in any of the listings `names`, newest first."""
+        created, job_id = before or ("", "")
+        pages = cast("list[list[bytes]]", self._call("page", limit, created, job_id, *names))
+        rows: set[Place] = {(int(page[i + 1]), page[i].decode()) for page in pages for i in range(0, len(page), 2)}
+        return sorted(rows, reverse=True)[:limit]
+
+    def list_jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        task_name: str | None = None,
+        queue: str | None = None,
+        user_id: str | None = None,
+        limit: int = 100,
+        before: Place | None = None,
+        results: bool = True,
+    ) -> tuple[list[JobStatus], Place | None]:
+        """The newest jobs that match all the filters, newest first, and where to go on; None: there are no more.
+
+        A filter that matches little may give fewer than `limit` jobs and still a place to go on from.
+        """
+        if user_id is not None:
+            names = [f"user:{user_id}"]
+        elif task_name is not None and state is None:
+            names = [f"task:{task_name}"]
+        else:
+            queues = [queue] if queue else list(QUEUE_PRIORITIES)
+            names = [f"in:{q}:{s}" for q in queues for s in ([state] if state else JobState)]
+        found: list[JobStatus] = []
+        for _ in range(_LISTING_READS):
+            rows = self.indexed(names, max(limit, 100), before)
+            statuses = self._present([job_id for _, job_id in rows], results=results)
+            for place, status in zip(rows, statuses, strict=True):
+                before = place
+                if (
+                    status is not None
+                    and (state is None or status.current_state is state)
+                    and (task_name is None or status.task_name == task_name)
+                    and (queue is None or status.queue == queue)
+                ):
+                    found.append(status)
+                    if len(found) == limit:
+                        return found, before
+            if len(rows) < max(limit, 100):
+                return found, None
+        return found, before
+
+    def _present(self, ids: Sequence[str], *, results: bool) -> list[JobStatus | None]:
+        """The status of each id; None for one that is gone: a listing may race with a clean-up."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hgetall(self.key(f"j:{job_id}"))
+        if results:
+            for job_id in ids:
+                pipe.get(self.key(f"r:{job_id}"))
+        replies = pipe.execute()
+        stored, outcomes = replies[: len(ids)], replies[len(ids) :] or [None] * len(ids)
+        return [
+            read_status(job_id, fields, outcome) if fields else None
+            for job_id, fields, outcome in zip(ids, stored, outcomes, strict=True)
+        ]
+
+    def dead_letters(self, ids: Sequence[str] | None = None) -> list[DeadLetter]:
+        """The dead-letter queue, oldest first, or those of its jobs that are named. Raises UnknownJob."""
+        if ids is None:
+            rows = cast("list[tuple[bytes, float]]", self.redis.zrange(self.key("dlq"), 0, -1, withscores=True))
+            return self._read_dead_letters([(score, job_id.decode()) for job_id, score in rows])
+        scores = cast("list[float | None]", self.redis.zmscore(self.key("dlq"), list(ids)) if ids else [])
+        entries = []
+        for job_id, score in zip(ids, scores, strict=True):
+            if score is None:
+                raise UnknownJob(f"job {job_id} is not in the dead-letter queue")
+            entries.append((score, job_id))
+        return self._read_dead_letters(entries)
+
+    def dead_letters_after(self, after: Place | None, limit: int) -> list[DeadLetter]:
+        """The next `limit` jobs of the dead-letter queue after a place in it (failed at ms, id), oldest first."""
+        start, reach = ("-inf" if after is None else after[0]), limit
+        while True:
+            rows = cast(
+                "list[tuple[bytes, float]]",
+                self.redis.zrangebyscore(self.key("dlq"), start, "+inf", start=0, num=reach, withscores=True),
+            )
+            entries = [(score, job_id.decode()) for job_id, score in rows]
+            following = [entry for entry in entries if after is None or entry > after]
+            if len(following) >= limit or len(rows) < reach:
+                return self._read_dead_letters(following[:limit])
+            reach *= 2  # many failed in the very millisecond of the last one seen
+
+    def _read_dead_letters(self, entries: Sequence[Place]) -> list[DeadLetter]:
+        pipe = self.redis.pipeline(transaction=False)
+        for _, job_id in entries:
+            pipe.hgetall(self.key(f"j:{job_id}"))
+        return [
+            read_dead_letter(job_id, failed, fields)
+            for (failed, job_id), fields in zip(entries, pipe.execute(), strict=True)
+            if fields
+        ]
+
+    def state(self, job_id: str) -> JobState:
+        """The job's state now. Raises UnknownJob."""
+        state = cast("bytes | None", self.redis.hget(self.key(f"j:{job_id}"), "state"))
+        if state is None:
+            raise unknown_job(job_id)
+        return JobState(state.decode())
+
+    def states(self, ids: Sequence[str]) -> list[JobState | None]:
+        """The state of each id now, None for one that does not exist."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hget(self.key(f"j:{job_id}"), "state")
+        return [None if state is None else JobState(state.decode()) for state in pipe.execute()]
