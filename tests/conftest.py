@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -18,7 +19,10 @@ import uvicorn
 import ytray
 from ytray.api.app import build
 from ytray.engine.connection import store
+from ytray.engine.model import QUEUE_PRIORITIES, JobState
 from ytray.engine.store import Store
+from ytray.engine.tracking import job_tracker
+from ytray.errors import InvalidTransition
 from ytray.settings import Settings, settings
 from ytray.system import redis_server
 
@@ -49,13 +53,36 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+_systems: list[Store] = []
+
+
 @pytest.fixture(scope="session")
 def system(home: Path) -> Iterator[Store]:
     """The running system; gives its store."""
     assert home.is_dir()
     ytray.connect()
+    _systems.append(store())
     yield store()
+    _systems.clear()
     ytray.shutdown()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_module_leaves_work_to_the_next() -> Iterator[None]:
+    """Cancel what a module's tests submitted and did not wait for: it would take the cores from the tests after it."""
+    yield
+    for where in _systems:
+        for queue in QUEUE_PRIORITIES:
+            where.pause(queue, paused=False)
+        for state in (state for state in JobState if not state.has_ended):
+            left, _ = where.list_jobs(state=state, limit=10_000)
+            for job in left:
+                with contextlib.suppress(InvalidTransition):
+                    job_tracker.cancel(job.job_id, "its tests are over")
+        deadline = time.monotonic() + 20
+        while any(job_tracker.counts()[state] for state in JobState if not state.has_ended):
+            assert time.monotonic() < deadline, "cancelled jobs go on"
+            time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

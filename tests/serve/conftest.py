@@ -41,7 +41,7 @@ class Running:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running() -> Iterator[Running]:
     """A running system. Nothing of it is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="ytray-serve-"))
