@@ -54,13 +54,15 @@ def home() -> Iterator[Path]:
 
 
 _systems: list[Store] = []
+_AGENT_PORT = 52365  # `ray job submit` of one cluster a machine: kept free for the cluster of tests/serve
 
 
 @pytest.fixture(scope="session")
 def system(home: Path) -> Iterator[Store]:
     """The running system; gives its store."""
     assert home.is_dir()
-    ytray.connect()
+    with socket.create_server(("", _AGENT_PORT)):
+        ytray.connect()
     _systems.append(store())
     yield store()
     _systems.clear()

@@ -43,12 +43,14 @@ def test_replaying_a_failed_flow_runs_only_the_failed_step_again(system: Store, 
     job = may_break.delay(str(tmp_path))
     with pytest.raises(JobFailed, match="breaking is broken"):
         job.get(timeout=30)
-    assert {letter.task_name for letter in dlq.list_all()} == {"may_break", "counted_unless_broken"}
+    mine = {job.id, *(step.job_id for step in job_tracker.children(job.id))}
+    dead = [letter for letter in dlq.list_all() if letter.job_id in mine]
+    assert sorted(letter.task_name for letter in dead) == ["counted_unless_broken", "may_break"]
     broken.unlink()
     dlq.retry_task(job.id)
     assert job.get(timeout=30) == "beforebreaking"
     assert (times(tmp_path, "before"), times(tmp_path, "breaking")) == (1, 2)
-    assert dlq.list_all() == []
+    assert not [letter for letter in dlq.list_all() if letter.job_id in mine]
 
 
 def test_cancelling_a_flow_cancels_its_steps(system: Store, tmp_path: Path, until: Until) -> None:

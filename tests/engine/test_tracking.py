@@ -51,15 +51,15 @@ def test_listings_filter_and_are_newest_first(system: Store) -> None:
 
 
 def test_pages_hold_each_job_once_even_when_all_were_made_in_one_millisecond(system: Store) -> None:
-    later = add.options(user_id="pager", delay=60)
+    later = add.options(user_id="reads-pages", delay=60)
     jobs = [later.delay(n) for n in range(3)] + later.map([{"a": n} for n in range(230)])
-    page = job_tracker.page(user_id="pager", limit=50)
+    page = job_tracker.page(user_id="reads-pages", limit=50)
     seen = [job.job_id for job in page.jobs]
     while page.next_cursor:
         newer = later.delay(0)  # shifts nothing that comes next
         jobs_left_listing = jobs.pop(0)
         jobs_left_listing.cancel()
-        page = job_tracker.page(user_id="pager", limit=50, cursor=page.next_cursor)
+        page = job_tracker.page(user_id="reads-pages", limit=50, cursor=page.next_cursor)
         seen += [job.job_id for job in page.jobs]
         newer.cancel()
         jobs.append(jobs_left_listing)
@@ -70,13 +70,13 @@ def test_pages_hold_each_job_once_even_when_all_were_made_in_one_millisecond(sys
 
 
 def test_a_listing_goes_on_from_a_job_that_has_left_it(system: Store) -> None:
-    jobs = add.options(user_id="leaver", delay=60).map([{"a": n} for n in range(9)])
-    first = job_tracker.page(JobState.PENDING, task_name="add", user_id="leaver", limit=4)
+    jobs = add.options(user_id="leaves-pages", delay=60).map([{"a": n} for n in range(9)])
+    first = job_tracker.page(JobState.PENDING, task_name="add", user_id="leaves-pages", limit=4)
     Job[int](first.jobs[-1].job_id).cancel()
     names = ["in:default:PENDING"]
     place = system.indexed(names, 5)[4]
     assert place[1] not in (first.jobs[-1].job_id,)
-    rest = job_tracker.page(JobState.PENDING, user_id="leaver", limit=9, cursor=first.next_cursor)
+    rest = job_tracker.page(JobState.PENDING, user_id="leaves-pages", limit=9, cursor=first.next_cursor)
     seen = {job.job_id for job in (*first.jobs, *rest.jobs)}
     assert seen == {job.id for job in jobs}
     for job_id in seen - {first.jobs[-1].job_id}:

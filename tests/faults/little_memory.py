@@ -20,7 +20,9 @@ def main(folder: Path) -> None:
     """Submit it, and a harmless job after it."""
     memory = psutil.virtual_memory()
     os.environ["RAY_memory_usage_threshold"] = f"{(memory.total - memory.available + ALLOWED) / memory.total:.4f}"
-    os.environ["RAY_memory_monitor_refresh_ms"] = "100"
+    os.environ["RAY_memory_monitor_refresh_ms"] = (
+        "1000"  # time for a stopped worker's memory to come back, or Ray stops the next one
+    )
 
     import ytray
     from tests.faults.tasks_for_faults import fills_memory, quick

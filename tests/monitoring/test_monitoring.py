@@ -110,8 +110,8 @@ def test_a_real_prometheus_scrapes_the_api_and_loads_the_rules(
             def value(query: str) -> float | None:
                 try:
                     found = prometheus.get("/api/v1/query", params={"query": query}).json()["data"]["result"]
-                except httpx.TransportError:
-                    return None
+                except (httpx.TransportError, ValueError):
+                    return None  # it is still starting
                 return float(found[0]["value"][1]) if found else None
 
             until(lambda: value("up") == 1, 60)

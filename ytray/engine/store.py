@@ -249,7 +249,7 @@ class Store(Reading):
                     return state
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError(f"job {job_id} is {state} after {timeout:g} s; it goes on in the background")
+                    raise TimeoutError(f"{self._whereabouts(job_id)} after {timeout:g} s; it goes on in the background")
                 try:
                     # A look now and then, should a message have been lost with a restart of Redis.
                     message = pubsub.get_message(timeout=min(5.0, left or 5.0))
@@ -257,6 +257,11 @@ class Store(Reading):
                         return JobState(message["data"].decode())
                 except (redis.ConnectionError, redis.TimeoutError):
                     pubsub.subscribe(channel)
+
+    def _whereabouts(self, job_id: str) -> str:
+        status = self.status(job_id)
+        due = f" until {status.next_retry_at:%H:%M:%S} UTC ({status.error})" if status.next_retry_at else ""
+        return f"job {job_id} is {status.current_state}{due}"
 
     @contextmanager
     def _listening(self, channel: str) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ytray.settings import QUEUES, settings
 
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024  # jobs pass files by path or URI, not through Ray's object store
 _SPARE_WORKERS = 4  # idle worker processes kept warm beside one for each slot
+
+_AGENT_PORT = 52365  # Ray's, for `ray job submit`; `ray.init` takes no other
 
 _log = structlog.get_logger("ytray.system")
 
@@ -61,6 +64,8 @@ def stop(home: Path) -> None:
 
 def _start(ray: Any, *, dashboard: bool) -> str:
     """Start a local cluster; returns its dashboard's URL, '' without one."""
+    if dashboard:
+        _warn_of_another_cluster()
     slots = {queue: settings().slots(queue) for queue in QUEUES}
     context = _init(
         ray,
@@ -138,6 +143,15 @@ def _show_the_token(home: Path) -> None:
     if recorded(home, "ray_auth_mode") == "token":
         # Setting the variable is not enough where `import ray` came before: Ray has read it by then.
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def _warn_of_another_cluster() -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", _AGENT_PORT))
+        except OSError:
+            _log.warning(f"port {_AGENT_PORT} is taken, as by another Ray cluster: `ray job submit` will not work here")
 
 
 def _warn_of_missing_queues() -> None:

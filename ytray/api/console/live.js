@@ -9,6 +9,18 @@ export function listen(listener) {
   return () => listeners.delete(listener);
 }
 
+/** Listen from before `first` has read what is shown, so that nothing falls between the look and the listening. */
+export async function listenFrom(first, listener) {
+  const deaf = listen(listener);
+  try {
+    await first();
+  } catch (problem) {
+    deaf();
+    throw problem;
+  }
+  return deaf;
+}
+
 /** Connect, and show in `indicator` whether what the page shows is live. */
 export function connect(indicator) {
   source?.close();

@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { confirmed, el, empty, fill, notice, throttled } from "../dom.js";
 import { count } from "../format.js";
-import { listen } from "../live.js";
+import { listenFrom } from "../live.js";
 import { jobLink, when } from "./parts.js";
 
 const MOST = 1000; // letters looked at: the oldest ones, which are to be settled first
@@ -84,9 +84,8 @@ export async function show(main, { system }) {
   }
 
   fill(main, el("h1", { className: "visually-hidden" }, "Dead-letter queue"), selected, place);
-  await refresh();
   const soon = throttled(() => refresh().catch(() => {}), 1500);
-  return listen((kind, data) => {
+  return listenFrom(refresh, (kind, data) => {
     if (kind === "reset" || data.to_state === "FAILED" || data.from_state === "FAILED") soon();
   });
 }

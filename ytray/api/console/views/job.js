@@ -3,7 +3,7 @@
 import { get, job as at, post, remove } from "../api.js";
 import { confirmed, el, fill, notice, setText, throttled } from "../dom.js";
 import { between, bytes, dollars, moment, span } from "../format.js";
-import { listen } from "../live.js";
+import { listenFrom } from "../live.js";
 import { flowGraph } from "./flow.js";
 import { ENDED, bar, jobLink, stateChip, when } from "./parts.js";
 import { video } from "./video.js";
@@ -153,10 +153,9 @@ export async function show(main, { id, system }) {
   fill(main, el("div", { className: "job" },
     el("div", { className: "main" }, parts.head, parts.film, parts.steps, parts.logs, parts.result),
     el("aside", {}, parts.timeline, parts.facts, parts.files)));
-  await refresh();
   const soon = throttled(() => refresh().catch(() => {}), 500);
   const stepsSoon = throttled(() => steps().catch(() => {}), 700);
-  const deaf = listen((kind, data) => {
+  const deaf = await listenFrom(refresh, (kind, data) => {
     if (kind === "reset") soon();
     else if (data.job_id === id) {
       if (kind === "transition") soon();

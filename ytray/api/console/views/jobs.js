@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { el, empty, fill, throttled } from "../dom.js";
-import { listen } from "../live.js";
+import { listenFrom } from "../live.js";
 import { JobTable, STATES } from "./parts.js";
 
 const PAGE = 50;
@@ -72,9 +72,8 @@ export async function show(main, { query, system }) {
         : null),
     place,
     el("nav", { className: "pager", "aria-label": "Pages" }, newest, older));
-  await refresh();
   const soon = throttled(() => refresh().catch(() => {}), 1000);
-  return listen((kind, data) => {
+  return listenFrom(refresh, (kind, data) => {
     table.hear(kind, data);
     // Older pages stay as they are: only their rows change.
     if (kind === "reset" || (kind === "transition" && !filters.cursor)) soon();

@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { el, empty, fill, notice, throttled } from "../dom.js";
 import { count, span } from "../format.js";
-import { listen } from "../live.js";
+import { listenFrom } from "../live.js";
 import { JobTable, STATES } from "./parts.js";
 
 export async function show(main, { system }) {
@@ -67,14 +67,13 @@ export async function show(main, { system }) {
 
   fill(main, el("h1", { className: "visually-hidden" }, "Overview"), counts, queues, breakers,
     el("section", {}, el("h2", {}, "Running now"), nothingRuns, running.node), lately);
-  await refresh();
   const soon = throttled(() => refresh().catch(() => {}), 1000);
-  const timer = setInterval(soon, 10_000);
-  const deaf = listen((kind, data) => {
+  const deaf = await listenFrom(refresh, (kind, data) => {
     running.hear(kind, data);
     recent.hear(kind, data);
     if (kind !== "progress") soon();
   });
+  const timer = setInterval(soon, 10_000);
   return () => {
     deaf();
     clearInterval(timer);
