@@ -86,6 +86,7 @@ def test_a_sentence_becomes_a_video_that_plays_in_the_page(page: Page) -> None:
     assert seconds[2:] == [1080, 1920]
     # A click on a line of the captions goes to where it is spoken: the file is read in ranges.
     page.locator("[data-test=captions] li button").nth(3).click()
+    expect(page.locator("[data-test=captions] li").nth(3)).to_have_class("now")
     expect(page.locator("[data-test=captions] li.now")).to_have_count(1)
     shot(page, "video")
 
