@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 
 import ytray
+from tests.vertex.server import VertexServer
 from ytray.api.app import build
 from ytray.engine.connection import store
 from ytray.engine.model import QUEUE_PRIORITIES, JobState
@@ -34,17 +35,33 @@ SHRUNK = {
     "YTRAY_BREAKER_TIMEOUT": "0.5",
     "YTRAY_SLOTS_DEFAULT": "3",
     "YTRAY_CLEANUP_CRON": "0 0 1 1 *",
+    "YTRAY_VERTEX_PROJECT": "project-for-tests",
+    "YTRAY_VERTEX_TOKEN": "token-for-tests",
+    "YTRAY_VERTEX_POLL": "0.2",
+    "YTRAY_OPENAI_MODEL": "a-local-model",
+    "YTRAY_OPENAI_API_KEY": "token-for-tests",
 }
 
 
 @pytest.fixture(scope="session")
-def home() -> Iterator[Path]:
+def vertex_server() -> Iterator[VertexServer]:
+    """A Vertex AI for the whole session; tests/vertex/ asks it."""
+    with VertexServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def home(vertex_server: VertexServer) -> Iterator[Path]:
     """A YTRAY_HOME of the session's own, with the shrunk clocks in the environment."""
     folder = Path(tempfile.mkdtemp(prefix="ytray-test-"))
     before = dict(os.environ)
+    asked = {
+        "YTRAY_VERTEX_BASE_URL": vertex_server.url,
+        "YTRAY_OPENAI_BASE_URL": f"{vertex_server.url}/v1",
+    }
     for name in [name for name in os.environ if name.startswith("YTRAY_")]:
         del os.environ[name]
-    os.environ.update(SHRUNK, YTRAY_HOME=str(folder))
+    os.environ.update(SHRUNK, **asked, YTRAY_HOME=str(folder))
     settings.cache_clear()
     yield folder
     os.environ.clear()

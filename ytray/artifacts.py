@@ -59,6 +59,10 @@ class ArtifactStore:
         self._files.get_file(place, str(target))
         return target
 
+    def exists(self, uri: str) -> bool:
+        """Whether the artifact is still there. Raises PermanentError for a URI that is none of this system's."""
+        return bool(self._files.isfile(self._inside(uri)))
+
     def names(self, job_id: str) -> list[str]:
         """The names of a job's artifacts, sorted."""
         folder = f"{self._base}/{_safe(job_id)}"

@@ -20,6 +20,7 @@ from ytray.errors import SettingsError
 
 QUEUES = ("default", "generation", "media", "batch")
 QueueName = Literal["default", "generation", "media", "batch"]
+ProviderName = Literal["offline", "vertex", "openai"]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 CommaSeparatedSeconds = Annotated[tuple[float, ...], NoDecode]
 
@@ -38,7 +39,11 @@ class Settings(BaseSettings):
         None, validation_alias="RAY_ADDRESS", description="Ray cluster to join; without it a local one."
     )
     imports: CommaSeparated = Field((), description="Modules with your own tasks, comma-separated.")
-    provider: Literal["offline"] = Field("offline", description="Who makes text, speech, pictures and clips.")
+    provider: ProviderName = Field("offline", description="Who makes text, speech, pictures and clips.")
+    provider_text: ProviderName | None = Field(None, description="Who writes, where it is not YTRAY_PROVIDER.")
+    provider_speech: ProviderName | None = Field(None, description="Who speaks, where it is not YTRAY_PROVIDER.")
+    provider_image: ProviderName | None = Field(None, description="Who draws, where it is not YTRAY_PROVIDER.")
+    provider_video: ProviderName | None = Field(None, description="Who films, where it is not YTRAY_PROVIDER.")
     artifacts: str | None = Field(None, description="Folder or fsspec URL for files; default HOME/artifacts.")
 
     slots_default: int = Field(0, ge=0, description="Jobs of the queue at once per node; 0 = one per core.")
@@ -73,6 +78,43 @@ class Settings(BaseSettings):
     )
     rate_limit: int = Field(200, ge=0, description="Requests a second that one API key may make; 0 = no limit.")
     cors_origins: CommaSeparated = Field((), description="Origins whose pages may call the API, comma-separated.")
+
+    vertex_project: str | None = Field(None, description="The Google Cloud project that pays.")
+    vertex_location: str = Field("global", description="The region that is asked.")
+    vertex_base_url: str | None = Field(None, description="A gateway or test server instead of Google's own address.")
+    vertex_token: SecretStr | None = Field(None, description="A bearer token; else Application Default Credentials.")
+    vertex_timeout: float = Field(120.0, gt=0, description="Seconds that an answer of Vertex AI may take.")
+    vertex_poll: float = Field(10.0, gt=0, description="Seconds between looks at a long-running operation.")
+    vertex_safety: Literal["BLOCK_LOW_AND_ABOVE", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_ONLY_HIGH", "BLOCK_NONE", "OFF"] = (
+        Field("BLOCK_MEDIUM_AND_ABOVE", description="From where on Vertex AI's safety filters block.")
+    )
+    model_text: str = Field("gemini-3.8-flash", description="Writes hooks, scripts and notes.")
+    model_image: str = Field("gemini-3.1-flash-image", description="Draws.")
+    model_video: str = Field("veo-3.1-fast-generate-001", description="Films: a veo-… or a gemini-omni-… model.")
+    model_speech: str = Field("gemini-3.8-flash-tts", description="Speaks.")
+    voice: str = Field("Kore", description="The voice of the model that speaks.")
+    openai_base_url: str | None = Field(None, description="An OpenAI-compatible endpoint that writes, such as vLLM.")
+    openai_api_key: SecretStr | None = Field(None, description="Its key, where it wants one.")
+    openai_model: str | None = Field(None, description="Its model.")
+    coherence_judge: Literal["computed", "vertex"] = Field(
+        "computed", description="Who judges coherence beside the computed score."
+    )
+    hook_threshold: float = Field(0.6, ge=0, le=1, description="A hook that scores less is written again.")
+    hook_tries: int = Field(3, ge=1, le=10, description="How many hooks are written at most.")
+
+    prices: Path | None = Field(None, description="Your own table of prices (TOML), over the one that comes along.")
+    budget_user: float | None = Field(
+        None, ge=0, description="US dollars a user may spend in a month, unless told else."
+    )
+    on_uncertain: Literal["stop", "retry"] = Field(
+        "stop", description="A paid call with an unknown outcome: dead-letter its job, or pay again."
+    )
+    journal_ttl: int = Field(
+        90 * 86400, ge=3600, description="Seconds the spend journal is kept and assets are reused."
+    )
+    model_limits: str = Field(
+        "", description="By model: `veo-*=requests:10,at_once:4;gemini-*=tokens:1000000` (a minute, the cluster over)."
+    )
 
     metrics_namespace: str = Field("ytray", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

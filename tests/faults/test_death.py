@@ -153,11 +153,11 @@ def test_a_client_killed_in_the_middle_of_a_map_leaves_nothing(system: Store, ho
         "import os, signal\n"
         "from ytray.engine import store\n"
         "from tests.faults.tasks_for_faults import quick\n"
-        "real = store.Store._call\n"
+        "real = store.Store.call\n"
         "def die(self, script, *args):\n"
         "    if script == 'submit': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(self, script, *args)\n"
-        "store.Store._call = die\n"
+        "store.Store.call = die\n"
         "quick.options(queue='batch').map([{'number': n} for n in range(20_000)])\n"
     )
     before = system.redis.zcard(system.key("task:quick"))

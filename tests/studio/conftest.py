@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ytray.studio.model import Scene
-from ytray.studio.providers import Spoken, providers
+from ytray.studio.providers import Spoken, painter, speaker
 from ytray.studio.render.compose import compose
 from ytray.studio.render.timeline import Timeline, scene_of
 
@@ -29,7 +29,7 @@ def narrations(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Spo
     """The sentences, spoken."""
     folder = tmp_path_factory.mktemp("speech")
     files = [folder / f"{place}.wav" for place in range(len(SENTENCES))]
-    return [(file, providers().speech.speak(text, "en", file)) for file, text in zip(files, SENTENCES, strict=True)]
+    return [(file, speaker().speak(text, "en", file)) for file, text in zip(files, SENTENCES, strict=True)]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def timeline(narrations: list[tuple[Path, Spoken]], tmp_path_factory: pytest.Tem
     for place, (wav, spoken) in enumerate(narrations):
         picture = folder / f"{place}'],drawtext=text=x;.jpg"
         scene = Scene(narration="", subject=("cats", "ocean")[place], mood="bright")
-        providers().image.draw(scene, "test", (540, 960), picture)
+        painter().draw(scene, "test", (540, 960), picture)
         scenes.append(scene_of(place, picture, wav, spoken.words, spoken.seconds))
     return Timeline(width=1080, height=1920, scenes=scenes)
 

@@ -8,7 +8,7 @@ from ytray.studio.analysis.coherence import coherence
 from ytray.studio.analysis.emotion import emotional_arc
 from ytray.studio.analysis.pacing import pacing
 from ytray.studio.model import Scene, Script, Speech
-from ytray.studio.providers import providers
+from ytray.studio.providers import writer
 
 
 def script(*narrations: str, topic: str = "bees") -> Script:
@@ -41,7 +41,7 @@ def test_the_topic_can_be_given() -> None:
 
 @pytest.mark.parametrize("prompt", ["why cats purr", "The history of coffee in three facts"])
 def test_the_writers_own_scripts_hold_together(prompt: str) -> None:
-    assert coherence(providers().text.script(prompt, None, 30)).score > 0.4
+    assert coherence(writer().script(prompt, None, 30)).score > 0.4
 
 
 def test_pacing_is_measured_from_the_narrations() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ytray.errors import PermanentError
 from ytray.studio.model import Word
-from ytray.studio.providers import Spoken, providers
+from ytray.studio.providers import Spoken, speaker
 from ytray.studio.render.captions import FASTEST, LONGEST_LINE, captions_of, to_ass, to_srt
 from ytray.studio.render.fonts import check_drawable
 
@@ -39,7 +39,7 @@ def test_captions_of_real_speech_can_be_read_while_they_are_spoken(tmp_path: Pat
     text = (
         "Watch what changes. Morning and evening, young and old, then and now: a change is a clue. Be patient with it."
     )
-    told: Spoken = providers().speech.speak(text, "en", tmp_path / "s.wav")
+    told: Spoken = speaker().speak(text, "en", tmp_path / "s.wav")
     captions = captions_of(told.words)
     for caption in captions:
         assert len(caption.text) <= LONGEST_LINE

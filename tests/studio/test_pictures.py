@@ -10,7 +10,7 @@ import pytest
 
 from tests.studio.measure import Pixels, frames, pixels
 from ytray.studio.model import Scene
-from ytray.studio.providers import providers
+from ytray.studio.providers import film_maker, painter
 from ytray.studio.providers.motifs import MOTIFS
 from ytray.studio.render.probe import probe
 
@@ -20,7 +20,7 @@ SUBJECTS += ["details", "talking", "question", "chart", "music", "zzz"]
 
 def draw(subject: str, folder: Path, size: tuple[int, int] = (216, 384), seed: str = "s") -> Pixels:
     file = folder / "picture.jpg"
-    providers().image.draw(Scene(narration="", subject=subject, mood="warm"), seed, size, file)
+    painter().draw(Scene(narration="", subject=subject, mood="warm"), seed, size, file)
     return pixels(file)
 
 
@@ -55,8 +55,8 @@ def test_other_aspects_are_drawn_too(size: tuple[int, int], tmp_path: Path) -> N
 
 def test_a_clip_moves_and_is_as_long_as_asked(tmp_path: Path) -> None:
     still, clip = tmp_path / "still.jpg", tmp_path / "clip.mp4"
-    providers().image.draw(Scene(narration="", subject="city", mood="dark"), "s", (270, 480), still)
-    providers().video.move(still, 4, (216, 384), clip)
+    painter().draw(Scene(narration="", subject="city", mood="dark"), "s", (270, 480), still)
+    film_maker().film("a city", still, 4, (216, 384), clip)
     found = probe(clip)
     assert found.seconds == pytest.approx(4.0, abs=0.05)
     assert (found.width, found.height, found.frames_per_second) == (216, 384, 24)

@@ -12,7 +12,7 @@ from tests.studio.measure import samples
 from ytray.errors import PermanentError
 from ytray.studio.analysis.pacing import pacing
 from ytray.studio.model import Speech
-from ytray.studio.providers import Spoken, providers
+from ytray.studio.providers import Spoken, speaker, writer
 
 NUMBERS = "In 1969, 3 people flew 384,400 km; it's state-of-the-art, for $5 & more of NASA's money."
 
@@ -38,7 +38,7 @@ def test_there_is_sound_while_words_are_spoken_and_no_click_at_the_end(
 
 
 def test_numbers_and_signs_keep_every_word_in_its_place(tmp_path: Path) -> None:
-    spoken = providers().speech.speak(NUMBERS, "en", tmp_path / "n.wav")
+    spoken = speaker().speak(NUMBERS, "en", tmp_path / "n.wav")
     assert " ".join(word.text for word in spoken.words) == NUMBERS
     length = {word.text: word.end - word.start for word in spoken.words}
     assert length["384,400"] > 3 * length["people"]  # three hundred eighty-four thousand four hundred
@@ -47,10 +47,10 @@ def test_numbers_and_signs_keep_every_word_in_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prompt", ["why cats purr", "The history of coffee in three facts", "Warum schnurren Katzen?"])
 def test_a_script_is_spoken_at_150_to_190_words_a_minute(prompt: str, tmp_path: Path) -> None:
-    script = providers().text.script(prompt, None, 20)
+    script = writer().script(prompt, None, 20)
     speeches = []
     for place, scene in enumerate(script.scenes):
-        spoken = providers().speech.speak(scene.narration, script.language, tmp_path / f"{place}.wav")
+        spoken = speaker().speak(scene.narration, script.language, tmp_path / f"{place}.wav")
         speeches.append(
             Speech(uri="", seconds=spoken.seconds, words=spoken.words, voice=spoken.voice, provider="offline")
         )
@@ -62,5 +62,5 @@ def test_a_script_is_spoken_at_150_to_190_words_a_minute(prompt: str, tmp_path: 
 @pytest.mark.parametrize(("text", "problem"), [("…", "nothing to speak"), ("猫はなぜ喉を鳴らすのか", "Cjk|Hiragana")])
 def test_what_cannot_be_spoken_is_refused(text: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=problem):
-        providers().speech.speak(text, "en", tmp_path / "s.wav")
+        speaker().speak(text, "en", tmp_path / "s.wav")
     assert list(tmp_path.iterdir()) == []

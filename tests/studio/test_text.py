@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ytray.errors import PermanentError
-from ytray.studio.providers import providers
+from ytray.studio.providers import writer
 from ytray.studio.words import words_of
 
 PROMPTS = (
@@ -33,7 +33,7 @@ and disease threaten bees today. Anyone can help bees by planting flowers.
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_script_is_as_long_as_asked_and_leaves_no_slot_open(prompt: str) -> None:
-    script = providers().text.script(prompt, None, 30)
+    script = writer().script(prompt, None, 30)
     assert 25 <= len(words_of(script.text)) / 2.7 <= 35
     assert not set("{}") & set(script.text)
     assert len(script.scenes) >= 4
@@ -44,27 +44,27 @@ def test_a_script_is_as_long_as_asked_and_leaves_no_slot_open(prompt: str) -> No
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_hook_asks_counts_or_speaks_to_the_viewer(prompt: str) -> None:
-    hook = providers().text.hook(prompt, "general", "youtube_shorts").text
+    hook = writer().hook(prompt, "general", "youtube_shorts").text
     own = {word.lower() for word in words_of(hook)}
     assert "?" in hook or own & {"you", "your", "three", "du", "dir", "drei"}
     assert len(words_of(hook)) <= 24
 
 
 def test_a_script_opens_with_the_hook_that_it_is_given() -> None:
-    assert providers().text.script("why cats purr", "Listen to this.", 30).scenes[0].narration == "Listen to this."
+    assert writer().script("why cats purr", "Listen to this.", 30).scenes[0].narration == "Listen to this."
 
 
 def test_the_same_prompt_gives_the_same_script_and_another_prompt_another() -> None:
-    scripts = [providers().text.script(prompt, None, 30) for prompt in ("deep sea", "deep sea", "the desert")]
+    scripts = [writer().script(prompt, None, 30) for prompt in ("deep sea", "deep sea", "the desert")]
     assert scripts[0] == scripts[1]
     lines = [{scene.narration for scene in script.scenes} for script in scripts]
     assert len(lines[0] & lines[2]) < len(lines[0]) / 2
 
 
 def test_a_question_without_its_auxiliary_is_asked_grammatically() -> None:
-    text = providers().text.script("why cats purr", None, 30).text
+    text = writer().script("why cats purr", None, 30).text
     assert "Do you know why cats purr?" in text
-    assert "Do you know" not in providers().text.script("Why do cats purr?", None, 30).text
+    assert "Do you know" not in writer().script("Why do cats purr?", None, 30).text
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_a_question_without_its_auxiliary_is_asked_grammatically() -> None:
     ],
 )
 def test_what_is_asked_for_is_told_from_how_it_is_asked_for(prompt: str, title: str) -> None:
-    assert providers().text.script(prompt, None, 30).title == title
+    assert writer().script(prompt, None, 30).title == title
 
 
 @pytest.mark.parametrize("seconds", [10, 15, 30, 60])
 def test_as_many_looks_are_numbered_as_were_asked_for(seconds: int) -> None:
-    script = providers().text.script("Coffee in two facts", None, seconds)
+    script = writer().script("Coffee in two facts", None, seconds)
     starts = [scene.narration.split()[0] for scene in script.scenes]
     assert [start for start in starts if start in ("One.", "Two.", "Three.")] == ["One.", "Two."]
     assert starts[1] == "One."
@@ -92,14 +92,14 @@ def test_as_many_looks_are_numbered_as_were_asked_for(seconds: int) -> None:
 
 
 def test_a_german_prompt_gets_a_german_script() -> None:
-    script = providers().text.script("Warum schnurren Katzen?", None, 30)
+    script = writer().script("Warum schnurren Katzen?", None, 30)
     assert script.language == "de"
     assert "Warum schnurren Katzen?" in script.text
     assert not {"the", "you", "and"} & {word.lower() for word in words_of(script.text)}
 
 
 def test_a_long_text_is_spoken_in_its_own_sentences_and_order() -> None:
-    script = providers().text.script(BEES, None, 30)
+    script = writer().script(BEES, None, 30)
     whole = " ".join(BEES.split())
     spoken = [sentence for scene in script.scenes[1:-1] for sentence in scene.narration.split(". ")]
     places = [whole.find(sentence.rstrip(".")) for sentence in spoken]
@@ -110,7 +110,7 @@ def test_a_long_text_is_spoken_in_its_own_sentences_and_order() -> None:
 
 
 def test_a_script_says_that_it_came_from_templates_and_when_it_is_short() -> None:
-    script = providers().text.script("Le ciel", None, 120)
+    script = writer().script("Le ciel", None, 120)
     assert script.provider == "offline"
     assert "templates" in script.note
     assert "of the 120 s asked for" in script.note
@@ -119,9 +119,9 @@ def test_a_script_says_that_it_came_from_templates_and_when_it_is_short() -> Non
 @pytest.mark.parametrize("prompt", ["?!.", "   ", "🦈🦈🦈"])
 def test_a_prompt_without_words_is_refused(prompt: str) -> None:
     with pytest.raises(PermanentError, match="no words"):
-        providers().text.hook(prompt, "general", "youtube_shorts")
+        writer().hook(prompt, "general", "youtube_shorts")
 
 
 def test_a_script_that_no_voice_knows_is_refused_by_its_name() -> None:
     with pytest.raises(PermanentError, match="Cyrillic"):
-        providers().text.script("Почему кошки мурлычут", None, 30)
+        writer().script("Почему кошки мурлычут", None, 30)

@@ -64,7 +64,8 @@ class Link:
         """The full name of a key, as lua/prelude.lua lists them."""
         return self.prefix + name
 
-    def _call(self, script: str, *args: Any) -> Any:
+    def call(self, script: str, *args: Any) -> Any:
+        """Run a script of lua/ by its name. Raises what its refusal stands for, SystemUnavailable."""
         text, digest = SCRIPTS[script]
         command = ("EVALSHA", digest, 1, self._prefix, *args)
         try:

@@ -71,7 +71,7 @@ class Reading(Link):
     def indexed(self, names: Sequence[str], limit: int, before: Place | None = None) -> list[Place]:
         """The newest jobs in any of the listings `names`, newest first."""
         created, job_id = before or ("", "")
-        pages = cast("list[list[bytes]]", self._call("page", limit, created, job_id, *names))
+        pages = cast("list[list[bytes]]", self.call("page", limit, created, job_id, *names))
         rows: set[Place] = {(int(page[i + 1]), page[i].decode()) for page in pages for i in range(0, len(page), 2)}
         return sorted(rows, reverse=True)[:limit]
 

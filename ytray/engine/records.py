@@ -49,7 +49,7 @@ def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None) -
         metadata=from_json(f["spec"]).get("metadata", {}),
         idempotency_key=f.get("key"),
         parent_id=f.get("parent"),
-        cost_usd=float(f.get("cost", 0)),
+        cost_usd=int(f.get("cost", 0)) / 1_000_000,
     )
 
 

@@ -79,7 +79,7 @@ class Store(Reading):
         flat: list[str | bytes] = []
         for pair in jobs:
             flat.extend(pair)
-        first = self._call(
+        first = self.call(
             "submit",
             what.task,
             what.queue,
@@ -114,13 +114,13 @@ class Store(Reading):
         create: tuple[str, str, int, str, bytes] | None = None,
     ) -> None:
         """Move a job that runs elsewhere; `create` is (task, queue, priority, user, spec) of a new one."""
-        self._call("track", job_id, to.value, metadata, result_ttl, *(create or ()))
+        self.call("track", job_id, to.value, metadata, result_ttl, *(create or ()))
 
     # ------------------------------------------------------------------------------------------ dispatching
 
     def take_office(self, holder: str, epoch: str, result_ttl: int) -> int:
         """Become the one tracker or flow runner; returns how many jobs its predecessor left in flight."""
-        return int(self._call("take_office", holder, epoch, result_ttl))
+        return int(self.call("take_office", holder, epoch, result_ttl))
 
     def claim(
         self,
@@ -152,15 +152,15 @@ class Store(Reading):
 
     def start(self, worker: str, lease_ms: int, result_ttl: int, jobs: Sequence[tuple[str, int]]) -> list[int]:
         """Take up leased jobs; returns the fence to commit each with, 0 for one that is not to be run."""
-        return [int(fence) for fence in self._call("start", worker, lease_ms, result_ttl, *_flat(jobs))]
+        return [int(fence) for fence in self.call("start", worker, lease_ms, result_ttl, *_flat(jobs))]
 
     def beat(self, holder: str, worker: str, lease_ms: int, jobs: Sequence[tuple[str, int]]) -> list[str]:
         """Extend leases; returns the ids of those that are lost."""
-        return [job_id.decode() for job_id in self._call("beat", holder, worker, lease_ms, *_flat(jobs))]
+        return [job_id.decode() for job_id in self.call("beat", holder, worker, lease_ms, *_flat(jobs))]
 
     def complete(self, worker: str, result_ttl: int, outcomes: Sequence[tuple[str, int, bytes, float]]) -> int:
         """Commit (id, fence, result, milliseconds) of finished jobs; returns how many were refused as stale."""
-        return int(self._call("complete", worker, result_ttl, *_flat(outcomes)))
+        return int(self.call("complete", worker, result_ttl, *_flat(outcomes)))
 
     def fail(
         self,
@@ -176,51 +176,51 @@ class Store(Reading):
     ) -> bool:
         """Commit a failed attempt; `what` is retry, defer or dead. False: refused as stale."""
         args = (*job, worker, what, error, traceback, delay_ms, duration_ms, result_ttl)
-        return bool(self._call("fail", *args))
+        return bool(self.call("fail", *args))
 
     def hand_back(self, jobs: Sequence[tuple[str, int | str]], reason: str, *, blame: bool, result_ttl: int) -> int:
         """Requeue jobs in flight; returns how many still were."""
-        return int(self._call("hand_back", reason, int(blame), result_ttl, *_flat(jobs)))
+        return int(self.call("hand_back", reason, int(blame), result_ttl, *_flat(jobs)))
 
     def reap(self, holder: str, epoch: str, most: int, result_ttl: int) -> tuple[float, list[tuple[str, int]]]:
         """Requeue jobs whose lease ended; returns seconds to the next such moment (inf: none), and those jobs."""
-        next_ms, *rest = self._call("reap", holder, epoch, most, result_ttl)
+        next_ms, *rest = self.call("reap", holder, epoch, most, result_ttl)
         jobs = [(rest[i].decode(), int(rest[i + 1])) for i in range(0, len(rest), 2)]
         return (next_ms / 1000 if next_ms >= 0 else float("inf")), jobs
 
     def promote(self, most: int) -> tuple[int, float]:
         """Queue jobs whose time has come; returns how many, and seconds until the next is due (inf: none)."""
-        moved, next_ms = self._call("promote", most)
+        moved, next_ms = self.call("promote", most)
         return moved, (next_ms / 1000 if next_ms >= 0 else float("inf"))
 
     def note(self, job: tuple[str, int | str], worker: str, what: str, value: str | bytes, text: str = "") -> bool:
         """Record progress or a checkpoint of a running job; False: refused as stale."""
-        return bool(self._call("note", *job, worker, what, value, text))
+        return bool(self.call("note", *job, worker, what, value, text))
 
     # ------------------------------------------------------------------------------------------ by people
 
     def cancel(self, job_id: str, reason: str, result_ttl: int) -> None:
         """Cancel a job and its children. Raises UnknownJob, or InvalidTransition when it has ended."""
-        self._call("cancel", job_id, reason, result_ttl)
+        self.call("cancel", job_id, reason, result_ttl)
 
     def settle_dead_letter(self, job_id: str, what: str) -> None:
         """`retry` or `remove` a job of the dead-letter queue; raises UnknownJob when it is not in there."""
         try:
-            self._call("replay", job_id, what)
+            self.call("replay", job_id, what)
         except UnknownJob:
             raise UnknownJob(f"job {job_id} is not in the dead-letter queue") from None
 
     def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or resume the starting of jobs of a queue."""
-        self._call("pause", queue, "pause" if paused else "resume")
+        self.call("pause", queue, "pause" if paused else "resume")
 
     def admit(self, caller: str, rate: int) -> float:
         """Count one request of a caller that may make `rate` a second: 0 when it may, else seconds to wait."""
-        return int(self._call("admit", caller, rate)) / 1000
+        return int(self.call("admit", caller, rate)) / 1000
 
     def forget(self, ids: Sequence[str], ended_before_ms: float, *, dry_run: bool) -> list[str]:
         """Delete ended jobs; returns the ids that went, or in a dry run would go."""
-        return [job_id.decode() for job_id in self._call("forget", int(ended_before_ms), int(dry_run), *ids)]
+        return [job_id.decode() for job_id in self.call("forget", int(ended_before_ms), int(dry_run), *ids)]
 
     # ------------------------------------------------------------------------------------------ waiting
 

@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ytray.settings import ProviderName
+
 Aspect = Literal["9:16", "16:9", "1:1", "4:5"]
 Format = Literal["mp4", "webm", "gif", "mov", "m4a", "mp3"]
 Duration = Annotated[int, Field(ge=5, le=180)]  # seconds; three minutes is the longest Short
+Mood = Literal["calm", "bright", "warm", "dark", "wild"]
+Budget = Annotated[float, Field(ge=0)]  # US dollars
 Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
 
 SIZES: dict[str, tuple[int, int]] = {
@@ -31,12 +35,21 @@ class Result(Model):
     schema_version: int = 1
 
 
+class HookCandidate(Model):
+    """A hook that was written, and its score from 0 to 1 (analysis/hook.py)."""
+
+    text: str
+    score: float
+
+
 class Hook(Result):
-    """The opening line. `note` says how it was written."""
+    """The opening line. `note` says how it was written; `candidates` are all that were, in their order."""
 
     text: str
     provider: str
     note: str
+    score: float = 0.0
+    candidates: list[HookCandidate] = []
 
 
 class Scene(Model):
@@ -44,7 +57,7 @@ class Scene(Model):
 
     narration: str
     subject: str
-    mood: Literal["calm", "bright", "warm", "dark", "wild"]
+    mood: Mood
 
 
 class Script(Result):
@@ -133,13 +146,22 @@ class Thumbnails(Result):
     portrait: str
 
 
+class Judgement(Model):
+    """What a judge says of a script, 0 to 1."""
+
+    score: float
+    explanation: str
+    judge: str
+
+
 class Coherence(Result):
-    """How well a script holds together, 0 to 1: TF-IDF cosine similarity of its scenes."""
+    """How well a script holds together, 0 to 1: TF-IDF cosine similarity of its scenes; and a judge's opinion."""
 
     score: float
     between_scenes: list[float]
     with_topic: list[float]
     method: str = "TF-IDF cosine similarity"
+    judgement: Judgement | None = None
 
 
 class Pacing(Result):
@@ -150,6 +172,7 @@ class Pacing(Result):
     cuts_per_minute: float
     in_target: bool
     method: str
+    notes: str | None = None
 
 
 class EmotionalArc(Result):
@@ -159,10 +182,23 @@ class EmotionalArc(Result):
     shape: str
     fit: float
     method: str = "word-list valence; nearest of six story shapes by correlation, a heuristic on so short a text"
+    notes: str | None = None
+
+
+class Mix(Model):
+    """A provider for each kind of work; None takes the settings'."""
+
+    text: ProviderName | None = None
+    speech: ProviderName | None = None
+    image: ProviderName | None = None
 
 
 class Brief(Model):
-    """What a video is to be made from."""
+    """What a video is to be made from.
+
+    `provider` names who makes it (None: the settings do), one for all or one for each kind; `fresh` pays again for what
+    was bought before; `budget_usd` is the most that it may cost.
+    """
 
     prompt: Prompt
     aspect: Aspect = "9:16"
@@ -170,15 +206,48 @@ class Brief(Model):
     formats: list[Format] = ["mp4"]
     genre: str = "general"
     platform: str = "youtube_shorts"
+    provider: ProviderName | Mix | None = None
+    fresh: bool = False
+    budget_usd: Budget | None = None
+
+    @property
+    def mix(self) -> Mix:
+        """The provider of each kind."""
+        if isinstance(self.provider, Mix):
+            return self.provider
+        # An endpoint that only writes leaves the rest to the settings.
+        others = None if self.provider == "openai" else self.provider
+        return Mix(text=self.provider, speech=others, image=others)
+
+
+class EstimateLine(Model):
+    """The calls of one kind that a video needs, and what they cost in US dollars."""
+
+    kind: str
+    model: str
+    calls: int
+    likely_usd: float
+    most_usd: float
+
+
+class Estimate(Result):
+    """What a video will cost in US dollars; no lines: nothing, as nothing is called that costs."""
+
+    lines: list[EstimateLine]
+    likely_usd: float
+    most_usd: float
+    prices_dated: str
 
 
 class FinishedVideo(Result):
-    """Everything that `create_video` made."""
+    """Everything that `create_video` made, and what it cost in US dollars."""
 
     video: Video
     exports: list[Exported]
     thumbnails: Thumbnails
+    hook: Hook
     script: Script
+    cost_usd: float
     coherence: Coherence
     pacing: Pacing
     emotional_arc: EmotionalArc

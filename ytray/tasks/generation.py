@@ -2,42 +2,95 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ytray import current_job, task
+from ytray.settings import ProviderName, settings
 from ytray.studio.analysis import coherence, emotion, pacing
-from ytray.studio.model import Coherence, Duration, EmotionalArc, Hook, Pacing, Prompt, Script, Speech
-from ytray.studio.providers import providers
+from ytray.studio.analysis.hook import hook_score
+from ytray.studio.analysis.judge import judge_coherence
+from ytray.studio.model import (
+    Coherence,
+    Duration,
+    EmotionalArc,
+    Hook,
+    HookCandidate,
+    Pacing,
+    Prompt,
+    Script,
+    Speech,
+)
+from ytray.studio.providers import writer
 
 
 @task()
-def generate_hook(prompt: Prompt, genre: str = "general", platform: str = "youtube_shorts") -> Hook:
-    """Write the opening line for a prompt."""
-    current_job().progress(10, "writing the hook")
-    return providers().text.hook(prompt, genre, platform)
+def generate_hook(
+    prompt: Prompt,
+    genre: str = "general",
+    platform: str = "youtube_shorts",
+    provider: ProviderName | None = None,
+    fresh: bool = False,
+) -> Hook:
+    """Write the opening line for a prompt; one that scores low is written again, and the best is taken."""
+    text = writer(provider, fresh=fresh)
+    written: list[Hook] = []
+    tried: list[HookCandidate] = []
+    for variant in range(settings().hook_tries):
+        current_job().progress(10 + 80 * variant / settings().hook_tries, f"writing the hook, try {variant + 1}")
+        hook = text.hook(prompt, genre, platform, variant)
+        if hook.text not in [candidate.text for candidate in tried]:
+            tried.append(HookCandidate(text=hook.text, score=hook_score(hook.text)))
+            written.append(hook)
+        if tried[-1].score >= settings().hook_threshold:
+            break
+    best = max(range(len(tried)), key=lambda place: tried[place].score)
+    return written[best].model_copy(update={"score": tried[best].score, "candidates": tried})
 
 
 @task()
-def generate_script(prompt: Prompt, hook: str | None = None, duration: Duration = 30) -> Script:
+def generate_script(
+    prompt: Prompt,
+    hook: str | None = None,
+    duration: Duration = 30,
+    provider: ProviderName | None = None,
+    fresh: bool = False,
+) -> Script:
     """Write a script of about `duration` seconds, scene by scene; it opens with `hook` when there is one."""
     current_job().progress(10, "writing the script")
-    return providers().text.script(prompt, hook, duration)
+    return writer(provider, fresh=fresh).script(prompt, hook, duration)
 
 
 @task()
-def validate_coherence(script: Script, topic: str | None = None) -> Coherence:
-    """Measure how well a script holds together."""
+def validate_coherence(
+    script: Script, topic: str | None = None, judge: Literal["computed", "vertex"] | None = None
+) -> Coherence:
+    """Measure how well a script holds together; `judge` vertex asks its evaluation service for a second opinion."""
     current_job().progress(10, "comparing the scenes")
-    return coherence.coherence(script, topic)
+    computed = coherence.coherence(script, topic)
+    if (judge or settings().coherence_judge) == "vertex":
+        return computed.model_copy(update={"judgement": judge_coherence(script)})
+    return computed
 
 
 @task()
-def analyze_pacing(script: Script, speeches: list[Speech] | None = None) -> Pacing:
-    """Measure how fast a script is spoken and cut; without narrations, estimate it."""
+def analyze_pacing(
+    script: Script, speeches: list[Speech] | None = None, provider: ProviderName | None = None
+) -> Pacing:
+    """Measure how fast a script is spoken and cut (without narrations, estimate it), with a language model's notes."""
     current_job().progress(10, "counting words and cuts")
-    return pacing.pacing(script, speeches)
+    found = pacing.pacing(script, speeches)
+    figures = f"{found.words_per_minute:.0f} words a minute (150 to 190 is good), by scene: " + ", ".join(
+        f"{rate:.0f}" for rate in found.by_scene
+    )
+    return found.model_copy(update={"notes": writer(provider).notes(script, "pacing", figures)})
 
 
 @task()
-def track_emotional_arc(script: Script) -> EmotionalArc:
-    """Follow the mood of a script, sentence by sentence."""
+def track_emotional_arc(script: Script, provider: ProviderName | None = None) -> EmotionalArc:
+    """Follow the mood of a script, sentence by sentence, with a language model's notes."""
     current_job().progress(10, "weighing the sentences")
-    return emotion.emotional_arc(script)
+    found = emotion.emotional_arc(script)
+    figures = f"nearest story shape: {found.shape} (fit {found.fit:.2f}); valence by sentence: " + ", ".join(
+        f"{value:+.2f}" for value in found.valence
+    )
+    return found.model_copy(update={"notes": writer(provider).notes(script, "emotional arc", figures)})

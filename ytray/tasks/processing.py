@@ -10,15 +10,19 @@ from ytray import current_job, flow, task
 from ytray.artifacts import ArtifactStore
 from ytray.engine.retention import cleanup
 from ytray.errors import JobCancelled, JobFailed
+from ytray.settings import ProviderName
+from ytray.spend.budgets import set_flow_budget
 from ytray.studio.model import (
     Aspect,
     BatchOutcome,
     Brief,
+    Budget,
     CleanedUp,
     Duration,
     Exported,
     FinishedVideo,
     Format,
+    Mix,
     Prompt,
     Scene,
     SceneMedia,
@@ -84,33 +88,60 @@ async def create_video(
     formats: list[Format] = ["mp4"],  # noqa: B006  # the default is published in the JSON Schema and never changed
     genre: str = "general",
     platform: str = "youtube_shorts",
+    provider: ProviderName | Mix | None = None,
+    fresh: bool = False,
+    budget_usd: Budget | None = None,
 ) -> FinishedVideo:
-    """From a brief to a finished video: hook, script, pictures and narration, composition, thumbnails, exports."""
-    brief = Brief(prompt=prompt, aspect=aspect, duration=duration, formats=formats, genre=genre, platform=platform)
-    job = current_job()
+    """From a brief to a finished video: hook, script, pictures and narration, composition, thumbnails, exports.
+
+    `provider` names who makes it, for all of it or for each kind of work; `fresh` pays again for what was bought
+    before; `budget_usd` is the most that it may cost.
+    """
+    brief = Brief(
+        prompt=prompt,
+        aspect=aspect,
+        duration=duration,
+        formats=formats,
+        genre=genre,
+        platform=platform,
+        provider=provider,
+        fresh=fresh,
+        budget_usd=budget_usd,
+    )
+    job, mix = current_job(), brief.mix
+    if job.store is not None and brief.budget_usd is not None:
+        set_flow_budget(job.store, job.id, brief.budget_usd)
     job.progress(1, "writing the hook")
-    hook = await generate_hook.delay(prompt=brief.prompt, genre=brief.genre, platform=brief.platform)
+    hook = await generate_hook.delay(
+        prompt=brief.prompt, genre=brief.genre, platform=brief.platform, provider=mix.text, fresh=fresh
+    )
     job.progress(5, "writing the script")
-    script = await generate_script.delay(prompt=brief.prompt, hook=hook.text, duration=brief.duration)
+    script = await generate_script.delay(
+        prompt=brief.prompt, hook=hook.text, duration=brief.duration, provider=mix.text, fresh=fresh
+    )
     check_drawable(f"{script.title} {script.text}")  # before the work, not when the captions are drawn
 
     job.progress(10, f"drawing and speaking {len(script.scenes)} scenes")
 
     async def media_of(scene: Scene) -> SceneMedia:
         picture, speech = await asyncio.gather(
-            generate_image_imagen.delay(scene=scene, seed=brief.prompt, aspect=brief.aspect),
-            generate_audio_tts.delay(text=scene.narration, language=script.language),
+            generate_image_imagen.delay(
+                scene=scene, seed=brief.prompt, aspect=brief.aspect, provider=mix.image, fresh=fresh
+            ),
+            generate_audio_tts.delay(text=scene.narration, language=script.language, provider=mix.speech, fresh=fresh),
         )
         return SceneMedia(picture=picture.uri, speech=speech)
 
     (coherence, arc), scenes = await asyncio.gather(
-        asyncio.gather(validate_coherence.delay(script=script), track_emotional_arc.delay(script=script)),
+        asyncio.gather(
+            validate_coherence.delay(script=script), track_emotional_arc.delay(script=script, provider=mix.text)
+        ),
         asyncio.gather(*(media_of(scene) for scene in script.scenes)),
     )
     job.progress(35, "composing the video")
     video, pacing = await asyncio.gather(
         compose_final_video.delay(scenes=scenes, aspect=brief.aspect),
-        analyze_pacing.delay(script=script, speeches=[scene.speech for scene in scenes]),
+        analyze_pacing.delay(script=script, speeches=[scene.speech for scene in scenes], provider=mix.text),
     )
     job.progress(85, "thumbnails and exports")
     thumbnails, *exports = await asyncio.gather(
@@ -121,7 +152,9 @@ async def create_video(
         video=video,
         exports=exports,
         thumbnails=thumbnails,
+        hook=hook,
         script=script,
+        cost_usd=0.0 if job.store is None else job.store.status(job.id).cost_usd,
         coherence=coherence,
         pacing=pacing,
         emotional_arc=arc,
@@ -135,8 +168,11 @@ async def process_batch_item(item: Brief) -> FinishedVideo:
 
 
 @flow()
-async def process_batch(items: list[Brief]) -> BatchOutcome:
-    """Make a video of each item; one that fails does not stop the others."""
+async def process_batch(items: list[Brief], budget_usd: Budget | None = None) -> BatchOutcome:
+    """Make a video of each item; one that fails does not stop the others. All may cost `budget_usd` together."""
+    job = current_job()
+    if job.store is not None and budget_usd is not None:
+        set_flow_budget(job.store, job.id, budget_usd)
     room = asyncio.Semaphore(_ITEMS_AT_ONCE)
 
     async def one(item: Brief) -> FinishedVideo | JobFailed | JobCancelled:

@@ -5,6 +5,11 @@
 local at = now_ms()
 
 local function cancel(job)
+  -- The steps first: what they have spent is in what the flow's history says.
+  for _, id in ipairs(redis.call('SMEMBERS', P .. 'k:' .. job.id)) do
+    local kid = load(id)
+    if kid and LEGAL[kid.state].CANCELLED then cancel(kid) end
+  end
   redis.call('ZREM', P .. 'ready:' .. job.lane, job.id)
   redis.call('ZREM', P .. 'due', job.id)
   if job.state == 'EXECUTING' and job.worker then
@@ -13,12 +18,11 @@ local function cancel(job)
     redis.call('EXPIRE', P .. 'ctl:' .. job.worker, 3600)
   end
   release(job)
-  move(job, 'CANCELLED', at, cjson.encode({reason = ARGV[2]}))
+  local spent = disown(job.id)
+  local metadata = {reason = ARGV[2]}
+  if spent > 0 then metadata.spent_usd = spent / 1000000 end
+  move(job, 'CANCELLED', at, cjson.encode(metadata))
   count('tasks|' .. job.queue .. '|' .. job.task .. '|cancelled')
-  for _, id in ipairs(redis.call('SMEMBERS', P .. 'k:' .. job.id)) do
-    local kid = load(id)
-    if kid and LEGAL[kid.state].CANCELLED then cancel(kid) end
-  end
   ended(job, at, ARGV[3])
 end
 

@@ -19,7 +19,8 @@ for i = 3, #ARGV do
         if f[2] then redis.call('ZREM', P .. 'user:' .. f[2], id) end
         if f[3] then redis.call('DEL', P .. 'idem:' .. (f[2] or '') .. ':' .. f[3]) end
         redis.call('DEL', P .. 'j:' .. id, P .. 'h:' .. id, P .. 'r:' .. id, P .. 'c:' .. id, P .. 'k:' .. id,
-          P .. 'l:' .. id)
+          P .. 'l:' .. id, P .. 'sj:' .. id)
+        redis.call('HDEL', P .. 'budgets', 'flow|' .. id)
       end
     end
   end

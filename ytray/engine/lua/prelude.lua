@@ -31,6 +31,14 @@
 --   events            stream of what happened lately, for who watches: "T FROM TO at-ms id id …", or of a running
 --                     job "P at-ms id percent text"; cut off at the older end
 --   l:<id>            list    what the job's attempts logged, one JSON object a line (joblog.py)
+--   s:<key>           hash    a paid call in the spend journal (spend/journal.py); money is in micro-USD everywhere
+--   sj:<id>           set     keys of the paid calls that a job made or took over
+--   spends su:<user>  zset    keys of all paid calls, and of a user's, by the time of their intent
+--   spent             hash    settled spending, by "user|<user>|<YYYY-MM>"; a job's and a flow's is in its j:<id>
+--   held              hash    reserved by calls that are not settled: the same names, and "flow|<id>"
+--   budgets           hash    limits: "user|<user>" for a month, "flow|<id>" altogether
+--   busy:<model>      zset    calls that the model runs now, by the time after which they no longer count
+--   limits:*                  of the library that counts requests and tokens a minute
 
 local P = KEYS[1]
 
@@ -185,4 +193,68 @@ local function requeue(job, at, reason, blame, result_ttl)
   local metadata = cjson.encode({reason = reason, crashes = job.crashes, fence = tonumber(job.fence)})
   move(job, 'QUEUED', at, metadata)
   enqueue(job, at)
+end
+
+-- The job and the flows above it, nearest first.
+local function lineage(id)
+  local found = {}
+  while id and #found < 8 do
+    found[#found + 1] = id
+    id = redis.call('HGET', P .. 'j:' .. id, 'parent')
+  end
+  return found
+end
+
+-- An entry of the spend journal. `lost` is what earlier calls of the same key cost, `usd` that and this one's cost.
+local function load_call(key)
+  local f = redis.call('HMGET', P .. 's:' .. key, 'state', 'job', 'fence', 'user', 'month', 'provider', 'model',
+    'estimate', 'lost', 'usd', 'held', 'sent', 'op', 'asset', 'allowed')
+  if not f[1] then return nil end
+  return {
+    key = key, state = f[1], job = f[2], fence = f[3], user = f[4], month = f[5], provider = f[6], model = f[7],
+    estimate = tonumber(f[8]), lost = tonumber(f[9] or 0), usd = tonumber(f[10] or 0), held = tonumber(f[11] or 0),
+    sent = f[12], op = f[13] or '', asset = f[14] or '', allowed = f[15],
+  }
+end
+
+-- Reserve the estimate of a call (sign 1) or give it back (sign -1).
+local function reserve(call, sign)
+  local amount = sign > 0 and call.estimate or call.held
+  local scopes = {'user|' .. call.user .. '|' .. call.month}
+  for _, above in ipairs(lineage(call.job)) do scopes[#scopes + 1] = 'flow|' .. above end
+  for _, scope in ipairs(scopes) do
+    if redis.call('HINCRBY', P .. 'held', scope, int(sign * amount)) == 0 then redis.call('HDEL', P .. 'held', scope) end
+  end
+  redis.call('HSET', P .. 's:' .. call.key, 'held', sign > 0 and int(amount) or 0)
+end
+
+-- Make `usd` what a call has cost: the difference is its user's of that month, and its job's and the flows' above it.
+local function settle(call, usd)
+  if call.held > 0 then reserve(call, -1) end
+  local more = usd - call.usd
+  if more ~= 0 then
+    redis.call('HINCRBY', P .. 'spent', 'user|' .. call.user .. '|' .. call.month, int(more))
+    for _, above in ipairs(lineage(call.job)) do
+      if redis.call('EXISTS', P .. 'j:' .. above) == 1 then redis.call('HINCRBY', P .. 'j:' .. above, 'cost', int(more)) end
+    end
+    -- A counter may not fall: what an uncertain call turns out not to have cost stays in it.
+    if more > 0 then count('cost|' .. call.provider .. '|' .. call.model, int(more)) end
+  end
+  redis.call('HSET', P .. 's:' .. call.key, 'usd', int(usd))
+  redis.call('ZREM', P .. 'busy:' .. call.model, call.key)
+  call.held, call.usd = 0, usd
+end
+
+-- A job ends while calls of it may run: nobody will hear how they end, so their estimates count as spent.
+local function disown(id)
+  for _, key in ipairs(redis.call('SMEMBERS', P .. 'sj:' .. id)) do
+    local call = load_call(key)
+    if call and call.job == id and (call.state == 'intended' or call.state == 'started') then
+      local ran = call.sent or call.op ~= ''
+      settle(call, call.lost + (ran and call.estimate or 0))
+      redis.call('HSET', P .. 's:' .. key, 'state', ran and 'uncertain' or 'failed', 'error',
+        'its job was cancelled ' .. (ran and 'while the call ran' or 'before the call was made'))
+    end
+  end
+  return tonumber(redis.call('HGET', P .. 'j:' .. id, 'cost') or 0)
 end

@@ -31,10 +31,11 @@ class OfflineText:
 
     name = "offline"
 
-    def hook(self, prompt: str, genre: str, platform: str) -> Hook:
-        """An opening line for a prompt; genre and platform choose among the variants."""
+    def hook(self, prompt: str, genre: str, platform: str, variant: int = 0) -> Hook:
+        """An opening line for a prompt; genre, platform and variant choose among the lines."""
         reading = read(prompt)
-        lines, chance = LINES[reading.language], _chance(prompt, genre, platform)
+        seed = (prompt, genre, platform, *([str(variant)] if variant else []))
+        lines, chance = LINES[reading.language], _chance(*seed)
         if reading.kind == "question":
             line = chance.choice(lines.hooks_question)
         elif reading.kind == "text":
@@ -85,6 +86,9 @@ class OfflineText:
             provider=self.name,
             note=note,
         )
+
+    def notes(self, script: Script, about: str, figures: str) -> None:
+        """None: templates give no advice."""
 
 
 def _body(reading: Reading, lines: Lines, budget: int, chance: random.Random) -> list[Scene]:

@@ -1,0 +1,75 @@
+"""Tasks of these tests: a film whose worker is killed at one chosen moment, and notes of what was done."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ytray import current_job, task
+from ytray.engine.context import running_job
+from ytray.spend.buying import buy
+from ytray.spend.journal import Intent
+from ytray.spend.model import Bought, Call
+from ytray.studio.model import Clip
+from ytray.tasks.media import generate_video_veo
+
+MOMENTS = (
+    "before open",
+    "after open",
+    "after sent",
+    "before started",
+    "after started",
+    "before done",
+    "after done",
+)
+
+
+@task(queue="media")
+def film_and_die(folder: str, moment: str, prompt: str) -> Clip:
+    """`generate_video_veo`, whose first worker to reach the moment is killed there."""
+    when, _, what = moment.partition(" ")
+    real: Callable[..., Any] = getattr(Intent, what)
+
+    def dying(self: Intent, *args: Any, **named: Any) -> Any:
+        if when == "before":
+            _die_once(folder)
+        result = real(self, *args, **named)
+        if when == "after":
+            _die_once(folder)
+        return result
+
+    setattr(Intent, what, dying)
+    try:
+        return generate_video_veo(prompt, provider="vertex")
+    finally:
+        setattr(Intent, what, real)
+
+
+def _die_once(folder: str) -> None:
+    try:
+        (Path(folder) / "died").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(queue="default")
+def buys(folder: str, usd: float, model: str = "model-for-tests") -> float:
+    """Buy something for so many US dollars."""
+    job = running_job()
+    assert job is not None
+    call = Call(
+        provider="test", model=model, kind="thing", parameters={"for": job.id}, estimate_usd=usd, about="a thing"
+    )
+
+    def send() -> Bought:
+        with (Path(folder) / "bought").open("a") as notes:
+            notes.write("x")
+        return Bought({"usd": usd}, usd)
+
+    bought = buy(call, send)
+    current_job().progress(90, "bought")
+    return float(bought["usd"])

@@ -1,0 +1,65 @@
+"""Budgets and what was spent: of users, by calendar month (UTC), and of flows and batches, altogether."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast
+
+from ytray.engine.store import Store
+from ytray.errors import InvalidArguments
+from ytray.settings import settings
+from ytray.spend.model import MICRO, Budget, micro
+
+
+def set_user_budget(store: Store, user_id: str, usd: float | None) -> Budget:
+    """Let a user spend so many US dollars in a calendar month; None: what YTRAY_BUDGET_USER says."""
+    _set(store, f"user|{user_id}", usd)
+    return user_budget(store, user_id)
+
+
+def set_flow_budget(store: Store, job_id: str, usd: float | None) -> None:
+    """Let a flow and all its steps spend so many US dollars altogether; None: any amount."""
+    _set(store, f"flow|{job_id}", usd)
+
+
+def user_budget(store: Store, user_id: str) -> Budget:
+    """A user's budget of this month, and what of it is spent and reserved."""
+    month = f"user|{user_id}|{datetime.now(UTC):%Y-%m}"
+    pipe = store.redis.pipeline(transaction=False)
+    pipe.hget(store.key("budgets"), f"user|{user_id}")
+    pipe.hget(store.key("spent"), month)
+    pipe.hget(store.key("held"), month)
+    limit, spent, held = pipe.execute()
+    default = settings().budget_user
+    return Budget(
+        scope=f"user {user_id}",
+        limit_usd=default if limit is None else int(limit) / MICRO,
+        spent_usd=int(spent or 0) / MICRO,
+        reserved_usd=int(held or 0) / MICRO,
+    )
+
+
+def user_budgets(store: Store) -> list[Budget]:
+    """The budget of every user who has one or has spent something this month, by name."""
+    month = f"|{datetime.now(UTC):%Y-%m}"
+    users = {
+        name.decode().removeprefix("user|").removesuffix(month)
+        for listing in ("spent", "held")
+        for name in cast("dict[bytes, bytes]", store.redis.hgetall(store.key(listing)))
+        if name.startswith(b"user|") and name.decode().endswith(month)
+    }
+    users |= {
+        name.decode().removeprefix("user|")
+        for name in cast("dict[bytes, bytes]", store.redis.hgetall(store.key("budgets")))
+        if name.startswith(b"user|")
+    }
+    return [user_budget(store, user) for user in sorted(users)]
+
+
+def _set(store: Store, scope: str, usd: float | None) -> None:
+    if usd is None:
+        store.redis.hdel(store.key("budgets"), scope)
+    elif usd < 0:
+        raise InvalidArguments(f"a budget cannot be negative: {usd}")
+    else:
+        store.redis.hset(store.key("budgets"), scope, str(micro(usd)))
