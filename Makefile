@@ -1,6 +1,6 @@
 # make demo    a sentence becomes a video, in out/      make up      the API and the console, on what the demo left
 # make test    all tests but the long ones        make chaos   minutes of random kills
-# make check   formatting, lint, types            make bench   figures against other job systems
+# make check   formatting, lint, types, contracts make bench   figures against other job systems
 SHELL := /bin/bash
 PROMPT ?= Why do cats purr?
 
@@ -25,6 +25,7 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python scripts/contracts
 
 chaos: setup
 	@$(BIN)/pytest -m chaos -s --timeout 3600 tests/chaos

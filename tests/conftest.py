@@ -38,6 +38,7 @@ SHRUNK = {
     "YTRAY_VERTEX_PROJECT": "project-for-tests",
     "YTRAY_VERTEX_TOKEN": "token-for-tests",
     "YTRAY_VERTEX_POLL": "0.2",
+    "YTRAY_MODEL_LIMITS": "one-at-a-time=at_once:1",
     "YTRAY_OPENAI_MODEL": "a-local-model",
     "YTRAY_OPENAI_API_KEY": "token-for-tests",
 }

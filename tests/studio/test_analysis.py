@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from ytray.studio.analysis.coherence import coherence
 from ytray.studio.analysis.emotion import emotional_arc
+from ytray.studio.analysis.hook import hook_score
 from ytray.studio.analysis.pacing import pacing
 from ytray.studio.model import Scene, Script, Speech
 from ytray.studio.providers import writer
+from ytray.tasks.generation import generate_hook
 
 
 def script(*narrations: str, topic: str = "bees") -> Script:
@@ -88,3 +92,26 @@ def test_a_not_turns_a_word_around() -> None:
 @pytest.mark.parametrize("texts", [("Chairs stand.",), ("Chairs stand.", "Tables too."), (GLAD,)])
 def test_a_script_without_changes_has_no_arc(texts: tuple[str, ...]) -> None:
     assert emotional_arc(script(*texts)).shape.startswith("flat")
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ("Why do cats purr?", "Hello and welcome to this video about the purring of cats."),
+        ("Three things your cat hides.", "The domestic cat is a small animal that is kept in many homes."),
+        ("Sabías que los gatos te engañan?", "Hola, hoy vamos a hablar de los gatos."),
+    ],
+)
+def test_a_hook_that_asks_counts_or_addresses_scores_higher(better: str, worse: str) -> None:
+    assert hook_score(worse) < 0.6 <= hook_score(better) <= 1
+    assert hook_score("…") == 0
+
+
+def test_a_low_hook_is_written_again_and_the_best_is_taken(with_settings: Callable[..., None]) -> None:
+    with_settings(hook_threshold=1.0, hook_tries=4)
+    hook = generate_hook("Why do cats purr?")
+    assert 2 <= len(hook.candidates) <= 4
+    assert hook.score == max(candidate.score for candidate in hook.candidates)
+    assert hook.text in [candidate.text for candidate in hook.candidates if candidate.score == hook.score]
+    with_settings(hook_threshold=0.0)
+    assert len(generate_hook("Why do cats purr?").candidates) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,28 @@ def _die_once(folder: str) -> None:
     except FileExistsError:
         return
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(queue="default")
+def buys_slowly(folder: str, seconds: float) -> str:
+    """Buy something that takes its time, of a model that runs one call at once; notes when it began and ended."""
+    job = running_job()
+    assert job is not None
+
+    def send() -> Bought:
+        _note(folder, "+")
+        time.sleep(seconds)
+        _note(folder, "-")
+        return Bought({}, 0.01)
+
+    call = Call("test", "one-at-a-time", "thing", {"for": job.id}, estimate_usd=0.01)
+    buy(call, send)
+    return job.id
+
+
+def _note(folder: str, what: str) -> None:
+    with (Path(folder) / "calls").open("a") as notes:
+        notes.write(what)
 
 
 @task(queue="default")

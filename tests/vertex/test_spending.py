@@ -18,7 +18,7 @@ from tests.vertex.faults import (
     status,
 )
 from tests.vertex.server import VertexServer
-from tests.vertex.tasks_for_vertex import buys
+from tests.vertex.tasks_for_vertex import buys, buys_slowly
 from ytray import JobFailed, JobState, current_job, dlq, job_tracker
 from ytray.engine.breaker import breaker_states
 from ytray.engine.metrics import render
@@ -275,6 +275,14 @@ def test_requests_and_tokens_a_minute_are_counted_for_everybody(
     with pytest.raises(ProviderBusy, match="100 tokens"):
         take_turn(weighed)
     take_turn(Call("test", "free", "text", {}, 0.0))
+
+
+def test_a_model_runs_as_many_calls_at_once_as_it_may(system: Store, tmp_path: Path) -> None:
+    jobs = buys_slowly.map([{"folder": str(tmp_path), "seconds": 0.3}] * 3)
+    for job in jobs:
+        job.get(timeout=60)
+        assert job.status().retry_count == 0
+    assert (tmp_path / "calls").read_text() == "+-+-+-"
 
 
 def test_the_judge_is_asked_where_it_is_wanted(system: Store, vertex: VertexServer) -> None:

@@ -41,7 +41,7 @@ def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None) -
         created_at=time_of(f["created"]),
         started_at=time_of(f["started"]) if "started" in f else None,
         completed_at=time_of(f["ended"]) if "ended" in f else None,
-        error=f.get("error"),
+        error=None if state is JobState.COMPLETED else f.get("error"),  # its history keeps those of its attempts
         result=from_json(result) if result is not None else None,
         retry_count=int(f.get("retries", 0)),
         next_retry_at=due,

@@ -149,7 +149,10 @@ class Worker:
             result_ttl=self.result_ttl,
         )
         self.watch.settled([job.id])
-        _log.warning("attempt failed", outcome=what if held else "stale", delay=delay, error=repr(error))
+        if what == "defer":
+            _log.info("put off", seconds=delay, reason=str(error))
+        else:
+            _log.warning("attempt failed", outcome=what if held else "stale", delay=delay, error=repr(error))
 
     def _verdict(self, job: CurrentJob, error: BaseException, task: Task[..., Any] | None) -> tuple[str, float]:
         if isinstance(error, RetryLater):

@@ -25,8 +25,8 @@ from ytray.spend.model import (
     Unheard,
 )
 
-_ELSEWHERE_AGAIN = 3.0  # seconds until a job looks again whether the other one has made the call that both want
-_FULL_AGAIN = 5.0  # seconds until a job looks again whether its model has room
+_ELSEWHERE_AGAIN = 2.0  # seconds until a job looks again whether the other one has made the call that both want
+_FULL_AGAIN = 2.0  # seconds until a job looks again whether its model has room
 
 Asset = dict[str, Any]
 T = TypeVar("T")

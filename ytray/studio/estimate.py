@@ -21,9 +21,9 @@ _MOST = 3.0
 def estimate(brief: Brief) -> Estimate:
     """Price a brief by the settings and the table of prices in force.
 
-    `likely_usd` is what such a video usually takes, `most_usd` what it can take if every hook is written anew and answers
-    are long. What was bought before costs nothing and is not taken into account. Raises PermanentError when a model has
-    no price.
+    `likely_usd` is what such a video usually takes, `most_usd` what it can take if every hook is written anew and
+    answers are long. What was bought before costs nothing and is not taken into account. Raises PermanentError when a
+    model has no price.
     """
     mix = brief.mix
     words = brief.duration * WORDS_PER_SECOND

@@ -24,6 +24,7 @@ from ytray.studio.providers.assets import fetched, is_kept, keep
 from ytray.studio.providers.picture_files import fitted
 from ytray.studio.providers.wire import one_request, status_of
 from ytray.studio.providers.writing import A, Writer
+from ytray.studio.words import check_script, words_of
 
 if TYPE_CHECKING:
     from google import genai
@@ -307,7 +308,10 @@ class VertexSpeech:
         self._place = place
 
     def speak(self, text: str, language: str, into: Path) -> Spoken:
-        """Speak a text into a WAV file."""
+        """Speak a text into a WAV file. Raises PermanentError, unpaid, for one whose words could not be timed."""
+        if not words_of(text):
+            raise PermanentError("there is nothing to speak: the text has no words")
+        check_script(text)
         model, voice = settings().model_speech, settings().voice
         price = price_of(model)
         most_tokens = round(AUDIO_TOKENS_A_SECOND * (len(text) / _SLOWEST_SPEECH + 5))
