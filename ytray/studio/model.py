@@ -120,11 +120,21 @@ class SceneMedia(Model):
     speech: Speech
 
 
+class RenderedScene(Result):
+    """A scene that is ready to be joined; `was_kept`: it had been rendered before. Seconds in whole frames."""
+
+    key: str
+    seconds: float
+    was_kept: bool
+
+
 class Video(Result):
-    """A composed video with its captions."""
+    """A composed video with its captions, and the timeline that it was rendered from."""
 
     uri: str
     captions_srt: str
+    captions_vtt: str
+    timeline: str
     seconds: float
     width: int
     height: int

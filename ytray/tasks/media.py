@@ -10,11 +10,14 @@ from ytray import current_job, task
 from ytray.artifacts import ArtifactStore
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName
-from ytray.studio.model import SIZES, Aspect, Clip, Picture, Scene, SceneMedia, Speech, Video
+from ytray.studio.model import SIZES, Aspect, Clip, Picture, RenderedScene, Scene, SceneMedia, Speech, Video
 from ytray.studio.providers import film_maker, painter, speaker
-from ytray.studio.render.captions import captions_of, to_srt
-from ytray.studio.render.compose import RENDERER, compose
+from ytray.studio.render.captions import captions_of_timeline, to_srt, to_vtt
+from ytray.studio.render.compose import compose
+from ytray.studio.render.kept import ArtifactScenes
 from ytray.studio.render.probe import probe
+from ytray.studio.render.scene import RENDERER, scene_key
+from ytray.studio.render.scene import render_scene as render_one
 from ytray.studio.render.timeline import Timeline, scene_of
 
 _STILL_SCALE = 1.25  # stills are drawn larger than the video, since scenes zoom into them
@@ -80,31 +83,90 @@ def generate_video_veo(
 
 
 @task()
-def compose_final_video(scenes: list[SceneMedia], aspect: Aspect = "9:16", captions: bool = True) -> Video:
-    """Compose scenes into one captioned, loudness-normalised MP4."""
-    if not scenes:
-        raise PermanentError("a video needs at least one scene")
+def render_scene(scene: SceneMedia, place: int, aspect: Aspect = "9:16", captions: bool = True) -> RenderedScene:
+    """Render one scene of a video, the `place`-th from 0, and keep it for the composition.
+
+    Scenes are rendered as soon as their picture and narration are there, side by side on the nodes of the media queue.
+    """
     job = current_job()
-    job.progress(1, "fetching pictures and narration")
-    width, height = SIZES[aspect]
-    store = ArtifactStore()
+    job.progress(1, "fetching the picture")
+    kept = ArtifactScenes()
     with tempfile.TemporaryDirectory(prefix="ytray-") as name:
         folder = Path(name)
-        timeline_scenes = []
-        for place, scene in enumerate(scenes):
-            own = folder / str(place)
-            own.mkdir()
-            picture, narration = store.fetch(scene.picture, own), store.fetch(scene.speech.uri, own)
-            timeline_scenes.append(scene_of(place, picture, narration, scene.speech.words, scene.speech.seconds))
-        timeline = Timeline(width=width, height=height, captions=captions, scenes=timeline_scenes)
+        timeline = _fetched(_timeline([scene], aspect, captions, first=place), folder)
+        (only,) = timeline.scenes
+        key = scene_key(timeline, only)
+        found = kept.find(key, folder)
+        if found is None:
+            file = folder / "scene.mp4"
+            render_one(timeline, only, file, lambda share: job.progress(2 + share * 96, f"rendering scene {place + 1}"))
+            kept.keep(key, file)
+    return RenderedScene(key=key, seconds=only.length, was_kept=found is not None)
+
+
+@task()
+def compose_final_video(scenes: list[SceneMedia], aspect: Aspect = "9:16", captions: bool = True) -> Video:
+    """Compose scenes into one captioned, mastered MP4. What `render_scene` has rendered is joined without encoding."""
+    if not scenes:
+        raise PermanentError("a video needs at least one scene")
+    return _composed(_timeline(scenes, aspect, captions))
+
+
+@task()
+def render_timeline(timeline: Timeline) -> Video:
+    """Render a timeline, such as the edited `timeline.json` of a video; only scenes that were changed are rendered."""
+    return _composed(timeline)
+
+
+def _composed(timeline: Timeline) -> Video:
+    job, store = current_job(), ArtifactStore()
+    job.progress(1, "fetching pictures and narration")
+    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
+        folder = Path(name)
+        local = _fetched(timeline, folder)
         file = folder / "video.mp4"
-        compose(
-            timeline, file, lambda share: job.progress(2 + share * 96, f"rendering {timeline.seconds:.0f} s of video")
-        )
-        srt = folder / "captions.srt"
-        srt.write_text(to_srt(captions_of(timeline.words())), "utf-8")
-        captions_uri = store.publish(srt, job.id, "captions.srt")
+        told = f"rendering {timeline.seconds:.0f} s of video"
+        compose(local, file, lambda share: job.progress(2 + share * 96, told), ArtifactScenes())
+        captions = captions_of_timeline(timeline)
+        written = {
+            "captions.srt": to_srt(captions),
+            "captions.vtt": to_vtt(captions),
+            "timeline.json": timeline.model_dump_json(indent=2),
+        }
+        kept = {}
+        for beside, text in written.items():
+            (folder / beside).write_text(text, "utf-8")
+            kept[beside] = store.publish(folder / beside, job.id, beside)
         uri = store.publish(file, job.id, "video.mp4")
     return Video(
-        uri=uri, captions_srt=captions_uri, seconds=timeline.seconds, width=width, height=height, renderer=RENDERER
+        uri=uri,
+        captions_srt=kept["captions.srt"],
+        captions_vtt=kept["captions.vtt"],
+        timeline=kept["timeline.json"],
+        seconds=timeline.seconds,
+        width=timeline.width,
+        height=timeline.height,
+        renderer=RENDERER,
     )
+
+
+def _timeline(scenes: list[SceneMedia], aspect: Aspect, captions: bool, first: int = 0) -> Timeline:
+    """The timeline of scenes, by the URIs of their artifacts; the first is the `first`-th of its video."""
+    width, height = SIZES[aspect]
+    made = [
+        scene_of(place, scene.picture, scene.speech.uri, scene.speech.words, scene.speech.seconds)
+        for place, scene in enumerate(scenes, first)
+    ]
+    return Timeline(width=width, height=height, captions=captions, scenes=made)
+
+
+def _fetched(timeline: Timeline, folder: Path) -> Timeline:
+    """The timeline with its artifacts as local files."""
+    store = ArtifactStore()
+    scenes = []
+    for place, scene in enumerate(timeline.scenes):
+        own = folder / str(place)
+        own.mkdir()
+        local = {"picture": str(store.fetch(scene.picture, own)), "narration": str(store.fetch(scene.narration, own))}
+        scenes.append(scene.model_copy(update=local))
+    return timeline.model_copy(update={"scenes": scenes})

@@ -37,7 +37,7 @@ from ytray.tasks.generation import (
     track_emotional_arc,
     validate_coherence,
 )
-from ytray.tasks.media import compose_final_video, generate_audio_tts, generate_image_imagen
+from ytray.tasks.media import compose_final_video, generate_audio_tts, generate_image_imagen, render_scene
 
 _ITEMS_AT_ONCE = 8  # videos of one batch in the making at the same time
 
@@ -121,24 +121,26 @@ async def create_video(
     )
     check_drawable(f"{script.title} {script.text}")  # before the work, not when the captions are drawn
 
-    job.progress(10, f"drawing and speaking {len(script.scenes)} scenes")
+    job.progress(10, f"drawing, speaking and rendering {len(script.scenes)} scenes")
 
-    async def media_of(scene: Scene) -> SceneMedia:
+    async def media_of(place: int, scene: Scene) -> SceneMedia:
         picture, speech = await asyncio.gather(
             generate_image_imagen.delay(
                 scene=scene, seed=brief.prompt, aspect=brief.aspect, provider=mix.image, fresh=fresh
             ),
             generate_audio_tts.delay(text=scene.narration, language=script.language, provider=mix.speech, fresh=fresh),
         )
-        return SceneMedia(picture=picture.uri, speech=speech)
+        media = SceneMedia(picture=picture.uri, speech=speech)
+        await render_scene.delay(scene=media, place=place, aspect=brief.aspect)
+        return media
 
     (coherence, arc), scenes = await asyncio.gather(
         asyncio.gather(
             validate_coherence.delay(script=script), track_emotional_arc.delay(script=script, provider=mix.text)
         ),
-        asyncio.gather(*(media_of(scene) for scene in script.scenes)),
+        asyncio.gather(*(media_of(place, scene) for place, scene in enumerate(script.scenes))),
     )
-    job.progress(35, "composing the video")
+    job.progress(75, "composing the video")
     video, pacing = await asyncio.gather(
         compose_final_video.delay(scenes=scenes, aspect=brief.aspect),
         analyze_pacing.delay(script=script, speeches=[scene.speech for scene in scenes], provider=mix.text),

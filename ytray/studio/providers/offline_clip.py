@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ytray.studio.model import Scene
 from ytray.studio.providers.offline_picture import OfflineImage
-from ytray.studio.render.compose import move_still
+from ytray.studio.render.scene import move_still
 
 _FRAMES_PER_SECOND = 24  # as Veo's
 _STILL_SCALE = 1.25  # a still is drawn larger than the clip, since the clip zooms into it

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ytray.studio.model import Word
 from ytray.studio.render.fonts import CAPTION_FAMILY
+from ytray.studio.render.timeline import Timeline
 
 # The limits that a caption is held to, after common subtitling practice.
 LONGEST_LINE = 42  # characters
 FASTEST = 20.0  # characters a second
 
+_VTT_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_VTT_SIGNS = re.compile("[&<>]")
 _MOST_CHARACTERS = 30  # a caption on a phone is read at a glance
 _LONGEST = 2.8  # seconds
 _PAUSE = 0.35  # seconds without a word start a new caption
@@ -32,8 +36,11 @@ class Caption:
         return " ".join(word.text for word in self.words)
 
 
-def captions_of(words: list[Word]) -> list[Caption]:
-    """Group words into captions: broken at sentence ends and pauses, short enough to read while they are spoken."""
+def captions_of(words: list[Word], until: float = float("inf")) -> list[Caption]:
+    """Group words into captions: broken at sentence ends and pauses, short enough to read while they are spoken.
+
+    None is shown after `until` seconds.
+    """
     groups: list[list[Word]] = []
     for word in words:
         if groups and _belongs(groups[-1], word):
@@ -43,12 +50,24 @@ def captions_of(words: list[Word]) -> list[Caption]:
     _leave_no_word_alone(groups)
     captions: list[Caption] = []
     for place, group in enumerate(groups):
-        following = groups[place + 1][0].start if place + 1 < len(groups) else float("inf")
+        following = groups[place + 1][0].start if place + 1 < len(groups) else until
         needed = max(_LEAST_SECONDS, len(" ".join(word.text for word in group)) / FASTEST)
         # It may stay on screen longer than it is spoken, but never into the next one.
         end = min(following, max(group[-1].end, group[0].start + needed))
         captions.append(Caption(tuple(group), group[0].start, end))
     return captions
+
+
+def captions_of_timeline(timeline: Timeline) -> list[Caption]:
+    """The captions of a whole video, with their times in it; none goes on into the next scene."""
+    found: list[Caption] = []
+    start = 0.0
+    for scene in timeline.scenes:
+        for caption in captions_of(scene.words, until=scene.length):
+            words = tuple(Word(text=w.text, start=w.start + start, end=w.end + start) for w in caption.words)
+            found.append(Caption(words, caption.start + start, caption.end + start))
+        start += scene.length
+    return found
 
 
 def _leave_no_word_alone(groups: list[list[Word]]) -> None:
@@ -73,6 +92,15 @@ def to_srt(captions: list[Caption]) -> str:
     return "\n".join(
         f"{number}\n{_clock(c.start, ',', 3)} --> {_clock(c.end, ',', 3)}\n{c.text}\n"
         for number, c in enumerate(captions, start=1)
+    )
+
+
+def to_vtt(captions: list[Caption]) -> str:
+    """The captions as a WebVTT file."""
+    shown = (_VTT_SIGNS.sub(lambda sign: _VTT_NAMES[sign.group()], caption.text) for caption in captions)
+    return "WEBVTT\n\n" + "\n".join(
+        f"{_clock(c.start, '.', 3)} --> {_clock(c.end, '.', 3)}\n{text}\n"
+        for c, text in zip(captions, shown, strict=True)
     )
 
 
@@ -128,5 +156,5 @@ def _clock(seconds: float, point: str, digits: int) -> str:
     units = round(seconds * 10**digits)
     whole, rest = divmod(units, 10**digits)
     hours, minutes = divmod(whole // 60, 60)
-    width = 2 if point == "," else 1
+    width = 2 if digits == 3 else 1
     return f"{hours:0{width}d}:{minutes:02d}:{whole % 60:02d}{point}{rest:0{digits}d}"

@@ -16,12 +16,15 @@ _GAP = 0.12  # seconds of silence after each scene's narration, so that sentence
 
 
 class TimelineScene(BaseModel):
-    """One scene: a still that moves for `seconds` while its narration (a WAV file) plays."""
+    """One scene: a still that moves for `seconds` while its narration (a WAV file) plays.
+
+    `picture` and `narration` are files, or in a timeline that is kept the URIs of artifacts.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    picture: Path
-    narration: Path
+    picture: str
+    narration: str
     words: list[Word]
     seconds: Annotated[float, Field(gt=0)]
     motion: Motion
@@ -30,6 +33,11 @@ class TimelineScene(BaseModel):
     def frames(self) -> int:
         """Length in frames."""
         return max(1, round(self.seconds * FRAMES_PER_SECOND))
+
+    @property
+    def length(self) -> float:
+        """Length in seconds, in whole frames."""
+        return self.frames / FRAMES_PER_SECOND
 
 
 class Timeline(BaseModel):
@@ -53,15 +61,17 @@ class Timeline(BaseModel):
         start = 0.0
         for scene in self.scenes:
             found += [Word(text=w.text, start=w.start + start, end=w.end + start) for w in scene.words]
-            start += scene.frames / FRAMES_PER_SECOND
+            start += scene.length
         return found
 
 
-def scene_of(place: int, picture: Path, narration: Path, words: list[Word], spoken_seconds: float) -> TimelineScene:
+def scene_of(
+    place: int, picture: str | Path, narration: str | Path, words: list[Word], spoken_seconds: float
+) -> TimelineScene:
     """A scene as long as its narration; scenes take turns in how their pictures move."""
     return TimelineScene(
-        picture=picture,
-        narration=narration,
+        picture=str(picture),
+        narration=str(narration),
         words=words,
         seconds=spoken_seconds + _GAP,
         motion=_MOTIONS[place % len(_MOTIONS)],
