@@ -59,7 +59,9 @@ def main() -> None:
     plain = _side(sys.executable, "serve_side.py")
     api = _side(sys.executable, "api_side.py", DEEP.rpartition(",")[2], "500")
     say("HTTP done", style="dim")
-    rows = _rows(own, bare, dramatiq, celery) + _http_rows(api, plain)
+    rendering = _side(sys.executable, "render_side.py", "2" if QUICK else "10")
+    say("rendering done", style="dim")
+    rows = _rows(own, bare, dramatiq, celery) + _http_rows(api, plain) + _render_rows(rendering)
     table = Table("measure", "ytray", "against", "ratio", "target", "")
     for row in rows:
         table.add_row(
@@ -138,6 +140,34 @@ def _http_rows(api: dict[str, Any], plain: dict[str, float]) -> list[Row]:
         Row(f"{events['clients']} event streams on one replica", told, memory, "", "none lost", not events["lost"])
     )
     return rows
+
+
+def _render_rows(found: dict[str, Any]) -> list[Row]:
+    own, encoder, moviepy = found["own_seconds"], found["encoder_seconds"], found["moviepy_seconds"]
+    whole = f"{found['video_seconds']:.0f} s of 1080×1920, ten scenes, captions"
+    changed = found["changed_seconds"] / own
+    return [
+        Row(
+            f"rendering {whole}",
+            f"{own:.1f} s",
+            f"libx264 alone on ready frames {encoder:.1f} s",
+            f"{own / encoder:.2f}×",
+            "≤ 1.25×",
+            own <= 1.25 * encoder,
+        ),
+        Row(
+            "the same", f"{own:.1f} s", f"MoviePy {moviepy:.1f} s", f"{moviepy / own:.1f}×", "≥ 7×", moviepy >= 7 * own
+        ),
+        Row("the same, peak memory", f"{found['peak_mb']:.0f} MB", "", "", "≤ 1,500 MB", found["peak_mb"] <= 1500),
+        Row(
+            "one caption changed",
+            f"{found['changed_seconds']:.1f} s",
+            f"all of it {own:.1f} s",
+            f"{changed:.2f}×",
+            "≤ 0.15×",
+            changed <= 0.15,
+        ),
+    ]
 
 
 def _side(python: str, program: str, *arguments: str) -> dict[str, Any]:

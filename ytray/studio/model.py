@@ -123,7 +123,7 @@ class SceneMedia(Model):
 class RenderedScene(Result):
     """A scene that is ready to be joined; `was_kept`: it had been rendered before. Seconds in whole frames."""
 
-    key: str
+    part: str
     seconds: float
     was_kept: bool
 

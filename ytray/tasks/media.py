@@ -14,9 +14,9 @@ from ytray.studio.model import SIZES, Aspect, Clip, Picture, RenderedScene, Scen
 from ytray.studio.providers import film_maker, painter, speaker
 from ytray.studio.render.captions import captions_of_timeline, to_srt, to_vtt
 from ytray.studio.render.compose import compose
-from ytray.studio.render.kept import ArtifactScenes
+from ytray.studio.render.kept import KeptArtifacts
 from ytray.studio.render.probe import probe
-from ytray.studio.render.scene import RENDERER, scene_key
+from ytray.studio.render.scene import RENDERER, scene_name
 from ytray.studio.render.scene import render_scene as render_one
 from ytray.studio.render.timeline import Timeline, scene_of
 
@@ -90,18 +90,18 @@ def render_scene(scene: SceneMedia, place: int, aspect: Aspect = "9:16", caption
     """
     job = current_job()
     job.progress(1, "fetching the picture")
-    kept = ArtifactScenes()
+    kept = KeptArtifacts()
     with tempfile.TemporaryDirectory(prefix="ytray-") as name:
         folder = Path(name)
         timeline = _fetched(_timeline([scene], aspect, captions, first=place), folder)
         (only,) = timeline.scenes
-        key = scene_key(timeline, only)
-        found = kept.find(key, folder)
+        part = scene_name(timeline, only)
+        found = kept.find(part, folder)
         if found is None:
             file = folder / "scene.mp4"
             render_one(timeline, only, file, lambda share: job.progress(2 + share * 96, f"rendering scene {place + 1}"))
-            kept.keep(key, file)
-    return RenderedScene(key=key, seconds=only.length, was_kept=found is not None)
+            kept.keep(part, file)
+    return RenderedScene(part=part, seconds=only.length, was_kept=found is not None)
 
 
 @task()
@@ -126,7 +126,7 @@ def _composed(timeline: Timeline) -> Video:
         local = _fetched(timeline, folder)
         file = folder / "video.mp4"
         told = f"rendering {timeline.seconds:.0f} s of video"
-        compose(local, file, lambda share: job.progress(2 + share * 96, told), ArtifactScenes())
+        compose(local, file, lambda share: job.progress(2 + share * 96, told), KeptArtifacts())
         captions = captions_of_timeline(timeline)
         written = {
             "captions.srt": to_srt(captions),

@@ -11,31 +11,31 @@ from pathlib import Path
 from typing import Protocol
 
 from ytray.studio.render import ffmpeg
-from ytray.studio.render.scene import render_scene, scene_key
-from ytray.studio.render.sound import render_sound
+from ytray.studio.render.scene import render_scene, scene_name
+from ytray.studio.render.sound import render_sound, sound_name
 from ytray.studio.render.timeline import Timeline
 
 _SCENES_SHARE = 0.94  # of the work: the rest is sound and joining
 _MOST_AT_ONCE = 4  # scenes in one process: each of their ffmpegs takes more than a core, and 300 MB
 
 
-class KeptScenes(Protocol):
-    """Scenes that were rendered before, by their keys."""
+class KeptParts(Protocol):
+    """Scenes and sounds that were rendered before, by names that stand for all that went into them."""
 
-    def find(self, key: str, folder: Path, /) -> Path | None:
-        """The scene's file, or None; a copy may be put into `folder`."""
+    def find(self, name: str, folder: Path, /) -> Path | None:
+        """The part's file, or None; a copy may be put into `folder`."""
 
-    def keep(self, key: str, file: Path, /) -> None:
-        """Keep a scene."""
+    def keep(self, name: str, file: Path, /) -> None:
+        """Keep a part."""
 
 
-class NoKeptScenes:
+class NoKeptParts:
     """Keeps nothing."""
 
-    def find(self, key: str, folder: Path) -> Path | None:
+    def find(self, name: str, folder: Path) -> Path | None:
         """None."""
 
-    def keep(self, key: str, file: Path) -> None:
+    def keep(self, name: str, file: Path) -> None:
         """Keep nothing."""
 
 
@@ -43,21 +43,22 @@ def compose(
     timeline: Timeline,
     output: Path,
     progress: Callable[[float], None] = lambda _: None,
-    kept: KeptScenes | None = None,
+    kept: KeptParts | None = None,
 ) -> None:
-    """Render a timeline to an MP4 file (H.264, AAC) with its captions drawn in. Scenes that are kept are not rendered.
+    """Render a timeline to an MP4 file (H.264, AAC) with its captions drawn in. Parts that are kept are not rendered.
 
     Raises PermanentError when the caption font cannot draw the text or the disk is full, RenderFailed.
     """
     with tempfile.TemporaryDirectory(prefix="ytray-compose-") as name:
         folder = Path(name)
-        scenes = _scenes(timeline, folder, lambda share: progress(share * _SCENES_SHARE), kept or NoKeptScenes())
-        render_sound(timeline, folder / "sound.wav")
+        parts = kept or NoKeptParts()
+        scenes = _scenes(timeline, folder, lambda share: progress(share * _SCENES_SHARE), parts)
+        (folder / "sound.m4a").symlink_to(_sound(timeline, folder, parts).resolve())
         for place, scene in enumerate(scenes):
             (folder / f"scene{place}.mp4").symlink_to(scene.resolve())
         (folder / "list").write_text("".join(f"file scene{place}.mp4\n" for place in range(len(scenes))))
-        arguments = ["-f", "concat", "-safe", "0", "-i", "list", "-i", "sound.wav", "-map", "0:v", "-map", "1:a"]
-        arguments += ["-c:v", "copy", "-c:a", "aac", "-b:a", "192k", "-movflags", "+faststart"]
+        arguments = ["-f", "concat", "-safe", "0", "-i", "list", "-i", "sound.m4a", "-map", "0:v", "-map", "1:a"]
+        arguments += ["-c", "copy", "-movflags", "+faststart"]
         rest = 1 - _SCENES_SHARE
         ffmpeg.run(
             arguments,
@@ -68,23 +69,33 @@ def compose(
         )
 
 
-def _scenes(timeline: Timeline, folder: Path, progress: Callable[[float], None], kept: KeptScenes) -> list[Path]:
+def _sound(timeline: Timeline, folder: Path, kept: KeptParts) -> Path:
+    name = sound_name(timeline)
+    found = kept.find(name, folder)
+    if found is None:
+        found = folder / name
+        render_sound(timeline, found)
+        kept.keep(name, found)
+    return found
+
+
+def _scenes(timeline: Timeline, folder: Path, progress: Callable[[float], None], kept: KeptParts) -> list[Path]:
     """Every scene's file, rendered side by side where it was not kept; equal scenes are rendered once."""
-    keys = [scene_key(timeline, scene) for scene in timeline.scenes]
-    files = {key: found for key in dict.fromkeys(keys) if (found := kept.find(key, folder)) is not None}
-    missing = {key: scene for key, scene in zip(keys, timeline.scenes, strict=True) if key not in files}
+    names = [scene_name(timeline, scene) for scene in timeline.scenes]
+    files = {name: found for name in dict.fromkeys(names) if (found := kept.find(name, folder)) is not None}
+    missing = {name: scene for name, scene in zip(names, timeline.scenes, strict=True) if name not in files}
     frames = sum(scene.frames for scene in missing.values())
     done: dict[str, float] = dict.fromkeys(missing, 0.0)
     lock, over = threading.Lock(), threading.Event()
 
-    def render(key: str) -> Path:
-        scene, file = missing[key], folder / f"{key}.mp4"
+    def render(name: str) -> Path:
+        scene, file = missing[name], folder / name
 
         def told(share: float) -> None:
             if over.is_set():
                 raise _Over
             with lock:
-                done[key] = share * scene.frames
+                done[name] = share * scene.frames
                 progress(sum(done.values()) / frames)
 
         render_scene(timeline, scene, file, told)
@@ -92,18 +103,18 @@ def _scenes(timeline: Timeline, folder: Path, progress: Callable[[float], None],
         return file
 
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, os.cpu_count() or 1), "ytray-scene") as pool:
-        rendering = {pool.submit(render, key): key for key in missing}
+        rendering = {pool.submit(render, name): name for name in missing}
         try:
             for future in as_completed(rendering):
-                key = rendering[future]
-                files[key] = future.result()
-                kept.keep(key, files[key])
+                name = rendering[future]
+                files[name] = future.result()
+                kept.keep(name, files[name])
         except BaseException:
             # Also an interruption: the other scenes' ffmpegs stop at their next report.
             over.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [files[key] for key in keys]
+    return [files[name] for name in names]
 
 
 class _Over(Exception):

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from pydantic_core import to_json
@@ -14,6 +13,7 @@ from pydantic_core import to_json
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.captions import captions_of, to_ass
+from ytray.studio.render.digests import digest
 from ytray.studio.render.fonts import BOLD, check_drawable
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, Timeline, TimelineScene
 
@@ -28,8 +28,8 @@ _ENCODER += ["-g", str(2 * FRAMES_PER_SECOND), "-flags", "+cgop", *_COLOURS]
 _ENCODER += ["-video_track_timescale", str(512 * FRAMES_PER_SECOND)]
 
 
-def scene_key(timeline: Timeline, scene: TimelineScene) -> str:
-    """Names everything that goes into a scene's picture: two scenes with the same key look the same."""
+def scene_name(timeline: Timeline, scene: TimelineScene) -> str:
+    """A file name that stands for all that goes into a scene's picture: two scenes of the same name look the same."""
     parts = [
         _LOOKS,
         RENDERER,
@@ -37,11 +37,11 @@ def scene_key(timeline: Timeline, scene: TimelineScene) -> str:
         timeline.height,
         scene.frames,
         scene.motion,
-        _digest(Path(scene.picture)),
+        digest(Path(scene.picture)),
         _captions(timeline, scene),
-        _digest(BOLD) if timeline.captions else "",
+        digest(BOLD) if timeline.captions else "",
     ]
-    return hashlib.sha256(to_json(parts)).hexdigest()[:40]
+    return f"scene-{hashlib.sha256(to_json(parts)).hexdigest()[:40]}.mp4"
 
 
 def render_scene(
@@ -108,14 +108,3 @@ def _captions(timeline: Timeline, scene: TimelineScene) -> str:
     if not timeline.captions:
         return ""
     return to_ass(captions_of(scene.words, until=scene.length), timeline.width, timeline.height)
-
-
-@cache
-def _digest_at(path: Path, _size: int, _changed: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """The content of a file as a key; read again only when the file has changed."""
-    stat = path.stat()
-    return _digest_at(path.resolve(), stat.st_size, stat.st_mtime_ns)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import tempfile
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from ytray.studio.render import ffmpeg
+from ytray.studio.render.digests import digest
 from ytray.studio.render.timeline import Timeline, TimelineScene
 
+_SOUNDS = 1  # raised when the sound comes out different from what it was: what is kept is then no longer used
 _RATE = 48_000  # Hz: of video everywhere
 _LOUDNESS = -14.0  # LUFS integrated: what YouTube and TikTok turn a video down to
 _PEAK = -1.6  # dBTP; AAC comes out up to half a decibel higher, and -1 is the limit
@@ -18,8 +23,14 @@ _FADE = 0.01  # seconds at either end of a narration: no click at a joint
 _MEASURE_TIMEOUT = 600  # seconds
 
 
+def sound_name(timeline: Timeline) -> str:
+    """A file name that stands for all that goes into a timeline's sound."""
+    parts = [_SOUNDS, *([scene.frames, digest(Path(scene.narration))] for scene in timeline.scenes)]
+    return f"sound-{hashlib.sha256(to_json(parts)).hexdigest()[:40]}.m4a"
+
+
 def render_sound(timeline: Timeline, output: Path) -> None:
-    """Write the whole sound to `output`, a stereo WAV file at 48 kHz, as long as the pictures.
+    """Write the whole sound to `output`, a stereo M4A file (AAC) at 48 kHz, as long as the pictures.
 
     Raises RenderFailed, PermanentError when the disk is full.
     """
@@ -37,7 +48,8 @@ def render_sound(timeline: Timeline, output: Path) -> None:
         raw = folder / "raw.wav"
         arguments += ["-/filter_complex", "graph", "-map", "[speech]", "-c:a", "pcm_f32le", "-rf64", "auto"]
         ffmpeg.run(arguments, raw, seconds=timeline.seconds, folder=folder)
-        mastered = ["-i", "raw.wav", "-af", f"{_second_pass(raw)},aresample={_RATE}", "-c:a", "pcm_s16le"]
+        mastered = ["-i", "raw.wav", "-af", f"{_second_pass(raw)},aresample={_RATE}"]
+        mastered += ["-c:a", "aac", "-b:a", "192k"]
         ffmpeg.run(mastered, output, seconds=timeline.seconds, folder=folder)
 
 

@@ -1,0 +1,18 @@
+"""The content of a file as a short text, to name what was made of it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file; it is read again only when it has changed."""
+    stat = path.stat()
+    return _digest_at(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _digest_at(path: Path, _size: int, _changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
