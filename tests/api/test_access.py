@@ -52,6 +52,11 @@ ROUTES = [
     Route("POST", "/api/dlq/remove", "submit", {"job_ids": ["x"]}, own=202),
     Route("POST", "/api/dlq/{job_id}/retry", "submit", own=404, others=404),
     Route("DELETE", "/api/dlq/{job_id}", "submit", own=404, others=404),
+    Route("GET", "/api/spend", "read"),
+    Route("POST", "/api/spend/{key}/allow", "submit", own=404),
+    Route("GET", "/api/budgets", "read"),
+    Route("PUT", "/api/budgets/{user_id}", "admin", {"limit_usd": None}, own=403),
+    Route("GET", "/api/models", "read"),
     Route("GET", "/api/system", "read"),
     Route("GET", "/metrics", "read", own=403),
     # Last, since it ends the job.
@@ -66,7 +71,7 @@ class Guarded:
     keys: dict[str, str]
 
     def ask(self, route: Route, key: str | None, job_id: str = ALICES) -> int:
-        path = route.path.format(job_id=job_id, name="media")
+        path = route.path.format(job_id=job_id, name="media", key="nothing", user_id="alice")
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         return self.api.request(route.method, path, json=route.body, headers=headers).status_code
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
+from tests.cli.conftest import Ytray
 from tests.cli.tasks_for_commands import talkative
 from tests.engine.tasks_for_tests import add, fail_for_good, times, wait_for
 from ytray import JobFailed, JobState, job_tracker
@@ -20,18 +21,6 @@ from ytray.cli.app import app
 from ytray.engine.store import Store
 
 Until = Callable[..., None]
-Ytray = Callable[..., Result]
-
-
-@pytest.fixture
-def ytray(api_url: str) -> Ytray:
-    """`ytray("status", "…")` runs a command against the API."""
-
-    def run(*arguments: str, **environment: str) -> Result:
-        env = {"COLUMNS": "200", "YTRAY_URL": "", **environment}
-        return CliRunner().invoke(app, ["--url", api_url, *arguments], env=env)
-
-    return run
 
 
 def test_submit_waits_for_the_result_from_outside(ytray: Ytray, api_url: str) -> None:
@@ -151,7 +140,16 @@ def test_a_video_is_made_there_and_its_files_arrive_here(ytray: Ytray, tmp_path:
         "why-do-cats-purr.m4a",
         "why-do-cats-purr.mp4",
         "why-do-cats-purr.srt",
+        "why-do-cats-purr.timeline.json",
     ]
+    timeline = tmp_path / "why-do-cats-purr.timeline.json"
+    timeline.write_text(timeline.read_text().replace('"Why"', '"WHY"'))
+    edited = ytray("render", str(timeline), "--out", str(tmp_path / "edited.mp4"))
+    assert edited.exit_code == 0, edited.output
+    assert edited.stdout.splitlines()[-1] == str(tmp_path / "edited.mp4")
+    assert (tmp_path / "edited.mp4").read_bytes() != last.read_bytes()
+    timeline.write_text('{"width": 5}')
+    assert ytray("render", str(timeline)).exit_code == 2
 
 
 def test_a_wrong_key_and_a_system_that_is_away_exit_with_1(system: Store) -> None:

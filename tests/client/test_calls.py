@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from tests.client.conftest import Connect, Seen, Server, json, problem, status
 from ytray import errors
 from ytray.client import AsyncClient, Client
 from ytray.client._retrying import asked_to_wait
+from ytray.spend.model import SpendState, Unpriced
 
 
 def test_a_submission_that_meets_a_busy_server_is_sent_again_as_the_same(server: Server, connect: Connect) -> None:
@@ -204,6 +206,73 @@ def test_dead_letters_are_replayed_and_discarded_some_or_all(server: Server, con
     ]
 
 
+def test_a_brief_says_who_makes_the_video_and_what_it_may_cost(server: Server, connect: Connect) -> None:
+    server.answer = lambda _: json({"job_id": "j1", "current_state": "QUEUED"}, 202)
+    mix = {"text": "vertex", "image": "offline"}
+    connect().create_video("Why do cats purr?", provider=mix, fresh=True, budget_usd=0.5)
+    sent = from_json(server.seen[0].body)
+    assert (sent["provider"], sent["fresh"], sent["budget_usd"]) == (mix, True, 0.5)
+
+
+def test_an_estimate_is_asked_for_with_the_same_brief(server: Server, connect: Connect) -> None:
+    line = {"kind": "image", "model": "m", "calls": 5, "likely_usd": 0.3, "most_usd": 0.4}
+    told = {"schema_version": 1, "likely_usd": 0.3, "most_usd": 0.4, "prices_dated": "2026-11-01"}
+    server.answer = lambda _: json({**told, "lines": [{**line, "new": 1}], "newer": True})
+    found = connect().estimate_video("Why do cats purr?", duration=20, provider="vertex")
+    assert [(one.kind, one.calls) for one in found.lines] == [("image", 5)]
+    assert (found.likely_usd, found.most_usd) == (0.3, 0.4)
+    (seen,) = server.seen
+    assert (seen.path, seen.query) == ("/api/videos", {"estimate": "true"})
+    assert (from_json(seen.body)["duration"], from_json(seen.body)["provider"]) == (20, "vertex")
+    assert "idempotency-key" not in seen.headers, "nothing is submitted"
+    server.answer = lambda _: problem(422, "unpriced", "there is no price for the model 'm'")
+    with pytest.raises(Unpriced, match="no price"):
+        connect().estimate_video("Why do cats purr?")
+
+
+def test_paid_calls_are_listed_and_an_uncertain_one_is_allowed(server: Server, connect: Connect) -> None:
+    server.answer = lambda seen: json(
+        entry("k1") if "allow" in seen.path else {"entries": [entry("k1")], "cost_usd": 1}
+    )
+    client = connect()
+    assert [found.key for found in client.spending(user_id="alice", limit=7)] == ["k1"]
+    assert client.spending("j1")[0].state is SpendState.UNCERTAIN
+    assert client.allow_call("k/1").cost_usd == 0.4
+    assert [(seen.method, seen.path, seen.query) for seen in server.seen] == [
+        ("GET", "/api/spend", {"user_id": "alice", "limit": "7"}),
+        ("GET", "/api/spend", {"job_id": "j1", "limit": "100"}),
+        ("POST", "/api/spend/k%2F1/allow", {}),
+    ]
+
+
+def test_a_permission_to_pay_again_is_not_sent_twice(server: Server, connect: Connect) -> None:
+    server.answer = lambda _: broken(b"{", 100)
+    with pytest.raises(errors.SystemUnavailable, match="it may have been done or not"):
+        connect().allow_call("k1")
+    assert len(server.seen) == 1
+
+
+def test_budgets_are_listed_set_and_cleared(server: Server, connect: Connect) -> None:
+    told = {"scope": "user a b", "limit_usd": 5.0, "spent_usd": 1.0, "reserved_usd": 0.0}
+    server.answer = lambda seen: json({"budgets": [told]} if seen.method == "GET" else told)
+    client = connect()
+    assert [found.limit_usd for found in client.budgets()] == [5.0]
+    assert client.set_budget("a b", 5).spent_usd == 1.0
+    client.set_budget("a b", None)
+    assert [(seen.method, seen.path, seen.body) for seen in server.seen[1:]] == [
+        ("PUT", "/api/budgets/a%20b", b'{"limit_usd":5}'),
+        ("PUT", "/api/budgets/a%20b", b'{"limit_usd":null}'),
+    ]
+
+
+def test_models_are_read_also_with_units_that_a_newer_server_bills(server: Server, connect: Connect) -> None:
+    limits = {"requests": 10, "tokens": 0, "at_once": 4, "running": 1}
+    model = {"model": "veo", "price": {"second": 0.1, "frame": 0.01}, **limits}
+    server.answer = lambda _: json({"dated": "2026-11-01", "models": [model]})
+    (found,) = connect().models()
+    assert (found.model, found.price.second, found.at_once, found.running) == ("veo", 0.1, 4, 1)
+
+
 def test_an_older_client_reads_what_a_newer_server_adds(server: Server, connect: Connect) -> None:
     server.answer = lambda _: json(status("j1", "QUEUED", mood="hopeful"))
     assert connect().status("j1").job_id == "j1"
@@ -227,6 +296,28 @@ def test_retry_after_may_be_a_date() -> None:
     assert asked_to_wait(httpx.Headers({"Retry-After": formatdate(now - 90, usegmt=True)}), now) == 0
     for nothing in ("", "soon", "-5", "٣"):
         assert asked_to_wait({"retry-after": nothing}, now) is None
+
+
+def entry(key: str) -> dict[str, Any]:
+    """A paid call as the API tells it."""
+    return {
+        "key": key,
+        "state": "uncertain",
+        "job_id": "j1",
+        "user_id": "alice",
+        "provider": "vertex",
+        "model": "veo",
+        "kind": "video",
+        "about": "a cat",
+        "at": "2026-11-23T22:17:40.722Z",
+        "ended_at": None,
+        "operation": None,
+        "estimate_usd": 0.4,
+        "cost_usd": 0.4,
+        "units": {},
+        "tries": 1,
+        "error": "nobody answered",
+    }
 
 
 def broken(sent: bytes, promised: int, **headers: str) -> Response:

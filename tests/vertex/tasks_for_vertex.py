@@ -7,13 +7,13 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ytray import current_job, task
 from ytray.engine.context import running_job
 from ytray.spend.buying import buy
 from ytray.spend.journal import Intent
-from ytray.spend.model import Bought, Call
+from ytray.spend.model import Bought, Call, Unheard
 from ytray.studio.model import Clip
 from ytray.tasks.media import generate_video_veo
 
@@ -96,3 +96,22 @@ def buys(folder: str, usd: float, model: str = "model-for-tests") -> float:
     bought = buy(call, send)
     current_job().progress(90, "bought")
     return float(bought["usd"])
+
+
+@task(queue="default")
+def buys_in_doubt(folder: str, usd: float, how: Literal["silence", "death"] = "silence") -> float:
+    """Buy something for so many US dollars; the first time no answer comes, or the worker dies before it does."""
+    job = running_job()
+    assert job is not None
+    call = Call("test", f"{how}-model", "thing", {"for": job.id}, estimate_usd=usd, about="a doubtful thing")
+
+    def send() -> Bought:
+        first = not (Path(folder) / "calls").exists()
+        _note(folder, "x")
+        if first and how == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if first:
+            raise Unheard("nobody answered.")
+        return Bought({"usd": usd}, usd)
+
+    return float(buy(call, send)["usd"])

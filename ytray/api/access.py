@@ -55,7 +55,7 @@ def may_see(caller: Caller, job: JobStatus) -> JobStatus:
 
 
 def user_of(caller: Caller, asked: str | None) -> str | None:
-    """Whose job a submission becomes, or whose jobs a listing shows. Raises Forbidden for another user's."""
+    """Whose job a submission becomes, or whose jobs or calls a listing shows. Raises Forbidden for another user's."""
     if caller.sees_only is None:
         return asked
     if asked is not None and asked != caller.sees_only:

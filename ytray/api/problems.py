@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from ytray import errors
 from ytray.errors import YtrayError
+from ytray.spend.model import Unpriced
 
 _log = structlog.get_logger("ytray.api")
 
@@ -30,6 +31,7 @@ _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
     errors.ResultExpired: (404, "results are kept for YTRAY_RESULT_TTL seconds after the job's end"),
     errors.InvalidTransition: (409, "GET /api/jobs/{id}/status shows the job's state"),
     errors.IdempotencyConflict: (409, "use a new key for new work"),
+    Unpriced: (422, "GET /api/models lists the models that have a price; YTRAY_PRICES names a table of your own"),
     errors.SystemUnavailable: (503, "try again; with the same Idempotency-Key nothing is done twice"),
     errors.PermanentError: (404, "GET /api/jobs/{id}/artifacts lists a job's files"),
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from ytray.api.access import Submitter
 from ytray.api.jobs import Accepted, IdempotencyKey, Submission, accept
 from ytray.api.problems import documented
 from ytray.engine.model import DEFAULT_PRIORITY
-from ytray.studio.model import Brief
+from ytray.studio.estimate import estimate
+from ytray.studio.model import Brief, Estimate
 
 router = APIRouter(prefix="/api/videos", tags=["videos"])
 
@@ -31,9 +33,26 @@ class VideoOrder(Brief):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
-@router.post("", status_code=202, response_model=Accepted, responses=documented(409))
-async def create(given: VideoOrder, caller: Submitter, idempotency_key: IdempotencyKey = None) -> Response:
+@router.post(
+    "",
+    status_code=202,
+    response_model=Accepted,
+    responses={
+        200: {"model": Estimate, "description": "What it would cost; nothing was submitted."},
+        **documented(409),
+    },
+)
+async def create(
+    given: VideoOrder,
+    caller: Submitter,
+    idempotency_key: IdempotencyKey = None,
+    only_estimate: Annotated[
+        bool, Query(alias="estimate", description="Tell what it would cost, and submit nothing.")
+    ] = False,
+) -> Response:
     """Make a video: runs the flow `create_video`. Its files are at /api/jobs/{job_id}/artifacts."""
+    if only_estimate:
+        return Response(to_json(estimate(given)), media_type="application/json")
     brief = given.model_dump(include=set(Brief.model_fields))
     order = given.model_dump(exclude=set(Brief.model_fields))
     return await accept(caller, Submission(task="create_video", args=brief, **order), idempotency_key)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ytray.cli import deadletters, jobs, logs, operating, queues, top, videos
+from ytray.cli import deadletters, jobs, logs, operating, queues, rendering, spending, top, videos
 from ytray.cli import keys as api_keys
 from ytray.cli.backend import Reach
 
@@ -37,9 +37,11 @@ def reach(
 
 
 videos.add_to(app)
+rendering.add_to(app)
 jobs.add_to(app)
 logs.add_to(app)
 top.add_to(app)
+spending.add_to(app)
 operating.add_to(app)
 app.add_typer(queues.app, name="queues")
 app.add_typer(deadletters.app, name="dlq")

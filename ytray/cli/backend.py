@@ -12,7 +12,9 @@ import typer
 if TYPE_CHECKING:
     from ytray.client.model import LogPage
     from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
-    from ytray.studio.model import Brief
+    from ytray.spend.model import Budget, Entry
+    from ytray.spend.models import ModelStatus
+    from ytray.studio.model import Brief, Estimate
 
 
 class Backend(Protocol):
@@ -36,6 +38,9 @@ class Backend(Protocol):
 
     def create_video(self, brief: Brief) -> str:
         """Submit the making of a video and return the job's id."""
+
+    def estimate(self, brief: Brief) -> Estimate:
+        """What the making of a video would cost."""
 
     def status(self, job_id: str) -> JobStatus:
         """What is known of a job."""
@@ -93,6 +98,21 @@ class Backend(Protocol):
 
     def discard(self, job_ids: Sequence[str] | None) -> list[str]:
         """Take these jobs out of it, or all; returns those that were in it."""
+
+    def spending(self, job_id: str | None, *, user_id: str | None, limit: int) -> list[Entry]:
+        """All paid calls of a job and its steps, oldest first; or the newest 1 to 1,000 of a user or of everybody."""
+
+    def allow_call(self, key: str) -> Entry:
+        """Let an uncertain call be made again."""
+
+    def budgets(self) -> list[Budget]:
+        """What users may spend this month, and have spent."""
+
+    def set_budget(self, user_id: str, limit_usd: float | None) -> Budget:
+        """Let a user spend so many US dollars a month; None: back to the default."""
+
+    def models(self) -> list[ModelStatus]:
+        """Every model that has a price."""
 
     def task_names(self) -> list[str]:
         """The names of all tasks."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ytray.errors import YtrayError
+from ytray.errors import PermanentError, YtrayError
 from ytray.settings import settings
 
 _LITTLE_DISK = 2 * 1024**3  # bytes: a few videos' worth
@@ -120,6 +120,40 @@ def _voice() -> Iterator[Finding]:
     yield Finding("voice", "ok", f"espeak-ng at {library}")
 
 
+def _vertex() -> Iterator[Finding]:
+    from ytray.spend.prices import price_table
+    from ytray.studio.providers.vertex import credentials
+
+    given = settings()
+    kinds = (given.provider_text, given.provider_speech, given.provider_image, given.provider_video)
+    if "vertex" not in (given.provider, *kinds, given.coherence_judge):
+        return
+    wrong = []
+    if not given.vertex_project:
+        wrong.append("YTRAY_VERTEX_PROJECT names no Google Cloud project: set it to the one that pays")
+    try:
+        credentials()
+    except PermanentError as none:
+        wrong.append(str(none))
+    models = (given.model_text, given.model_image, given.model_video, given.model_speech)
+    priced = price_table()
+    if unpriced := [model for model in models if model not in priced.models]:
+        wrong.append(f"no price for {', '.join(unpriced)}: add it to the table that YTRAY_PRICES names")
+    for told in wrong:
+        yield Finding("vertex", "bad", told)
+    if not wrong:
+        where = f"project {given.vertex_project}, location {given.vertex_location}"
+        yield Finding("vertex", "ok", f"{where}; credentials found; its models have prices of {priced.dated}")
+
+
+def _limits() -> Iterator[Finding]:
+    from ytray.spend.limits import check_limits
+
+    if settings().model_limits:
+        check_limits()
+        yield Finding("limits", "ok", f"YTRAY_MODEL_LIMITS can be read: {settings().model_limits}")
+
+
 _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "python": _python,
     "home": _home,
@@ -128,4 +162,6 @@ _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "breakers": _breakers,
     "ffmpeg": _ffmpeg,
     "voice": _voice,
+    "vertex": _vertex,
+    "limits": _limits,
 }

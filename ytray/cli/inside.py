@@ -19,7 +19,10 @@ from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueSt
 from ytray.engine.task import all_tasks, find
 from ytray.engine.tracking import Tracking, job_tracker
 from ytray.errors import UnknownJob
-from ytray.studio.model import Brief
+from ytray.spend import budgets, journal
+from ytray.spend.model import Budget, Entry
+from ytray.spend.models import ModelStatus, model_statuses
+from ytray.studio.model import Brief, Estimate
 
 
 class Inside:
@@ -56,6 +59,12 @@ class Inside:
         from ytray.tasks.processing import create_video
 
         return create_video.delay(**brief.model_dump()).id
+
+    def estimate(self, brief: Brief) -> Estimate:
+        """What the making of a video would cost."""
+        from ytray.studio.estimate import estimate
+
+        return estimate(brief)
 
     def status(self, job_id: str) -> JobStatus:
         """What is known of a job."""
@@ -138,6 +147,28 @@ class Inside:
     def discard(self, job_ids: Sequence[str] | None) -> list[str]:
         """Take these jobs out of it, or all."""
         return self._settled(job_ids, dlq.remove)
+
+    def spending(self, job_id: str | None, *, user_id: str | None, limit: int) -> list[Entry]:
+        """Paid calls."""
+        if job_id is not None:
+            return journal.entries_of_job(open_store(), job_id)
+        return journal.latest_entries(open_store(), user_id=user_id, limit=limit)
+
+    def allow_call(self, key: str) -> Entry:
+        """Let an uncertain call be made again."""
+        return journal.allow(open_store(), key)
+
+    def budgets(self) -> list[Budget]:
+        """What users may spend this month, and have spent."""
+        return budgets.user_budgets(open_store())
+
+    def set_budget(self, user_id: str, limit_usd: float | None) -> Budget:
+        """Let a user spend so many US dollars a month."""
+        return budgets.set_user_budget(open_store(), user_id, limit_usd)
+
+    def models(self) -> list[ModelStatus]:
+        """Every model that has a price."""
+        return model_statuses(open_store())
 
     def task_names(self) -> list[str]:
         """The names of all tasks."""

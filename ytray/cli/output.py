@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import wraps
 from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -44,6 +46,15 @@ _USAGE = (
     UnknownTask,
     ValueError,
 )
+
+
+@contextmanager
+def drawn_anew() -> Iterator[Live]:
+    """What is drawn again and again while something runs; whatever is printed next begins on a line of its own."""
+    with Live(console=console, refresh_per_second=8) as live:
+        yield live
+    if not console.is_terminal:
+        console.print()
 
 
 class Exit(IntEnum):

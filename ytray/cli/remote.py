@@ -8,7 +8,9 @@ from typing import Any
 
 from ytray.client import Client, LogPage
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
-from ytray.studio.model import Brief
+from ytray.spend.model import Budget, Entry
+from ytray.spend.models import ModelStatus
+from ytray.studio.model import Brief, Estimate
 
 
 class Remote:
@@ -46,6 +48,10 @@ class Remote:
     def create_video(self, brief: Brief) -> str:
         """Submit the making of a video and return the job's id."""
         return self._client.create_video(**brief.model_dump())
+
+    def estimate(self, brief: Brief) -> Estimate:
+        """What the making of a video would cost."""
+        return self._client.estimate_video(**brief.model_dump())
 
     def status(self, job_id: str) -> JobStatus:
         """What is known of a job."""
@@ -120,6 +126,26 @@ class Remote:
     def discard(self, job_ids: Sequence[str] | None) -> list[str]:
         """Take these jobs out of it, or all."""
         return self._client.discard_all() if job_ids is None else self._client.discard(job_ids)
+
+    def spending(self, job_id: str | None, *, user_id: str | None, limit: int) -> list[Entry]:
+        """Paid calls."""
+        return self._client.spending(job_id, user_id, limit)
+
+    def allow_call(self, key: str) -> Entry:
+        """Let an uncertain call be made again."""
+        return self._client.allow_call(key)
+
+    def budgets(self) -> list[Budget]:
+        """What users may spend this month, and have spent."""
+        return self._client.budgets()
+
+    def set_budget(self, user_id: str, limit_usd: float | None) -> Budget:
+        """Let a user spend so many US dollars a month."""
+        return self._client.set_budget(user_id, limit_usd)
+
+    def models(self) -> list[ModelStatus]:
+        """Every model that has a price."""
+        return self._client.models()
 
     def task_names(self) -> list[str]:
         """The names of all tasks."""

@@ -9,15 +9,14 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
-from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
+from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json, print_table
 from ytray.engine.model import JobStatus
 from ytray.errors import InvalidArguments
-from ytray.studio.model import Brief, FinishedVideo
+from ytray.studio.model import Brief, Estimate, FinishedVideo
 
 _STAGES = (
     ("hook", ("generate_hook",)),
@@ -25,6 +24,7 @@ _STAGES = (
     ("analysis", ("validate_coherence", "track_emotional_arc", "analyze_pacing")),
     ("pictures", ("generate_image_imagen", "generate_video_veo")),
     ("narration", ("generate_audio_tts",)),
+    ("scenes", ("render_scene",)),
     ("composition", ("compose_final_video",)),
     ("thumbnails", ("generate_thumbnail",)),
     ("exports", ("export_video",)),
@@ -44,20 +44,39 @@ def create(
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="mp4, webm, gif, mov, m4a, mp3; repeat.")
     ] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="Who makes it: offline, vertex or openai; by default as YTRAY_PROVIDER says.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Pay again for what was bought before.")] = False,
+    budget: Annotated[float | None, typer.Option(help="US dollars that it may cost at most.")] = None,
+    only_estimate: Annotated[
+        bool, typer.Option("--estimate", help="Tell what it would cost, and make nothing.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the finished files.")] = Path(),
     as_json: AsJson = False,
 ) -> Exit | None:
     """Make a video of a sentence. Prints the finished file's path last."""
     try:
         brief = Brief.model_validate(
-            {"prompt": prompt, "aspect": aspect, "duration": duration, "formats": formats or ["mp4"]}
+            {
+                "prompt": prompt,
+                "aspect": aspect,
+                "duration": duration,
+                "formats": formats or ["mp4"],
+                "provider": provider,
+                "fresh": fresh,
+                "budget_usd": budget,
+            }
         )
     except ValidationError as invalid:
         error = invalid.errors(include_url=False)[0]
         raise InvalidArguments(f"{'.'.join(map(str, error['loc'][:1]))}: {error['msg']}") from None
-    out.mkdir(parents=True, exist_ok=True)
 
     system = backend(context)
+    if only_estimate:
+        _show_estimate(system.estimate(brief), as_json)
+        return None
+    out.mkdir(parents=True, exist_ok=True)
     job_id = system.create_video(brief)
     try:
         if not as_json:
@@ -78,10 +97,24 @@ def create(
     return None
 
 
+def _show_estimate(found: Estimate, as_json: bool) -> None:
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    rows = [
+        (line.kind, line.model, line.calls, f"{line.likely_usd:.4f}", f"{line.most_usd:.4f}") for line in found.lines
+    ]
+    print_table(("kind", "model", "calls", "likely, USD", "at most"), rows, "nothing that costs would be called")
+    console.print(
+        f"{found.likely_usd:.4f} USD likely, {found.most_usd:.4f} at most, by prices of {found.prices_dated}",
+        soft_wrap=True,
+    )
+
+
 def _watch(system: Backend, job_id: str) -> None:
     """Show the stages until the job has ended."""
     started = time.monotonic()
-    with Live(console=console, refresh_per_second=8, transient=False) as live:
+    with drawn_anew() as live:
         while True:
             status = system.status(job_id)
             live.update(_stages(system.children(job_id), time.monotonic() - started))
@@ -122,6 +155,7 @@ def _save(system: Backend, finished: FinishedVideo, prompt: str, out: Path) -> l
         (finished.thumbnails.landscape, f"{name}-thumbnail.jpg"),
         (finished.thumbnails.portrait, f"{name}-thumbnail-portrait.jpg"),
         (finished.video.captions_srt, f"{name}.srt"),
+        (finished.video.timeline, f"{name}.timeline.json"),
         *((exported.uri, f"{name}.{exported.format}") for exported in reversed(finished.exports)),
     ]
     paths = []
@@ -140,5 +174,7 @@ def _summary(finished: FinishedVideo, paths: list[Path]) -> None:
         style="dim",
     )
     console.print(f"text: {finished.script.note}", style="dim", markup=False)
+    if finished.cost_usd > 0:
+        console.print(f"cost: {finished.cost_usd:.4f} USD", style="dim")
     for path in paths:
         console.print(str(path), soft_wrap=True, markup=False)

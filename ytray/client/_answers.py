@@ -29,6 +29,7 @@ from ytray.errors import (
     UnknownTask,
     YtrayError,
 )
+from ytray.spend.model import Unpriced
 
 T = TypeVar("T")
 
@@ -156,6 +157,7 @@ _BY_TYPE: dict[str, type[YtrayError]] = {
         SystemUnavailable,
         UnknownJob,
         UnknownTask,
+        Unpriced,
     )
 }
 

@@ -14,15 +14,21 @@ from pydantic_core import from_json, to_json
 from ytray.client.model import Artifact, LogPage, TaskInfo
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.errors import InvalidArguments
+from ytray.spend.model import Budget, Entry
+from ytray.spend.models import ModelStatus
+from ytray.studio.model import Estimate
 
 T = TypeVar("T")
 
 _JSON = {"Content-Type": "application/json"}
 
 _ARTIFACTS = TypeAdapter(list[Artifact])
+_BUDGETS = TypeAdapter(list[Budget])
 _COUNTS = TypeAdapter(dict[JobState, int])
+_ENTRIES = TypeAdapter(list[Entry])
 _ID = TypeAdapter(str)
 _IDS = TypeAdapter(list[str])
+_MODELS = TypeAdapter(list[ModelStatus])
 _QUEUES = TypeAdapter(list[QueueStatus])
 _STATUSES = TypeAdapter(list[JobStatus])
 _TASKS = TypeAdapter(list[TaskInfo])
@@ -81,6 +87,11 @@ def create_video(
     """Submit the making of a video."""
     body = {**brief, "priority": priority, "user_id": user_id, "metadata": metadata}
     return _submission("/api/videos", body, idempotency_key)
+
+
+def estimate_video(brief: Mapping[str, Any]) -> Call[Estimate]:
+    """What the making of a video would cost."""
+    return Call("POST", "/api/videos", _estimate, {"estimate": "true"}, _as_json(brief), _JSON)
 
 
 def status(job_id: str) -> Call[JobStatus]:
@@ -181,6 +192,34 @@ def settle(what: str, job_ids: Iterable[str] | None) -> Call[list[str]]:
     return Call("POST", f"/api/dlq/{what}", read, body=to_json(body), headers=_JSON, repeatable=False)
 
 
+def spending(job_id: str | None, user_id: str | None, limit: int) -> Call[list[Entry]]:
+    """Paid calls."""
+    params = _given({"job_id": job_id, "user_id": user_id, "limit": str(limit)})
+    return Call("GET", "/api/spend", _inside("entries", _ENTRIES), params, about=job_id or "")
+
+
+def allow_call(key: str) -> Call[Entry]:
+    """Allow an uncertain call."""
+    path = f"/api/spend/{_segment(key)}/allow"
+    return Call("POST", path, Entry.model_validate_json, repeatable=False)
+
+
+def budgets() -> Call[list[Budget]]:
+    """The budgets of users."""
+    return Call("GET", "/api/budgets", _inside("budgets", _BUDGETS))
+
+
+def set_budget(user_id: str, limit_usd: float | None) -> Call[Budget]:
+    """Set a user's budget, or go back to the default."""
+    body = to_json({"limit_usd": limit_usd})
+    return Call("PUT", f"/api/budgets/{_segment(user_id)}", Budget.model_validate_json, body=body, headers=_JSON)
+
+
+def models() -> Call[list[ModelStatus]]:
+    """Every model that has a price."""
+    return Call("GET", "/api/models", _inside("models", _MODELS))
+
+
 def tasks() -> Call[list[TaskInfo]]:
     """Every task."""
     return Call("GET", "/api/tasks", _inside("tasks", _TASKS))
@@ -199,11 +238,15 @@ def _submission(path: str, body: dict[str, Any], key: str | None) -> Call[str]:
     # A header holds ASCII only, and loses spaces at its ends; any other key travels in the body alone.
     fits = key.isascii() and key.isprintable() and key == key.strip()
     headers = {**_JSON, "Idempotency-Key": key} if fits and key else _JSON
+    sent = _as_json({**body, "idempotency_key": key})
+    return Call("POST", path, _inside("job_id", _ID), body=sent, headers=headers)
+
+
+def _as_json(body: Mapping[str, Any]) -> bytes:
     try:
-        sent = to_json({**_given(body), "idempotency_key": key})
+        return to_json(_given(body))
     except ValueError as invalid:
         raise InvalidArguments(f"arguments or metadata that JSON cannot hold: {invalid}") from None
-    return Call("POST", path, _inside("job_id", _ID), body=sent, headers=headers)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,8 +260,14 @@ def _job(job_id: str) -> str:
 def _segment(value: str) -> str:
     """A value as one part of a path. Raises InvalidArguments for those that would change what the path means."""
     if value in ("", ".", ".."):
-        raise InvalidArguments(f"{value!r} is not the name of anything; give a job's id, a file's or a queue's name")
+        raise InvalidArguments(
+            f"{value!r} is not the name of anything; give a job's id, or a file's, queue's or user's name"
+        )
     return quote(value, safe="")
+
+
+def _estimate(content: bytes) -> Estimate:
+    return Estimate.model_validate_json(content, extra="ignore")
 
 
 def _nothing(_: bytes) -> None:
@@ -226,4 +275,5 @@ def _nothing(_: bytes) -> None:
 
 
 def _inside(name: str, kind: TypeAdapter[T]) -> Callable[[bytes], T]:
-    return lambda content: kind.validate_python(from_json(content)[name])
+    # Whatever a newer server adds is left out, also by models that elsewhere refuse what they do not know.
+    return lambda content: kind.validate_python(from_json(content)[name], extra="ignore")

@@ -21,6 +21,9 @@ from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Event, LogPage, TaskInfo
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
+from ytray.spend.model import Budget, Entry
+from ytray.spend.models import ModelStatus
+from ytray.studio.model import Estimate
 
 T = TypeVar("T")
 
@@ -106,6 +109,9 @@ class AsyncClient:
         formats: Sequence[str] = ("mp4",),
         genre: str = "general",
         platform: str = "youtube_shorts",
+        provider: str | Mapping[str, str | None] | None = None,
+        fresh: bool = False,
+        budget_usd: float | None = None,
         priority: int | None = None,
         idempotency_key: str | None = None,
         user_id: str | None = None,
@@ -117,6 +123,10 @@ class AsyncClient:
             aspect: 9:16, 16:9, 1:1 or 4:5.
             duration: seconds of video to aim at, 5 to 180.
             formats: mp4, webm, gif, mov, m4a, mp3.
+            provider: offline, vertex or openai, or one for each of text, speech and image; by default as the settings
+                there say.
+            fresh: pay again for what was bought before.
+            budget_usd: the most that it may cost, in US dollars.
         """
         brief = {
             "prompt": prompt,
@@ -125,11 +135,44 @@ class AsyncClient:
             "formats": list(formats),
             "genre": genre,
             "platform": platform,
+            "provider": provider,
+            "fresh": fresh,
+            "budget_usd": budget_usd,
         }
         call = _calls.create_video(
             brief, priority=priority, idempotency_key=idempotency_key, user_id=user_id, metadata=metadata
         )
         return await self._do(call)
+
+    async def estimate_video(
+        self,
+        prompt: str,
+        *,
+        aspect: str = "9:16",
+        duration: int = 30,
+        formats: Sequence[str] = ("mp4",),
+        genre: str = "general",
+        platform: str = "youtube_shorts",
+        provider: str | Mapping[str, str | None] | None = None,
+        fresh: bool = False,
+        budget_usd: float | None = None,
+    ) -> Estimate:
+        """What a video would cost in US dollars, with the arguments of `create_video`; submits nothing.
+
+        Raises Unpriced when a model that it needs has no price.
+        """
+        brief = {
+            "prompt": prompt,
+            "aspect": aspect,
+            "duration": duration,
+            "formats": list(formats),
+            "genre": genre,
+            "platform": platform,
+            "provider": provider,
+            "fresh": fresh,
+            "budget_usd": budget_usd,
+        }
+        return await self._do(_calls.estimate_video(brief))
 
     # ------------------------------------------------------------------------------------------ one job
 
@@ -328,6 +371,37 @@ class AsyncClient:
     async def discard_all(self) -> list[str]:
         """Empty the dead-letter queue; returns the ids of the jobs that were in it."""
         return await self._do(_calls.settle("remove", None))
+
+    # ------------------------------------------------------------------------------------------ money
+
+    async def spending(self, job_id: str | None = None, user_id: str | None = None, limit: int = 100) -> list[Entry]:
+        """Paid calls: all of a job and a flow's steps, oldest first; or the newest of a user or of everybody.
+
+        Args:
+            limit: how many of the newest, 1 to 1,000.
+
+        Raises UnknownJob.
+        """
+        return await self._do(_calls.spending(job_id, user_id, limit))
+
+    async def allow_call(self, key: str) -> Entry:
+        """Let an uncertain call be made and paid again by the next attempt that wants it, as by a replay of its job.
+
+        Raises UnknownJob when the journal does not have it, InvalidTransition when it is not uncertain.
+        """
+        return await self._do(_calls.allow_call(key))
+
+    async def budgets(self) -> list[Budget]:
+        """What each user may spend this month in US dollars, for those who have a budget or have spent something."""
+        return await self._do(_calls.budgets())
+
+    async def set_budget(self, user_id: str, limit_usd: float | None) -> Budget:
+        """Let a user spend so many US dollars in a calendar month (UTC); None: as the settings there say."""
+        return await self._do(_calls.set_budget(user_id, limit_usd))
+
+    async def models(self) -> list[ModelStatus]:
+        """What each model costs in US dollars, how much it may be asked, and how many calls it runs now."""
+        return await self._do(_calls.models())
 
     # ------------------------------------------------------------------------------------------ sending
 

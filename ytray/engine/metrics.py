@@ -20,6 +20,8 @@ from ytray.engine.model import QUEUE_PRIORITIES, JobState
 from ytray.settings import settings
 
 BUCKETS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)  # seconds; lua/complete.lua has the same
+_MICRO = 1_000_000  # micro-USD, which is what Redis counts, in a US dollar
+_ENDS = ("done", "failed", "uncertain")  # of a paid call
 _BREAKER_LEVELS = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -107,6 +109,7 @@ class _Counted:
         yield self._counter(f"{prefix}_alerts", "Webhook alerts, by outcome.", "alerts", ["outcome"])
         yield from self._durations(prefix)
         yield from self._waits(prefix)
+        yield from self._spending(prefix)
 
     def _counter(self, name: str, text: str, kind: str, labels: list[str]) -> Metric:
         family = CounterMetricFamily(name, text, labels=labels)
@@ -148,6 +151,25 @@ class _Counted:
                 starts.add_metric([queue], value)
         yield seconds
         yield starts
+
+    def _spending(self, prefix: str) -> Iterator[Metric]:
+        cost = CounterMetricFamily(
+            f"{prefix}_cost_usd", "What paid calls have cost, in US dollars.", labels=["provider", "model"]
+        )
+        for model, micro_usd in self._by_kind["cost"]:
+            cost.add_metric(model, micro_usd / _MICRO)
+        yield cost
+        calls = CounterMetricFamily(
+            f"{prefix}_paid_calls",
+            "Paid calls that were intended, and how they ended.",
+            labels=["provider", "model", "outcome"],
+        )
+        # A series that begins at 1 has not increased in Prometheus' eyes, so each end is there from the first call on.
+        counted = {(model[0], model[1], end): 0.0 for model, _ in self._by_kind["calls"] for end in _ENDS}
+        counted |= {(provider, model, outcome): value for (provider, model, outcome), value in self._by_kind["calls"]}
+        for labels, value in counted.items():
+            calls.add_metric(labels, value)
+        yield calls
 
 
 def _gauges(given: dict[str, float], dead: int, workers: int, sizes: list[int]) -> Iterator[Metric]:

@@ -10,9 +10,14 @@ from ytray.errors import InvalidArguments
 from ytray.settings import settings
 from ytray.spend.model import MICRO, Budget, micro
 
+_MOST = 1e9  # US dollars: as micro-USD it is still a number that Lua holds exactly
+
 
 def set_user_budget(store: Store, user_id: str, usd: float | None) -> Budget:
-    """Let a user spend so many US dollars in a calendar month; None: what YTRAY_BUDGET_USER says."""
+    """Let a user spend so many US dollars in a calendar month; None: what YTRAY_BUDGET_USER says.
+
+    Raises InvalidArguments for less than nothing, and for more than a billion.
+    """
     _set(store, f"user|{user_id}", usd)
     return user_budget(store, user_id)
 
@@ -59,7 +64,7 @@ def user_budgets(store: Store) -> list[Budget]:
 def _set(store: Store, scope: str, usd: float | None) -> None:
     if usd is None:
         store.redis.hdel(store.key("budgets"), scope)
-    elif usd < 0:
-        raise InvalidArguments(f"a budget cannot be negative: {usd}")
+    elif not 0 <= usd <= _MOST:
+        raise InvalidArguments(f"a budget is 0 to {_MOST:,.0f} US dollars, not {usd}")
     else:
         store.redis.hset(store.key("budgets"), scope, str(micro(usd)))

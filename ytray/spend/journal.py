@@ -122,15 +122,22 @@ def latest_entries(store: Store, *, user_id: str | None = None, limit: int = 100
     return _entries(store, [key.decode() for key in keys])
 
 
-def allow(store: Store, key: str) -> Entry:
-    """Let an uncertain call be made again, by the next attempt that wants it. Raises UnknownJob, InvalidTransition."""
+def entry_of(store: Store, key: str) -> Entry:
+    """One paid call. Raises UnknownJob when the journal does not have it."""
     found = _entries(store, [key])
     if not found:
         raise UnknownJob(f"no call {key} in the journal")
-    if found[0].state is not SpendState.UNCERTAIN:
-        raise InvalidTransition(f"call {key} is {found[0].state}; only an uncertain one needs to be allowed again")
-    store.redis.hset(store.key(f"s:{key}"), "allowed", "1")
     return found[0]
+
+
+def allow(store: Store, key: str) -> Entry:
+    """Let an uncertain call be made again, by the next attempt that wants it. Raises UnknownJob, InvalidTransition."""
+    state = store.call("spend_allow", key).decode()
+    if not state:
+        raise UnknownJob(f"no call {key} in the journal")
+    if state != SpendState.UNCERTAIN:
+        raise InvalidTransition(f"call {key} is {state}; only an uncertain one needs to be allowed again")
+    return entry_of(store, key)
 
 
 def _entries(store: Store, keys: list[str]) -> list[Entry]:

@@ -102,6 +102,10 @@ class OverBudget(PermanentError):
     """The call was not made: its estimate does not fit the budget of its user, flow or batch."""
 
 
+class Unpriced(PermanentError):
+    """There is no price for the model, and nothing is spent unpriced."""
+
+
 class OutcomeUnknown(PermanentError):
     """A paid call was sent and nobody knows what became of it; it is not made again by itself."""
 

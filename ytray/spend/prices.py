@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ytray.errors import PermanentError, SettingsError
+from ytray.errors import SettingsError
 from ytray.settings import settings
+from ytray.spend.model import Unpriced
 
 
 class Price(BaseModel):
@@ -58,10 +59,10 @@ class PriceTable(BaseModel):
 
 
 def price_of(model: str) -> Price:
-    """The price of a model. Raises PermanentError for one that the table does not have: nothing is spent unpriced."""
+    """The price of a model. Raises Unpriced for one that the table does not have."""
     found = price_table().models.get(model)
     if found is None:
-        raise PermanentError(f"there is no price for the model {model!r}: add it to the table that YTRAY_PRICES names")
+        raise Unpriced(f"there is no price for the model {model!r}: add it to the table that YTRAY_PRICES names")
     return found
 
 

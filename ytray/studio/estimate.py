@@ -22,8 +22,8 @@ def estimate(brief: Brief) -> Estimate:
     """Price a brief by the settings and the table of prices in force.
 
     `likely_usd` is what such a video usually takes, `most_usd` what it can take if every hook is written anew and
-    answers are long. What was bought before costs nothing and is not taken into account. Raises PermanentError when a
-    model has no price.
+    answers are long. What was bought before costs nothing and is not taken into account. Raises Unpriced when a model
+    has no price.
     """
     mix = brief.mix
     words = brief.duration * WORDS_PER_SECOND
@@ -56,7 +56,7 @@ def _text(provider: ProviderName, brief: Brief, words: float) -> list[EstimateLi
 
 
 def _images(provider: ProviderName, scenes: int) -> list[EstimateLine]:
-    if provider == "offline":
+    if provider != "vertex":
         return []
     model = settings().model_image
     one = price_of(model).of(images=1, input_tokens=_ASKED)
@@ -64,7 +64,7 @@ def _images(provider: ProviderName, scenes: int) -> list[EstimateLine]:
 
 
 def _speech(provider: ProviderName, seconds: int, scenes: int) -> list[EstimateLine]:
-    if provider == "offline":
+    if provider != "vertex":
         return []
     model = settings().model_speech
     one = price_of(model).of(audio_tokens=seconds * AUDIO_TOKENS_A_SECOND, input_tokens=seconds * _TOKENS_A_WORD)

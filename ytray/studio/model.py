@@ -12,7 +12,7 @@ Aspect = Literal["9:16", "16:9", "1:1", "4:5"]
 Format = Literal["mp4", "webm", "gif", "mov", "m4a", "mp3"]
 Duration = Annotated[int, Field(ge=5, le=180)]  # seconds; three minutes is the longest Short
 Mood = Literal["calm", "bright", "warm", "dark", "wild"]
-Budget = Annotated[float, Field(ge=0)]  # US dollars
+Budget = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]  # US dollars
 Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
 
 SIZES: dict[str, tuple[int, int]] = {

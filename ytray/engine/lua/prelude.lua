@@ -254,6 +254,7 @@ local function disown(id)
       settle(call, call.lost + (ran and call.estimate or 0))
       redis.call('HSET', P .. 's:' .. key, 'state', ran and 'uncertain' or 'failed', 'error',
         'its job was cancelled ' .. (ran and 'while the call ran' or 'before the call was made'))
+      count('calls|' .. call.provider .. '|' .. call.model .. '|' .. (ran and 'uncertain' or 'failed'))
     end
   end
   return tonumber(redis.call('HGET', P .. 'j:' .. id, 'cost') or 0)

@@ -52,6 +52,7 @@ if call then
     call.state = 'uncertain'
     redis.call('HSET', P .. 's:' .. key, 'state', 'uncertain', 'error',
       'its worker died after the call was sent and before the answer was kept')
+    count('calls|' .. call.provider .. '|' .. call.model .. '|uncertain')
   elseif call.state == 'intended' then
     settle(call, call.lost)
   end

@@ -1,0 +1,73 @@
+"""`ytray render`: an edited timeline to a video."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.text import Text
+
+from ytray.cli.backend import Backend, backend
+from ytray.cli.output import AsJson, Exit, console, drawn_anew, guarded, print_json
+from ytray.cli.videos import bar
+from ytray.errors import InvalidArguments
+from ytray.studio.model import Video
+from ytray.studio.render.timeline import Timeline
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(guarded(render))
+
+
+def render(
+    context: typer.Context,
+    timeline: Annotated[
+        Path, typer.Argument(help="The timeline.json of a video, edited.", exists=True, dir_okay=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("video.mp4"),
+    as_json: AsJson = False,
+) -> Exit | None:
+    """Render an edited timeline; scenes that were not changed are not rendered again. Prints the file's path last."""
+    try:
+        given = Timeline.model_validate_json(timeline.read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError) as invalid:
+        reason = (
+            f"{invalid.errors()[0]['loc']}: {invalid.errors()[0]['msg']}"
+            if isinstance(invalid, ValidationError)
+            else ""
+        )
+        raise InvalidArguments(f"{timeline} is no timeline {reason}".rstrip()) from None
+    system = backend(context)
+    job_id = system.submit(
+        "render_timeline",
+        {"timeline": given.model_dump(mode="json")},
+        queue=None,
+        priority=None,
+        delay=None,
+        idempotency_key=None,
+        user_id=None,
+        metadata={},
+    )
+    if not as_json:
+        console.print(f"job {job_id}", style="dim", markup=False)
+        _watch(system, job_id)
+    made = Video.model_validate(system.wait(job_id, None))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    target = out.absolute()
+    system.fetch(made.uri, target)
+    if as_json:
+        print_json({"job_id": job_id, "file": str(target), "result": made.model_dump(mode="json")})
+    else:
+        console.print(str(target), soft_wrap=True, markup=False)
+    return None
+
+
+def _watch(system: Backend, job_id: str) -> None:
+    with drawn_anew() as live:
+        while not (status := system.status(job_id)).current_state.has_ended:
+            live.update(Text.assemble(bar(status.progress), f"  {status.progress_message}"))
+            time.sleep(system.pace)
