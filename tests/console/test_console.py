@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.console.pictures import shot
 from tests.serve.tasks_for_serve import blocked, film
 from ytray import dlq, job_tracker
 from ytray.api.keys import KeyRing
 from ytray.engine.store import Store
 
 Until = Callable[..., None]
-SHOTS = os.environ.get("YTRAY_SCREENSHOTS")  # a folder to leave pictures in, to be looked at
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        told = "the console's tests need a browser: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(told)
-        pytest.skip(told)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--mute-audio"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, api_url: str) -> Iterator[Page]:
-    """A page of the console over the running system. Errors in its scripts fail the test."""
-    context = browser.new_context(base_url=api_url, viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None)
-    page.goto("/")
-    expect(page.locator("[data-test=live]")).to_have_text("live", timeout=15_000)
-    yield page
-    context.close()
-    assert not wrong
-
-
-def shot(page: Page, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
 
 
 def test_a_sentence_becomes_a_video_that_plays_in_the_page(page: Page) -> None:
@@ -228,7 +191,7 @@ def test_it_fits_a_phone_and_follows_light_and_dark(browser: Browser, api_url: s
             base_url=api_url, viewport={"width": 360, "height": 740}, color_scheme=scheme, reduced_motion="reduce"
         )
         page = context.new_page()
-        for view in ("#/", "#/jobs", "#/deadletters", "#/create"):
+        for view in ("#/", "#/jobs", "#/deadletters", "#/spending", "#/create"):
             page.goto(f"/{view}")
             expect(page.locator("[data-test=live]")).to_have_text("live")
             page.locator("main > *").first.wait_for()

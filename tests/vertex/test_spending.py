@@ -235,6 +235,20 @@ def test_cancelling_a_film_says_what_was_spent_and_disowns_its_operation(
     assert vertex.billed("video") == 1
 
 
+def test_another_job_goes_on_with_the_operation_of_one_that_failed(system: Store, vertex: VertexServer) -> None:
+    vertex.script("poll", status(403))
+    failed = generate_video_veo.delay("a film handed on", provider="vertex")
+    with pytest.raises(JobFailed, match="refuses the credentials"):
+        failed.get(timeout=60)
+    assert system.redis.hlen(system.key("held")) == 2, "its user's month and itself"
+    other = generate_video_veo.delay("a film handed on", provider="vertex")
+    other.get(timeout=60)
+    assert vertex.billed("video") == 1
+    assert other.status().cost_usd == pytest.approx(0.4)
+    assert system.redis.hlen(system.key("held")) == 0
+    dlq.remove(failed.id)
+
+
 def test_two_jobs_that_want_the_same_film_pay_for_one(system: Store, vertex: VertexServer) -> None:
     jobs = [generate_video_veo.delay("the same film twice", provider="vertex") for _ in range(2)]
     for job in jobs:

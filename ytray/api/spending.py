@@ -88,7 +88,7 @@ def budgets(caller: Reader, request: Request) -> Budgets:
     return Budgets(budgets=user_budgets(_store(request)))
 
 
-@router.put("/budgets/{user_id}", responses=documented())
+@router.put("/budgets/{user_id:path}", responses=documented())
 def set_budget(user_id: UserId, given: Limit, _: Admin, request: Request) -> Budget:
     """Say what a user may spend in a calendar month. It holds from the next call on, also for jobs that run."""
     return set_user_budget(_store(request), user_id, given.limit_usd)

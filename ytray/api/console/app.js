@@ -8,6 +8,7 @@ import { show as deadletters } from "./views/deadletters.js";
 import { show as job } from "./views/job.js";
 import { show as jobs } from "./views/jobs.js";
 import { show as overview } from "./views/overview.js";
+import { show as spending } from "./views/spending.js";
 
 const main = document.getElementById("main");
 const indicator = document.getElementById("live");
@@ -15,7 +16,7 @@ let leave = null;
 let system = null;
 let shown = 0;
 
-const VIEWS = { "": overview, jobs, deadletters, create };
+const VIEWS = { "": overview, jobs, deadletters, spending, create };
 
 async function route() {
   const turn = ++shown;
@@ -135,7 +136,7 @@ document.getElementById("sign-out").addEventListener("click", async () => {
 document.getElementById("keys").addEventListener("click", showKeys);
 
 const KEYS = [
-  ["g then o, j, d, c", "overview, jobs, dead letters, create"],
+  ["g then o, j, d, s, c", "overview, jobs, dead letters, spending, create"],
   ["/", "search"],
   ["j, k", "next, previous row"],
   ["Enter", "open the row"],
@@ -156,7 +157,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
   if (going) {
     going = false;
-    const to = { o: "#/", j: "#/jobs", d: "#/deadletters", c: "#/create" }[event.key];
+    const to = { o: "#/", j: "#/jobs", d: "#/deadletters", s: "#/spending", c: "#/create" }[event.key];
     if (to) location.hash = to;
     return;
   }

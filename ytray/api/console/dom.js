@@ -55,6 +55,15 @@ export function throttled(work, milliseconds) {
   };
 }
 
+/** Calls `work` once nothing has asked for it for so many milliseconds. */
+export function debounced(work, milliseconds) {
+  let timer = null;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(work, milliseconds);
+  };
+}
+
 /** Tell the user something, for a while. */
 export function notice(text, kind = "good") {
   const line = el("p", { className: `notice ${kind}` }, text);
@@ -63,7 +72,7 @@ export function notice(text, kind = "good") {
 }
 
 /** Ask before something that cannot be undone; resolves to whether the user agreed. */
-export function confirmed(question, action) {
+export function confirmed(question, action, otherwise = "Keep") {
   const dialog = document.getElementById("dialog");
   return new Promise((resolve) => {
     const answer = (yes) => () => {
@@ -75,7 +84,7 @@ export function confirmed(question, action) {
       el("p", {}, question),
       el("div", { className: "actions" },
         el("button", { className: "danger", onclick: answer(true), data: { test: "confirm" } }, action),
-        el("button", { onclick: answer(false), autofocus: true }, "Keep")),
+        el("button", { onclick: answer(false), autofocus: true }, otherwise)),
     );
     dialog.addEventListener("cancel", () => resolve(false), { once: true });
     dialog.showModal();

@@ -33,9 +33,15 @@ export function bytes(number) {
   return `${place && number < 10 ? number.toFixed(1) : Math.round(number)} ${units[place]}`;
 }
 
-/** "$0.0123". */
+/** "$0.0123", "$1,234.50": four digits below a dollar, where most calls are. */
 export function dollars(number) {
-  return `$${number.toFixed(number && number < 0.1 ? 4 : 2)}`;
+  const digits = number && Math.abs(number) < 1 ? 4 : 2;
+  return `$${number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
+}
+
+/** "$0.067": a price, with as many digits as it has. */
+export function price(number) {
+  return `$${number.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 })}`;
 }
 
 /** "12,345". */

@@ -37,7 +37,11 @@ local function is_at_it(call)
 end
 
 local function take_over(call)
+  local reserved = call.held > 0
+  if reserved then reserve(call, -1) end
   redis.call('HSET', P .. 's:' .. key, 'job', id, 'fence', fence, 'state', 'started')
+  call.job = id
+  if reserved then reserve(call, 1) end
   redis.call('SADD', P .. 'sj:' .. id, key)
   return {'STARTED', call.op}
 end

@@ -43,7 +43,7 @@ class OpenAIText(Writer):
             place=f"{self._place}{place}",
             estimate_usd=price.of(input_tokens=2 * tokens_of(prompt), output_tokens=most_tokens),
             tokens=tokens_of(prompt) + most_tokens,
-            about=prompt,
+            about=place,
         )
 
         def send() -> Bought:

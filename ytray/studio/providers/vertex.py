@@ -187,7 +187,7 @@ class VertexText(Writer):
             place=f"{self._place}{place}",
             estimate_usd=price.of(input_tokens=2 * tokens_of(prompt), output_tokens=most_tokens),
             tokens=tokens_of(prompt) + most_tokens,
-            about=prompt,
+            about=place,
         )
 
         def send() -> Bought:

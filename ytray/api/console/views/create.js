@@ -1,11 +1,14 @@
 // Making a video of a sentence.
 
 import { get, post } from "../api.js";
-import { el, fill } from "../dom.js";
+import { debounced, el, fill } from "../dom.js";
+import { dollars } from "../format.js";
 
 const ASPECTS = [["9:16", "9:16 · Shorts, Reels, TikTok"], ["16:9", "16:9 · YouTube"], ["1:1", "1:1 · square"], ["4:5", "4:5 · feed"]];
 const FORMATS = ["mp4", "webm", "gif", "mov", "m4a", "mp3"];
+const PROVIDERS = ["offline", "vertex", "openai"];
 const LONGEST = 5000;
+const SHORTEST = 3;
 
 export async function show(main, { system }) {
   document.title = "Create · ytray";
@@ -14,30 +17,61 @@ export async function show(main, { system }) {
     return null;
   }
   const length = el("small", { className: "dim" }, "");
-  const prompt = el("textarea", { id: "prompt", name: "prompt", rows: 3, required: true, minlength: 3, maxlength: LONGEST,
+  const prompt = el("textarea", { id: "prompt", name: "prompt", rows: 3, required: true, minlength: SHORTEST, maxlength: LONGEST,
     placeholder: "Why do cats purr?", data: { test: "create-prompt" },
     oninput: () => { length.textContent = prompt.value.length > LONGEST * 0.8 ? `${LONGEST - prompt.value.length} characters left` : ""; } });
   const seconds = el("output", { for: "duration" }, "30 s");
   const duration = el("input", { id: "duration", name: "duration", type: "range", min: 5, max: 180, step: 5, value: 30,
     data: { test: "create-duration" }, oninput: () => { seconds.textContent = `${duration.value} s`; } });
+  const provider = el("select", { id: "provider", name: "provider", data: { test: "create-provider" } },
+    el("option", { value: "" }, `the system's own (${system.provider})`), PROVIDERS.map((name) => el("option", { value: name }, name)));
+  const most = el("input", { id: "budget_usd", name: "budget_usd", type: "number", min: 0, step: "any", inputmode: "decimal",
+    placeholder: "any amount", disabled: true, data: { test: "create-budget" } });
+  const fresh = el("input", { type: "checkbox", name: "fresh", disabled: true, data: { test: "create-fresh" } });
+  const cost = el("p", { className: "cost", "aria-live": "polite", data: { test: "cost" } }, system.provider === "offline" ? FREE : "");
   const trouble = el("p", { className: "wrong", role: "alert" });
   const send = el("button", { className: "primary", data: { test: "create-submit" } }, "Make the video");
+  let asked = 0;
+
+  function brief() {
+    const given = new FormData(form); // what is disabled is left out
+    const made = {
+      prompt: given.get("prompt").trim(),
+      aspect: given.get("aspect"),
+      duration: Number(given.get("duration")),
+      formats: given.getAll("formats"),
+      genre: given.get("genre").trim() || "general",
+      platform: given.get("platform").trim() || "youtube_shorts",
+    };
+    if (given.get("provider")) made.provider = given.get("provider");
+    if (given.get("budget_usd")) made.budget_usd = Number(given.get("budget_usd"));
+    if (given.has("fresh")) made.fresh = true;
+    return made;
+  }
+
+  async function estimate() {
+    if (!form.isConnected) return;
+    const turn = ++asked;
+    const { budget_usd: _, ...priced } = brief();
+    // Of the prompt only its length counts, so a price can be told before there is one.
+    if (priced.prompt.length < SHORTEST) priced.prompt = "a video";
+    const answer = await post("/api/videos?estimate=true", priced).catch((problem) => problem);
+    if (turn !== asked) return;
+    const free = answer.most_usd === 0; // then there is nothing to limit and nothing to pay again
+    for (const one of money) one.hidden = free;
+    most.disabled = fresh.disabled = free;
+    fill(cost, answer.lines ? told(answer) : `What it would cost is not known: ${answer.message}.`);
+  }
+
+  const estimateSoon = debounced(estimate, 400);
 
   async function order(event) {
     event.preventDefault();
-    const given = new FormData(form);
     send.disabled = true;
     trouble.textContent = "";
     for (const field of form.querySelectorAll("[data-field] .wrong")) field.textContent = "";
     try {
-      const accepted = await post("/api/videos", {
-        prompt: given.get("prompt").trim(),
-        aspect: given.get("aspect"),
-        duration: Number(given.get("duration")),
-        formats: given.getAll("formats"),
-        genre: given.get("genre").trim() || "general",
-        platform: given.get("platform").trim() || "youtube_shorts",
-      });
+      const accepted = await post("/api/videos", brief());
       location.hash = `#/jobs/${encodeURIComponent(accepted.job_id)}`;
     } catch (problem) {
       send.disabled = false;
@@ -51,6 +85,11 @@ export async function show(main, { system }) {
 
   const field = (name, label, ...controls) => el("div", { className: "field", data: { field: name } },
     label ? el("label", { for: name }, label) : null, controls, el("p", { className: "wrong" }));
+  const money = [
+    field("budget_usd", "At most, USD", most),
+    field("fresh", null, el("label", { className: "check" }, fresh, "pay again for what was bought before")),
+  ];
+  for (const one of money) one.hidden = true;
   const form = el("form", { className: "card create", onsubmit: order },
     el("h1", {}, "Make a video"),
     field("prompt", "One sentence that says what it is about", prompt, length),
@@ -58,14 +97,19 @@ export async function show(main, { system }) {
       field("aspect", "Shape", el("select", { id: "aspect", name: "aspect" }, ASPECTS.map(([value, text]) => el("option", { value }, text)))),
       field("duration", "Length", el("span", { className: "range" }, duration, seconds)),
       field("genre", "Genre", el("input", { id: "genre", name: "genre", value: "general" })),
-      field("platform", "Platform", el("input", { id: "platform", name: "platform", value: "youtube_shorts" }))),
+      field("platform", "Platform", el("input", { id: "platform", name: "platform", value: "youtube_shorts" })),
+      field("provider", "Provider", provider),
+      money),
     el("fieldset", { data: { field: "formats" } }, el("legend", {}, "Formats"),
       FORMATS.map((format) => el("label", { className: "check" },
         el("input", { type: "checkbox", name: "formats", value: format, checked: format === "mp4" }), format)),
       el("p", { className: "wrong" })),
-    el("p", { className: "cost", data: { test: "cost" } }, costs(system)),
-    trouble, send);
+    cost, trouble, send);
+  prompt.addEventListener("input", estimateSoon);
+  duration.addEventListener("input", estimateSoon);
+  provider.addEventListener("change", estimate);
   fill(main, form);
+  estimate();
   prompt.focus();
   const queues = await get("/api/queues").catch(() => null);
   const paused = queues?.queues.filter((queue) => queue.paused).map((queue) => queue.name) ?? [];
@@ -73,8 +117,14 @@ export async function show(main, { system }) {
   return null;
 }
 
-function costs(system) {
-  return system.provider === "offline"
-    ? "Estimated cost: $0.00. The offline provider makes no paid calls; its text comes from templates and states no facts."
-    : `Provider: ${system.provider}.`;
+const FREE = "Estimated cost: $0.00. The offline provider makes no paid calls; its text comes from templates and states no facts.";
+
+function told(estimate) {
+  if (!estimate.lines.length) return FREE;
+  return [
+    "Estimated cost: ", el("strong", {}, `likely ${dollars(estimate.likely_usd)}, at most ${dollars(estimate.most_usd)}`),
+    `; prices of ${estimate.prices_dated}.`,
+    el("small", {}, estimate.lines.map((line) =>
+      `${line.calls} × ${line.kind} by ${line.model}: ${line.most_usd ? dollars(line.likely_usd) : "no price given"}`).join(" · ")),
+  ];
 }

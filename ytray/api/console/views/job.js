@@ -2,19 +2,24 @@
 
 import { get, job as at, post, remove } from "../api.js";
 import { confirmed, el, fill, notice, setText, throttled } from "../dom.js";
-import { between, bytes, dollars, moment, span } from "../format.js";
+import { between, bytes, count, dollars, moment, span } from "../format.js";
 import { listenFrom } from "../live.js";
+import { CallTable } from "./calls.js";
 import { flowGraph } from "./flow.js";
 import { ENDED, bar, jobLink, stateChip, when } from "./parts.js";
 import { video } from "./video.js";
+
+const CALLS = 200; // shown; a batch makes thousands
 
 export async function show(main, { id, system }) {
   document.title = `${id} · ytray`;
   let status = await get(at(id, "status"));
   document.title = `${status.task_name} · ytray`;
   const parts = Object.fromEntries(
-    ["head", "film", "steps", "timeline", "logs", "result", "files", "facts"].map((name) => [name, el("section", { className: name })]));
+    ["head", "film", "steps", "spending", "timeline", "logs", "result", "files", "facts"].map((name) => [name, el("section", { className: name })]));
   const may = system.scopes.includes("submit");
+  let calls = null;
+  let due = 0;
   let after = 0;
   let moves = [];
   let filmed = false;
@@ -93,6 +98,21 @@ export async function show(main, { id, system }) {
     return jobs;
   }
 
+  const leftOut = el("p", { className: "dim below" });
+
+  async function spending() {
+    const { entries, cost_usd } = await get(`/api/spend?${new URLSearchParams({ job_id: id })}`);
+    if (!entries.length) return;
+    if (!calls) {
+      const ofSteps = entries.some((entry) => entry.job_id !== id);
+      calls = new CallTable(ofSteps ? ["state", "call", "origin", "cost"] : ["state", "call", "cost"], { here: id, may, changed: spending });
+      fill(parts.spending, el("h2", {}, "Spending"), calls.node, leftOut);
+    }
+    due = Date.now() + 10 * entries.length; // a long journal is read seldom
+    calls.show(entries.filter((entry, place) => entry.state === "uncertain" || place >= entries.length - CALLS), cost_usd);
+    setText(leftOut, entries.length > CALLS ? `The newest ${CALLS} of ${count(entries.length)} calls, and all uncertain ones.` : "");
+  }
+
   async function result() {
     if (status.current_state !== "COMPLETED") {
       fill(parts.result);
@@ -143,7 +163,7 @@ export async function show(main, { id, system }) {
     moves = past.transitions;
     timeline();
     facts();
-    await Promise.all([head(), steps(), logs(), before === now.current_state && filmed ? null : result()]);
+    await Promise.all([head(), steps(), spending(), logs(), before === now.current_state && filmed ? null : result()]);
     if (ENDED.has(status.current_state)) {
       clearInterval(following);
       following = null;
@@ -151,10 +171,14 @@ export async function show(main, { id, system }) {
   }
 
   fill(main, el("div", { className: "job" },
-    el("div", { className: "main" }, parts.head, parts.film, parts.steps, parts.logs, parts.result),
+    el("div", { className: "main" }, parts.head, parts.film, parts.steps, parts.spending, parts.logs, parts.result),
     el("aside", {}, parts.timeline, parts.facts, parts.files)));
   const soon = throttled(() => refresh().catch(() => {}), 500);
   const stepsSoon = throttled(() => steps().catch(() => {}), 700);
+  // A call begins and ends inside an attempt: its progress tells that there may be something new.
+  const spendingSoon = throttled(() => {
+    if (Date.now() >= due) spending().catch(() => {});
+  }, 2000);
   const deaf = await listenFrom(refresh, (kind, data) => {
     if (kind === "reset") soon();
     else if (data.job_id === id) {
@@ -164,8 +188,12 @@ export async function show(main, { id, system }) {
         if (shown) shown.value = data.progress;
         const told = parts.head.querySelector(".told");
         if (told) setText(told, data.progress_message);
+        spendingSoon();
       }
-    } else if (data.job_id?.startsWith(`${id}.`)) stepsSoon();
+    } else if (data.job_id?.startsWith(`${id}.`)) {
+      stepsSoon();
+      spendingSoon();
+    }
   });
   return () => {
     deaf();

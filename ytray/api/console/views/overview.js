@@ -2,7 +2,7 @@
 
 import { get, post } from "../api.js";
 import { el, empty, fill, notice, throttled } from "../dom.js";
-import { count, span } from "../format.js";
+import { count, dollars, span } from "../format.js";
 import { listenFrom } from "../live.js";
 import { JobTable, STATES } from "./parts.js";
 
@@ -15,6 +15,7 @@ export async function show(main, { system }) {
   const recent = new JobTable(["state", "task", "created", "error"]);
   const nothingRuns = el("p", { className: "dim" }, "Nothing runs now.");
   const lately = el("section", {});
+  const spent = el("p", { className: "spent", hidden: true, data: { test: "spent" } });
   const mayPause = system.scopes.includes("admin");
 
   async function refresh() {
@@ -41,6 +42,15 @@ export async function show(main, { system }) {
       el("code", {}, 'ytray create "Why do cats purr?"'), "."));
   }
 
+  async function money() {
+    const { budgets } = await get("/api/budgets");
+    const reserved = budgets.reduce((sum, one) => sum + one.reserved_usd, 0);
+    spent.hidden = !budgets.length;
+    fill(spent, el("a", { href: "#/spending" }, "Spent this month"), " ",
+      el("strong", {}, dollars(budgets.reduce((sum, one) => sum + one.spent_usd, 0))),
+      reserved ? el("span", { className: "dim" }, `, ${dollars(reserved)} reserved`) : null);
+  }
+
   function card(queue) {
     const busy = queue.slots ? Math.min(1, queue.executing / queue.slots) : 0;
     const meter = el("span", { className: "meter" }, el("span"));
@@ -65,7 +75,7 @@ export async function show(main, { system }) {
         queue.paused ? "Resume" : "Pause") : null);
   }
 
-  fill(main, el("h1", { className: "visually-hidden" }, "Overview"), counts, queues, breakers,
+  fill(main, el("h1", { className: "visually-hidden" }, "Overview"), counts, queues, spent, breakers,
     el("section", {}, el("h2", {}, "Running now"), nothingRuns, running.node), lately);
   const soon = throttled(() => refresh().catch(() => {}), 1000);
   const deaf = await listenFrom(refresh, (kind, data) => {
@@ -74,8 +84,13 @@ export async function show(main, { system }) {
     if (kind !== "progress") soon();
   });
   const timer = setInterval(soon, 10_000);
+  // Every user's budget is read for it: seldom is enough.
+  const moneySoon = () => money().catch(() => {});
+  moneySoon();
+  const seldom = setInterval(moneySoon, 30_000);
   return () => {
     deaf();
     clearInterval(timer);
+    clearInterval(seldom);
   };
 }

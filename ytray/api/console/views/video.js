@@ -22,18 +22,43 @@ export function video(place, made, artifacts) {
         captions)),
     el("div", { className: "plots" },
       el("figure", { data: { test: "arc" } }, curve(arc.valence),
-        el("figcaption", {}, el("strong", {}, `Emotional arc: ${arc.shape}`), ` Valence sentence by sentence; fit ${arc.fit.toFixed(2)}. A heuristic on so short a text.`)),
+        el("figcaption", {}, el("strong", {}, `Emotional arc: ${arc.shape}`), ` Valence sentence by sentence; fit ${arc.fit.toFixed(2)}. A heuristic on so short a text.`),
+        notes(arc.notes)),
       el("figure", { data: { test: "pacing" } }, columns(pacing.by_scene, [150, 190]),
         el("figcaption", {}, el("strong", {}, `Pacing: ${Math.round(pacing.words_per_minute)} words a minute`),
-          ` by scene, against 150 to 190; ${pacing.cuts_per_minute.toFixed(0)} cuts a minute.`)),
+          ` by scene, against 150 to 190; ${pacing.cuts_per_minute.toFixed(0)} cuts a minute.`),
+        notes(pacing.notes)),
       el("figure", {}, el("p", { className: "big" }, made.coherence.score.toFixed(2)),
-        el("figcaption", {}, el("strong", {}, "Coherence"), ` of 0 to 1, by ${made.coherence.method}.`))),
+        el("figcaption", {}, el("strong", {}, "Coherence"), ` of 0 to 1, by ${made.coherence.method}.`),
+        opinion(made.coherence.judgement))),
+    hooks(made.hook),
     thumbnails.length ? el("details", {}, el("summary", {}, "Thumbnails"),
       el("div", { className: "thumbnails" }, thumbnails.map((one) => el("a", { href: one.url, target: "_blank", rel: "noopener" },
         el("img", { src: one.url, alt: one.name, loading: "lazy" }))))) : null,
     el("details", {}, el("summary", {}, "Script"), made.script.scenes.map((scene, n) =>
       el("p", {}, el("small", { className: "dim" }, `${n + 1} · ${scene.subject} · ${scene.mood} `), scene.narration))));
   if (file("captions.srt")) follow(player, captions, file("captions.srt").url);
+}
+
+/** What the language model advises; the offline provider advises nothing. */
+function notes(text) {
+  return text ? el("p", { className: "note", data: { test: "notes" } }, el("strong", {}, "Advice: "), text) : null;
+}
+
+function opinion(judgement) {
+  return judgement ? el("p", { className: "note", data: { test: "judgement" } },
+    el("strong", {}, `${judgement.judge}: ${judgement.score.toFixed(2)}. `), judgement.explanation) : null;
+}
+
+/** The hooks that were written, where one had to be written again. */
+function hooks(hook) {
+  const tried = hook.candidates ?? [];
+  if (tried.length < 2) return null;
+  return el("details", { open: true, data: { test: "hooks" } }, el("summary", {}, `Hook, the best of ${tried.length}`),
+    el("ol", { className: "hooks" }, tried.map((one) => el("li", { className: one.text === hook.text ? "taken" : null },
+      el("span", { className: "score" }, one.score.toFixed(2)), el("span", {}, one.text),
+      one.text === hook.text ? el("small", {}, "taken") : null))),
+    el("p", { className: "dim small" }, "Scores from 0 to 1 are a heuristic of our own: short, at once at its point, with a question, a number or the viewer in it."));
 }
 
 async function follow(player, list, url) {
