@@ -28,7 +28,7 @@ check: setup
 	@$(BIN)/python scripts/contracts
 
 chaos: setup
-	@$(BIN)/pytest -m chaos -s --timeout 3600 tests/chaos
+	@$(BIN)/pytest -m chaos -s --timeout 3600 tests
 
 bench: setup
 	@UV="$(UV)" $(BIN)/python -m benchmarks

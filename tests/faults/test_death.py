@@ -177,6 +177,7 @@ def test_jobs_survive_the_death_of_their_node(home: Path, tmp_path: Path) -> Non
     assert told["requeued"] >= 2
 
 
+@pytest.mark.chaos  # Ray may stop ytray's actors first, again and again, and then it takes minutes
 def test_a_task_that_fills_memory_is_stopped_and_ends_in_the_dead_letter_queue(home: Path, tmp_path: Path) -> None:
     told = run_apart("tests.faults.little_memory", tmp_path)
     assert "the worker died 3 times" in told["error"]

@@ -415,8 +415,9 @@ def composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 DEFAULTS = st.sampled_from([..., None])
 TYPES = st.recursive(st.sampled_from(LEAVES), composed, max_leaves=3)
+# No booleans: to Pydantic, as to Python, True is the 1 of a Literal; to JSON Schema it is not.
 VALUES = st.recursive(
-    st.sampled_from([None, True, False, 0, 1, 2, 5, 7, 0.5, "", "a", "ab", "b", "soft", {"kind": "cat", "lives": 9}]),
+    st.sampled_from([None, 0, 1, 2, 5, 7, 0.5, "", "a", "ab", "b", "soft", {"kind": "cat", "lives": 9}]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
     max_leaves=4,
 )

@@ -113,13 +113,14 @@ def test_both_families_of_video_models_film(
 
 
 def test_a_budget_holds_against_many_jobs_at_once(system: Store, tmp_path: Path, until: Until) -> None:
-    budgets.set_user_budget(system, "thrifty", 1.0)
-    jobs = buys.options(user_id="thrifty").map([{"folder": str(tmp_path), "usd": 0.3}] * 30)
+    budgets.set_user_budget(system, "budget-of-one-dollar", 1.0)
+    jobs = buys.options(user_id="budget-of-one-dollar").map([{"folder": str(tmp_path), "usd": 0.3}] * 30)
     until(lambda: all(job.status().current_state.has_ended for job in jobs), 60)
     states = [job.status().current_state for job in jobs]
+    assert {(job.status().error or "")[:22] for job in jobs} == {"", "OverBudget: over budge"}
     assert states.count(JobState.COMPLETED) == 3
     assert (tmp_path / "bought").read_text() == "xxx"
-    spent = budgets.user_budget(system, "thrifty")
+    spent = budgets.user_budget(system, "budget-of-one-dollar")
     assert spent.spent_usd == pytest.approx(0.9)
     assert spent.reserved_usd == 0
     failed = next(job for job in jobs if job.status().current_state is JobState.FAILED)
