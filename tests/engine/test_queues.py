@@ -79,3 +79,10 @@ def test_a_schedule_fires_once_for_each_due_time(bare_store: Store, home: object
     first.submit_due()
     second.submit_due()
     assert bare_store.redis.zrange(bare_store.key("ready:batch"), 0, -1) == [b"cleanup_old_results-20270101T000000"]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 0.0004, 0.001, 0.0011, 0.0019, 0.01])
+def test_however_short_a_wait_is_it_ends(seconds: float, bare_store: Store) -> None:
+    for _ in range(5):
+        assert bare_store.blocking_pop(["nothing"], seconds) is None

@@ -17,6 +17,8 @@ from ytray.engine.reading import Reading
 from ytray.errors import UnknownJob
 
 _STAGE_FROM = 10_000  # jobs: a larger submission is sent in parts and committed by one last call
+# Seconds. Redis before 7 makes whole milliseconds of a wait by cutting off: less than one is 0, which is for ever.
+_SHORTEST_WAIT = 0.01
 _STAGE_TTL = 3600  # seconds that the parts of an unfinished submission are kept
 
 
@@ -227,7 +229,7 @@ class Store(Reading):
     def blocking_pop(self, names: Sequence[str], timeout: float) -> bytes | None:
         """Take the next element of any of the lists, waiting up to `timeout` seconds for one."""
         keys = [self.key(name) for name in names]
-        popped = cast("list[bytes] | None", self.redis.blpop(keys, timeout=max(0.001, timeout)))
+        popped = cast("list[bytes] | None", self.redis.blpop(keys, timeout=max(_SHORTEST_WAIT, timeout)))
         return popped[1] if popped else None
 
     def wake(self, holder: str) -> None:
