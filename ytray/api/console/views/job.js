@@ -167,6 +167,8 @@ export async function show(main, { id, system }) {
     if (ENDED.has(status.current_state)) {
       clearInterval(following);
       following = null;
+      // What it logged last arrives a moment after its end.
+      setTimeout(() => logs().catch(() => {}), 1500);
     } else following ??= setInterval(tick, 1000);
   }
 
