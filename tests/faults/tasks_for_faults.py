@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ray
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 
 from tests.engine.tasks_for_tests import note
@@ -25,6 +26,12 @@ def stay(folder: str, name: str) -> str:
     while not (Path(folder) / name).exists():
         time.sleep(0.005)
     return f"{name} by fence {current_job().fence}"
+
+
+@task(queue="media", gpu=0.5)
+def stays_on_a_card(folder: str, name: str) -> str:
+    """As `stay`, with half a card where there is one."""
+    return stay(folder, name)
 
 
 @task()
@@ -54,6 +61,12 @@ def dies_before_its_commit(folder: str) -> Deadly:
 @task()
 def quick(number: int) -> int:
     return number
+
+
+@task(queue="media", gpu=0.5)
+def on_a_card(number: int) -> tuple[str, int]:
+    """The node that this runs on, and how many cards Ray gave it."""
+    return ray.get_runtime_context().get_node_id(), len(ray.get_gpu_ids())
 
 
 @task()

@@ -1,4 +1,4 @@
-"""A program: two nodes, jobs on the second one, its raylet killed. Writes what became of the jobs to told.json."""
+"""A program: two nodes, one with a card; jobs on the second one, its raylet killed. Writes what became to told.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 
 import ytray
 from tests.engine.tasks_for_tests import times
-from tests.faults.tasks_for_faults import stay
+from tests.faults.tasks_for_faults import on_a_card, stay, stays_on_a_card
 from ytray import JobState
 
 HEAD = {
@@ -26,13 +26,15 @@ HEAD = {
 
 
 def main(folder: Path) -> None:
-    """Four jobs, two of which run on a node when it dies; another node takes its place."""
+    """Five jobs, three of which run on a node when it dies, one on its card; a node without a card replaces it."""
     cluster: Any = Cluster(initialize_head=True, head_node_args=HEAD)
-    doomed = cluster.add_node(num_cpus=2, resources={"queue_batch": 2})
+    doomed = cluster.add_node(num_cpus=2, num_gpus=1, resources={"queue_batch": 2, "queue_media": 1})
     ray.init(address=cluster.address, namespace="ytray", logging_level=logging.ERROR, log_to_driver=False)
     ytray.connect()
+    on_cards = [job.get(timeout=60) for job in on_a_card.map([{"number": n} for n in range(4)])]
     jobs = stay.options(queue="batch").map([{"folder": str(folder), "name": f"job{n}"} for n in range(4)])
-    while len(list(folder.glob("*.pid"))) < 2:
+    jobs.append(stays_on_a_card.delay(folder=str(folder), name="job4"))
+    while len(list(folder.glob("*.pid"))) < 3:
         time.sleep(0.05)
     (raylet,) = [p for infos in doomed.all_processes.values() for p in infos if "raylet" in str(p.process.args[0])]
     # A machine that dies takes its workers with it. (A raylet that dies alone leaves them: they finish and commit.)
@@ -41,7 +43,7 @@ def main(folder: Path) -> None:
     killed = time.monotonic()
     cluster.add_node(num_cpus=2, resources={"queue_batch": 2})
     running = [int(file.name[3]) for file in folder.glob("*.pid")]
-    for n in {0, 1, 2, 3} - set(running):
+    for n in set(range(5)) - set(running):
         (folder / f"job{n}").touch()
     while any(times(folder, f"job{n}.runs") < 2 for n in running):
         time.sleep(0.05)
@@ -55,6 +57,8 @@ def main(folder: Path) -> None:
         "commits": [sum(t.to_state is JobState.COMPLETED for t in job.history()) for job in jobs],
         "requeued": sum((t.from_state, t.to_state) == ("EXECUTING", "QUEUED") for t in history),
         "seconds_until_run_elsewhere": round(found_after, 1),
+        "on_the_card": sum(where == (doomed.node_id, 1) for where in on_cards),
+        "without_cards": on_a_card.delay(4).get(timeout=60)[1],
     }
     (folder / "told.json").write_text(json.dumps(told))
     ytray.shutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import ray
 
@@ -21,6 +21,18 @@ def cluster_slots() -> dict[str, int]:
     return {queue: int(resources.get(f"queue_{queue}", 0)) for queue in QUEUE_PRIORITIES}
 
 
+def queues_with_cards() -> frozenset[str]:
+    """The queues that a living node serves which has a GPU: a job of these that asks for a share gets it there."""
+    ask: Callable[[], list[dict[str, Any]]] = ray.nodes
+    return frozenset(
+        queue
+        for node in ask()
+        if node["Alive"] and node["Resources"].get("GPU")
+        for queue in QUEUE_PRIORITIES
+        if node["Resources"].get(f"queue_{queue}")
+    )
+
+
 class Slots:
     """Slots of each queue over the whole cluster, as the custom resources `queue_<name>` say.
 
@@ -30,6 +42,7 @@ class Slots:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self.known: dict[str, int] = {}
+        self.with_cards: frozenset[str] = frozenset()
         self._changed = changed
         threading.Thread(target=self._look_forever, name="ytray-slots", daemon=True).start()
 
@@ -40,9 +53,9 @@ class Slots:
 
     def _look_forever(self) -> None:
         while True:
-            found = cluster_slots()
-            if found != self.known:
-                self.known = found
+            found, cards = cluster_slots(), queues_with_cards()
+            if (found, cards) != (self.known, self.with_cards):
+                self.known, self.with_cards = found, cards
                 self._changed()
             time.sleep(_LOOK_EVERY)
 

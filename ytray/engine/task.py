@@ -74,6 +74,7 @@ class Task(Generic[P, R]):
         retry: RetryPolicy | None = None,
         soft_time_limit: float = SOFT_TIME_LIMIT,
         time_limit: float = TIME_LIMIT,
+        gpu: float = 0.0,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -82,7 +83,10 @@ class Task(Generic[P, R]):
         self.retry = retry or RetryPolicy()
         self.soft_time_limit = soft_time_limit
         self.time_limit = time_limit
+        self.gpu = gpu
         Options(queue=self.queue)
+        if not 0 <= gpu <= 1:
+            raise ValueError(f"task {self.name}: gpu is a share of one card, from 0 to 1, not {gpu!r}")
         if not 0 < soft_time_limit <= time_limit:
             raise ValueError(f"task {self.name}: the soft time limit must be above 0 and at most the hard one")
         self.signature = Signature(function, self.name)
@@ -192,6 +196,8 @@ class Task(Generic[P, R]):
             if known is not None and known[0] is where:
                 return known[1]
         spec: dict[str, Any] = {"code": self._code(where)}
+        if self.gpu:
+            spec["gpu"] = self.gpu
         if options.metadata:
             spec["metadata"] = dict(options.metadata)
         if options.soft_time_limit is not None:
@@ -263,6 +269,7 @@ def task(
     retry: RetryPolicy | None = None,
     soft_time_limit: float = SOFT_TIME_LIMIT,
     time_limit: float = TIME_LIMIT,
+    gpu: float = 0.0,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a task.
 
@@ -272,14 +279,21 @@ def task(
         retry: when a failed attempt is tried again.
         soft_time_limit: seconds after which SoftTimeLimitExceeded is raised inside the task.
         time_limit: seconds after which its process, and the processes that it started, are killed.
+        gpu: the share of a card that a job takes, 0 to 1, where a node of its queue has one; elsewhere it runs without.
 
-    Raises InvalidArguments for an unknown queue, ValueError for wrong limits or a name already taken, TypeError for
-    parameters that cannot be given by name.
+    Raises InvalidArguments for an unknown queue, ValueError for wrong limits, a wrong share or a name already taken,
+    TypeError for parameters that cannot be given by name.
     """
 
     def made(function: Callable[P, R]) -> Task[P, R]:
         result = Task(
-            function, name=name, queue=queue, retry=retry, soft_time_limit=soft_time_limit, time_limit=time_limit
+            function,
+            name=name,
+            queue=queue,
+            retry=retry,
+            soft_time_limit=soft_time_limit,
+            time_limit=time_limit,
+            gpu=gpu,
         )
         register(result)
         return result

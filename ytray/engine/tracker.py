@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 import redis
+from pydantic_core import from_json
 from ray.exceptions import TaskCancelledError
 
 from ytray.engine import alerts, logs
@@ -45,6 +46,7 @@ class _Flight:
     task: str
     fences: dict[str, int]
     is_short: bool
+    on_card: bool
     ref: Any = None
 
 
@@ -59,6 +61,7 @@ class JobTracker:
         self._log = logs.get("ytray.tracker")
         self._slots = Slots(self._ring)
         self._pace = Pace()
+        self._cards = self._slots.with_cards
         self._schedule = Schedule(self._store)
         self._flights: set[_Flight] = set()
         self._in_flight: dict[str, _Flight] = {}
@@ -67,7 +70,7 @@ class JobTracker:
         self._lease_ms = round(settings().lease_seconds * 1000)
         self._next_beat = self._next_look = self._looked = 0.0
         self._launcher = ray.remote(max_retries=_RAY_RETRIES, num_cpus=0)(run_lease)
-        self._launchers: dict[tuple[str, str], Any] = {}
+        self._launchers: dict[tuple[str, str, bool], Any] = {}
         # Ray's callbacks run in threads of their own; the loop must not wait 5 ms for each to let it go on.
         sys.setswitchinterval(0.001)
         threading.Thread(target=self._work, name="ytray-tracker", daemon=True).start()
@@ -102,6 +105,7 @@ class JobTracker:
         os._exit(1)
 
     def _turn(self) -> None:
+        self._look_at_cards()
         self._settle_landed()
         while self._dispatch():
             pass
@@ -111,6 +115,15 @@ class JobTracker:
             now = time.monotonic()
             self._store.blocking_pop(["wake:tracker"], min(self._next_look - now, _LONGEST_SLEEP))
         self._is_waiting = False
+
+    def _look_at_cards(self) -> None:
+        """Take in which queues have cards; what was sent to wait for one that is gone is taken back."""
+        gone = self._cards - self._slots.with_cards
+        self._cards = self._slots.with_cards
+        for flight in self._flights if gone else ():
+            if flight.on_card and flight.queue in gone:
+                # No node can run it as it was sent, also when Ray tries once more what its node died with.
+                ray.cancel(flight.ref)
 
     def _keep_time(self) -> None:
         """Queue what is due, requeue what was lost, extend what waits in Ray."""
@@ -167,12 +180,16 @@ class JobTracker:
                 self._launch_one(queue, task, alike[start : start + size])
 
     def _launch_one(self, queue: str, task: str, jobs: list[Claimed]) -> None:
-        launcher = self._launchers.get((queue, task))
+        has_cards = queue in self._cards
+        launcher = self._launchers.get((queue, task, has_cards))
         if launcher is None:
+            # The share is the task's own, so its first job says it for all.
+            share = from_json(jobs[0].spec).get("gpu", 0) if has_cards else 0
             # The task's name is what the Ray dashboard lists it under.
-            launcher = self._launcher.options(name=task, resources={f"queue_{queue}": 1})
-            self._launchers[queue, task] = launcher
-        flight = _Flight(queue, task, {job.job_id: job.fence for job in jobs}, task in self._pace.short_tasks())
+            launcher = self._launcher.options(name=task, resources={f"queue_{queue}": 1}, num_gpus=share)
+            self._launchers[queue, task, has_cards] = launcher
+        fences = {job.job_id: job.fence for job in jobs}
+        flight = _Flight(queue, task, fences, task in self._pace.short_tasks(), has_cards)
         self._flights.add(flight)
         for job in jobs:
             self._in_flight[job.job_id] = flight

@@ -45,7 +45,7 @@ def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
         url = _start(ray, dashboard=dashboard)
         _record(home, _address(), url)
         return _address(), True
-    except (ConnectionError, RuntimeError, ValueError, OSError) as failed:
+    except Exception as failed:  # Ray raises a bare Exception when its node does not come up in time
         reason = str(failed).strip().splitlines()[0] if str(failed).strip() else type(failed).__name__
         if settings().ray_address:
             hint = "check RAY_ADDRESS, and RAY_AUTH_MODE if the cluster uses tokens"
