@@ -63,6 +63,13 @@ class ArtifactStore:
         """Whether the artifact is still there. Raises PermanentError for a URI that is none of this system's."""
         return bool(self._files.isfile(self._inside(uri)))
 
+    def holds(self, uri: str) -> bool:
+        """Whether the URI is one of this system's."""
+        try:
+            return bool(self._inside(uri))
+        except PermanentError:
+            return False
+
     def names(self, job_id: str) -> list[str]:
         """The names of a job's artifacts, sorted."""
         folder = f"{self._base}/{_safe(job_id)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ytray.studio.model import Scene
+from ytray.studio.model import Scene, Speech
 from ytray.studio.providers import Spoken, painter, speaker
 from ytray.studio.render.compose import compose
 from ytray.studio.render.timeline import Timeline, scene_of
@@ -41,7 +41,8 @@ def timeline(narrations: list[tuple[Path, Spoken]], tmp_path_factory: pytest.Tem
         picture = folder / f"{place}'],drawtext=text=x;.jpg"
         scene = Scene(narration="", subject=("cats", "ocean")[place], mood="bright")
         painter().draw(scene, "test", (540, 960), picture)
-        scenes.append(scene_of(place, picture, wav, spoken.words, spoken.seconds))
+        speech = Speech(uri=str(wav), seconds=spoken.seconds, words=spoken.words, voice="", provider="")
+        scenes.append(scene_of(place, speech, picture=str(picture)))
     return Timeline(width=1080, height=1920, scenes=scenes)
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -51,3 +52,27 @@ def pixels(path: Path) -> Pixels:
     """A picture's pixels: an array of (height, width, 3)."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def solid(path: Path, size: tuple[int, int], colour: tuple[int, int, int] | str, content: Pixels | None = None) -> Path:
+    """Write a picture of one colour, or of the pixels given."""
+    image = Image.new("RGB", size, colour) if content is None else Image.fromarray(content)
+    image.save(path)
+    return path
+
+
+def ssim(one: Pixels, other: Pixels) -> float:
+    """Structural similarity of two pictures, 0 to 1 (Wang and others, 2004; windows of 11 pixels, on luminance)."""
+
+    def blurred(
+        values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5))
+
+    a, b = (np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)).astype(np.float64) for picture in (one, other))
+    mean_a, mean_b = blurred(a), blurred(b)
+    variances = blurred(a * a) - mean_a**2 + blurred(b * b) - mean_b**2
+    shared = blurred(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    likeness = (2 * mean_a * mean_b + c1) * (2 * shared + c2) / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
+    return float(likeness.mean())

@@ -1,18 +1,22 @@
-"""Captions: grouping, timing, and what a user's text may not do to them."""
+"""Captions: how words are grouped and timed, and the files that they are written to."""
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ytray.errors import PermanentError
 from ytray.studio.model import Word
 from ytray.studio.providers import Spoken, speaker
-from ytray.studio.render.captions import FASTEST, LONGEST_LINE, captions_of, to_ass, to_srt
-from ytray.studio.render.fonts import check_drawable
+from ytray.studio.render.text.captions import FASTEST, LONGEST_LINE, captions_of, to_srt, to_vtt
+from ytray.studio.render.text.characters import columns
+
+_JAPANESE = "桜は日本で最も愛されている花です。春になると、多くの人々が公園に集まり、花見を楽しみます。"
+_CHINESE = "猫咪为什么会发出咕噜声？科学家认为，这是因为喉部肌肉快速振动，帮助它们放松并且治愈伤口。"
+_THAI = "แมวส่งเสียงครางเพราะกล้ามเนื้อในลำคอสั่นสะเทือนอย่างรวดเร็ว"
 
 
 def spoken(text: str, seconds_a_word: float = 0.3) -> list[Word]:
@@ -22,9 +26,8 @@ def spoken(text: str, seconds_a_word: float = 0.3) -> list[Word]:
     ]
 
 
-def dialogue(text: str) -> list[str]:
-    ass = to_ass(captions_of(spoken(text)), 1080, 1920)
-    return [line for line in ass.splitlines() if line.startswith("Dialogue:")]
+def texts(text: str) -> list[str]:
+    return [caption.text for caption in captions_of(spoken(text))]
 
 
 def test_captions_hold_every_word_once_and_in_order() -> None:
@@ -49,45 +52,111 @@ def test_captions_of_real_speech_can_be_read_while_they_are_spoken(tmp_path: Pat
     assert all(before.end <= after.start for before, after in pairwise(captions))
 
 
-def test_a_sentence_ends_its_caption_and_a_pause_does_too() -> None:
-    words = [*spoken("Stop. Now go"), Word(text="on", start=2.5, end=2.8)]
-    assert [caption.text for caption in captions_of(words)] == ["Stop.", "Now go", "on"]
+_letters = st.text("abcdefghinoprstuwyäéñß", min_size=1, max_size=60)
+_marks = st.sampled_from(["", "", "", ",", ".", "?", " –", ":"])
+_texts = st.lists(st.builds("{}{}".format, _letters, _marks), min_size=1, max_size=40)
 
 
-def test_the_last_word_of_a_sentence_does_not_flash_by_alone() -> None:
-    captions = captions_of(spoken("Start with the things you already know."))
-    assert [caption.text for caption in captions] == ["Start with the things you", "already know."]
+@settings(deadline=None)
+@given(_texts, st.floats(0.05, 0.8))
+def test_any_text_is_kept_whole_in_short_lines_that_follow_one_another(words: list[str], seconds: float) -> None:
+    captions = captions_of(spoken(" ".join(words), seconds))
+    assert "".join(caption.text for caption in captions).replace(" ", "") == "".join(words).replace(" ", "")
+    for caption in captions:
+        assert len(caption.text) <= LONGEST_LINE
+        assert len(caption.words) == 1 or caption.words[-1].end - caption.words[0].start <= 2.8
+    assert all(before.end <= after.start for before, after in pairwise(captions))
+
+
+@settings(deadline=None)
+@given(_texts)
+def test_at_the_pace_of_speech_nothing_has_to_be_read_faster_than_twenty_characters_a_second(words: list[str]) -> None:
+    paced: list[Word] = []
+    at = 0.0
+    for text in " ".join(words).split():
+        end = at + (len(text) + 1) / (FASTEST - 4)
+        paced.append(Word(text=text, start=at, end=end))
+        at = end
+    for caption in captions_of(paced):
+        assert len(caption.text) / (caption.end - caption.start) <= FASTEST
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        # A sentence or a clause ends its caption.
+        ("Be patient with it. Good answers come.", ["Be patient with it.", "Good answers come."]),
+        ("Morning and evening, young and old, then.", ["Morning and evening,", "young and old, then."]),
+        # What belongs to the following words stays with them.
+        ("Start with the things you already know.", ["Start with the things", "you already know."]),
+        ("The third keeps it circulating through the rest", ["The third keeps it circulating", "through the rest"]),
+        ("Les chats ronronnent pour se calmer,", ["Les chats ronronnent", "pour se calmer,"]),
+        ("Die Katze schnurrt, weil sie sich wohlfühlt", ["Die Katze schnurrt,", "weil sie sich wohlfühlt"]),
+        # Neither a short word nor a short sentence flashes by alone, and a title ends no sentence.
+        ("Stop. Now go home", ["Stop. Now go home"]),
+        ("We asked Dr. Miller about it.", ["We asked Dr. Miller about it."]),
+    ],
+)
+def test_captions_are_phrases(text: str, wanted: list[str]) -> None:
+    assert texts(text) == wanted
+
+
+def test_a_pause_ends_a_caption() -> None:
+    words = [*spoken("Now go"), Word(text="on", start=2.5, end=2.8)]
+    assert [caption.text for caption in captions_of(words)] == ["Now go", "on"]
+
+
+def test_a_sentence_of_one_word_stands_alone_when_there_is_time_to_read_it() -> None:
+    words = [Word(text="Stop.", start=0, end=0.7), Word(text="Now", start=0.7, end=1), Word(text="go", start=1, end=2)]
+    assert [caption.text for caption in captions_of(words)] == ["Stop.", "Now go"]
 
 
 def test_a_short_caption_stays_readable_as_long_as_nothing_follows() -> None:
     (caption,) = captions_of([Word(text="extraordinarily", start=1.0, end=1.1)])
     assert len(caption.text) / (caption.end - caption.start) <= FASTEST
+    (cut,) = captions_of([Word(text="extraordinarily", start=1.0, end=1.1)], until=1.2)
+    assert cut.end == 1.2
 
 
-def test_each_word_is_lit_while_it_is_spoken() -> None:
-    lines = dialogue("one two three")
-    assert len(lines) == 3
-    lit = [re.findall(r"\{\\c&H\w+&\}(\w+)\{\\c\}", line) for line in lines]
-    assert lit == [["one"], ["two"], ["three"]]
-    assert [line.split(",")[1:3] for line in lines[:2]] == [["0:00:00.00", "0:00:00.30"], ["0:00:00.30", "0:00:00.60"]]
+@pytest.mark.parametrize("text", [_JAPANESE, _CHINESE, _THAI, _THAI.join(["“", "”"])])
+def test_a_script_without_spaces_is_divided_and_its_text_kept(text: str) -> None:
+    captions = captions_of([Word(text=text, start=1.0, end=10.0)])
+    assert "".join(caption.text for caption in captions) == text
+    assert all(columns(caption.text) <= 28 for caption in captions)
+    words = [word for caption in captions for word in caption.words]
+    assert (words[0].start, words[-1].end) == (1.0, 10.0)
+    assert all(before.end == after.start and before.start < before.end for before, after in pairwise(words))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [r"{\fs200}big", r"a\Nb", r"c:\hidden", "{}", "\\", "a,b,,c", '"quoted"', "it's", "50%", "Dialogue: 0,0:00:00.00"],
-)
-def test_a_users_text_stays_text_in_the_caption_script(text: str) -> None:
-    for line in dialogue(text):
-        shown = line.split(",", 9)[9]
-        own = re.sub(r"\{\\c(?:&H\w+&)?\}", "", shown)  # our colour codes
-        assert not re.search(r"(?<!\\)[{}]", own)
-        assert not re.search(r"\\[Nnh]", own)
-        assert own.replace("\u2060", "").replace("\\{", "{").replace("\\}", "}") == " ".join(text.split())
+def test_chinese_and_japanese_are_broken_at_their_punctuation() -> None:
+    for text in (_CHINESE, _JAPANESE):
+        captions = captions_of([Word(text=text, start=0, end=9)])
+        assert not any(caption.text.startswith(tuple("。、，？ーっ")) for caption in captions)
+        sentence_ends = [caption.text for caption in captions if set(caption.text[:-1]) & set("。？")]
+        assert not sentence_ends
+    assert [caption.text for caption in captions_of([Word(text=_CHINESE, start=0, end=9)])] == [
+        "猫咪为什么会发出咕噜声？",
+        "科学家认为，",
+        "这是因为喉部肌肉快速振动，",
+        "帮助它们放松并且治愈伤口。",
+    ]
 
 
-def test_a_line_break_in_a_word_starts_no_new_entry() -> None:
-    ass = to_ass(captions_of([Word(text="a\nDialogue: b", start=0, end=1)]), 1080, 1920)
-    assert ass.count("\nDialogue:") == 1
+def test_no_space_is_added_between_chinese_words_and_none_is_lost_between_others() -> None:
+    for written, wanted in (
+        ("猫咪 喜欢 睡觉", "猫咪喜欢睡觉"),
+        ("我 爱 Python 和 猫", "我爱 Python 和猫"),
+        ("안녕 세상", "안녕 세상"),
+    ):
+        assert texts(written) == [wanted]
+    assert texts("สวัสดี ชาวโลก") == ["สวัสดี ชาวโลก"]
+
+
+def test_a_word_longer_than_a_line_is_divided() -> None:
+    address = "https://example.org/a/very/long/way/to/the/page/that/nobody/reads.html"
+    captions = captions_of([Word(text=address, start=0, end=4)])
+    assert "".join(caption.text for caption in captions) == address
+    assert all(len(caption.text) <= LONGEST_LINE for caption in captions)
 
 
 def test_srt_is_numbered_and_timed() -> None:
@@ -98,11 +167,16 @@ def test_srt_is_numbered_and_timed() -> None:
     ]
 
 
-@pytest.mark.parametrize(("text", "named"), [("日本の桜", r"日 \(U\+65E5\)"), ("cats 😺", r"U\+1F63A")])
-def test_a_text_that_the_font_cannot_draw_is_refused_by_name(text: str, named: str) -> None:
-    with pytest.raises(PermanentError, match=named):
-        check_drawable(text)
+def test_vtt_keeps_signs_as_text() -> None:
+    assert to_vtt(captions_of([Word(text="<b>&", start=0, end=1)])).splitlines() == [
+        "WEBVTT",
+        "",
+        "00:00:00.000 --> 00:00:01.000",
+        "&lt;b&gt;&amp;",
+    ]
 
 
-def test_the_font_draws_the_latin_of_europe() -> None:
-    check_drawable("Größe, déjà-vu, ¿señor?, żółć, Île – “so” … €")
+def test_a_line_break_in_a_word_starts_no_new_caption_in_a_file() -> None:
+    captions = captions_of([Word(text="a\n\n2\n00:00:00,000 --> 00:00:09,000\nb", start=0, end=1)])
+    assert to_srt(captions).splitlines()[2:] == ["a 2 00:00:00,000 --> 00:00:09,000 b"]
+    assert len(to_vtt(captions).splitlines()) == 4

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.studio.conftest import Composed
@@ -33,7 +34,7 @@ def test_the_video_has_the_size_and_the_codecs_that_every_platform_plays(compose
 
 def test_colours_are_tagged_so_that_players_agree(composed: Composed) -> None:
     said = subprocess.run([ffmpeg.binary(), "-i", str(composed.video)], capture_output=True, check=False).stderr
-    assert b"yuv420p(tv, bt709" in said
+    assert b"yuv420p(tv, bt709, progressive)" in said
 
 
 def test_pictures_and_sound_last_as_long_as_the_narration(composed: Composed) -> None:
@@ -82,7 +83,7 @@ def test_captions_are_drawn_where_the_words_are_spoken(composed: Composed, tmp_p
     changed = np.abs(frames(composed.video, 5).astype(int) - frames(plain, 5)).max(axis=(2, 3))
     rows = np.nonzero(changed.max(axis=0) > 90)[0]
     assert rows.min() > 110
-    assert rows.max() < 158  # inside what the platforms leave free at the bottom of 192 rows
+    assert rows.max() < 150  # above what the platforms draw at the bottom of 192 rows
     words = composed.timeline.words()
     for place, frame in enumerate(changed):
         if any(word.start + 0.05 < place / 5 < word.end - 0.05 for word in words):
@@ -131,8 +132,8 @@ def test_a_timeline_survives_its_json(timeline: Timeline) -> None:
 
 
 def test_a_text_without_glyphs_is_refused_before_anything_is_rendered(timeline: Timeline, tmp_path: Path) -> None:
-    odd = timeline.scenes[0].model_copy(update={"words": [Word(text="桜", start=0, end=1)]})
-    with pytest.raises(PermanentError, match="桜"):
+    odd = timeline.scenes[0].model_copy(update={"words": [Word(text="\ue000", start=0, end=1)]})
+    with pytest.raises(PermanentError, match=r"U\+E000"):
         compose(timeline.model_copy(update={"scenes": [odd]}), tmp_path / "v.mp4")
     assert list(tmp_path.iterdir()) == []
 
@@ -141,7 +142,7 @@ def test_a_file_that_is_no_picture_is_named_in_the_error(timeline: Timeline, tmp
     bad = tmp_path / "bad.jpg"
     bad.write_text("not a picture")
     scene = timeline.scenes[0].model_copy(update={"picture": str(bad)})
-    with pytest.raises(PermanentError, match=r"bad\.jpg is no picture"):
+    with pytest.raises(PermanentError, match=r"bad\.jpg"):
         compose(timeline.model_copy(update={"scenes": [scene]}), tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.jpg"]
 
@@ -161,7 +162,9 @@ def test_an_interrupted_render_leaves_no_file_and_no_ffmpeg(timeline: Timeline, 
     assert _children() == before
 
 
-def test_a_killed_render_leaves_nothing_under_the_final_name(timeline: Timeline, tmp_path: Path) -> None:
+def test_a_killed_render_leaves_no_file_and_no_ffmpeg(
+    timeline: Timeline, tmp_path: Path, until: Callable[[Callable[[], object], float], None]
+) -> None:
     program = (
         "import sys; from pathlib import Path; from ytray.studio.render.compose import compose;"
         "from ytray.studio.render.timeline import Timeline;"
@@ -173,7 +176,6 @@ def test_a_killed_render_leaves_nothing_under_the_final_name(timeline: Timeline,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,
     )
     assert render.stdin is not None
     assert render.stdout is not None
@@ -182,9 +184,12 @@ def test_a_killed_render_leaves_nothing_under_the_final_name(timeline: Timeline,
     watchdog = threading.Timer(60, render.kill)
     watchdog.start()
     render.stdout.readline()  # it is at work
-    os.killpg(render.pid, signal.SIGKILL)
+    started = [child.pid for child in psutil.Process(render.pid).children(recursive=True)]
+    assert started
+    render.kill()
     render.wait()
     watchdog.cancel()
+    until(lambda: not any(psutil.pid_exists(pid) for pid in started), 5)
     assert not target.exists()
 
 

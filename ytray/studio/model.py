@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ytray.settings import ProviderName
+from ytray.studio.render.platforms import DEFAULT_PLATFORM
 
 Aspect = Literal["9:16", "16:9", "1:1", "4:5"]
 Format = Literal["mp4", "webm", "gif", "mov", "m4a", "mp3"]
 Duration = Annotated[int, Field(ge=5, le=180)]  # seconds; three minutes is the longest Short
+Codec = Literal["h264", "hevc", "vp9", "av1"]
 Mood = Literal["calm", "bright", "warm", "dark", "wild"]
+CaptionStyle = Literal["highlight", "boxed", "pill", "clean"]
+Fit = Literal["crop", "blur"]
+Crossfade = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # seconds
 Budget = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]  # US dollars
 Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
 
@@ -75,6 +80,12 @@ class Script(Result):
         """Everything that is said."""
         return " ".join(scene.narration for scene in self.scenes)
 
+    @property
+    def mood(self) -> Mood:
+        """The mood of most of its scenes; of several such the one that comes first."""
+        moods = [scene.mood for scene in self.scenes]
+        return max(moods, key=moods.count)
+
 
 class Word(Model):
     """A spoken word and when."""
@@ -114,22 +125,47 @@ class Clip(Result):
 
 
 class SceneMedia(Model):
-    """What composition needs of a scene, as artifact URIs."""
+    """What composition needs of a scene, as artifact URIs: a picture or a clip, and its narration."""
 
-    picture: str
+    picture: str | None = None
+    clip: str | None = None
     speech: Speech
+
+    @model_validator(mode="after")
+    def _shows_one_thing(self) -> Self:
+        if (self.picture is None) == (self.clip is None):
+            raise ValueError("a scene shows either a picture or a clip")
+        return self
 
 
 class RenderedScene(Result):
-    """A scene that is ready to be joined; `was_kept`: it had been rendered before. Seconds in whole frames."""
+    """A part of a video that is ready to be joined: a scene, or a crossfade between two.
+
+    `was_kept`: it had been rendered before. Seconds in whole frames. `encoder` says what was used.
+    """
 
     part: str
     seconds: float
     was_kept: bool
+    encoder: str
+
+
+class Quality(Model):
+    """What the quality gate found in the finished file: warnings, loudness and peak; URIs of its report and page."""
+
+    passed: bool
+    warnings: list[str]
+    loudness_lufs: float | None
+    peak_dbtp: float | None
+    report: str
+    page: str
 
 
 class Video(Result):
-    """A composed video with its captions, and the timeline that it was rendered from."""
+    """A composed video with its captions, and the timeline that it was rendered from.
+
+    `renderer` and `encoder` say what made it; of its `parts`, `parts_kept` had been rendered before.
+    """
 
     uri: str
     captions_srt: str
@@ -139,6 +175,10 @@ class Video(Result):
     width: int
     height: int
     renderer: str
+    encoder: str
+    parts: int
+    parts_kept: int
+    quality: Quality
 
 
 class Exported(Result):
@@ -147,6 +187,8 @@ class Exported(Result):
     uri: str
     format: Format
     size_bytes: int
+    codec: Codec | None = None
+    platform: str | None = None
 
 
 class Thumbnails(Result):
@@ -206,6 +248,8 @@ class Mix(Model):
 class Brief(Model):
     """What a video is to be made from.
 
+    `platform` decides where captions may stand and what the video is checked against; `music` is a bed under the
+    voice; over the last `crossfade` seconds of a scene the next one fades in (0: a cut).
     `provider` names who makes it (None: the settings do), one for all or one for each kind; `fresh` pays again for what
     was bought before; `budget_usd` is the most that it may cost.
     """
@@ -215,7 +259,10 @@ class Brief(Model):
     duration: Duration = 30
     formats: list[Format] = ["mp4"]
     genre: str = "general"
-    platform: str = "youtube_shorts"
+    platform: str = DEFAULT_PLATFORM
+    caption_style: CaptionStyle = "highlight"
+    music: bool = True
+    crossfade: Crossfade = 0.0
     provider: ProviderName | Mix | None = None
     fresh: bool = False
     budget_usd: Budget | None = None

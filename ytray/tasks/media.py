@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Literal
 
 from ytray import current_job, task
 from ytray.artifacts import ArtifactStore
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName
-from ytray.studio.model import SIZES, Aspect, Clip, Picture, RenderedScene, Scene, SceneMedia, Speech, Video
+from ytray.studio.model import (
+    SIZES,
+    Aspect,
+    CaptionStyle,
+    Clip,
+    Crossfade,
+    Fit,
+    Picture,
+    RenderedScene,
+    Scene,
+    SceneMedia,
+    Speech,
+    Video,
+)
 from ytray.studio.providers import film_maker, painter, speaker
-from ytray.studio.render.captions import captions_of_timeline, to_srt, to_vtt
 from ytray.studio.render.compose import compose
-from ytray.studio.render.kept import KeptArtifacts
+from ytray.studio.render.kept import KeptArtifacts, fetched
+from ytray.studio.render.parts import parts_of
+from ytray.studio.render.platforms import DEFAULT_PLATFORM, platform_named
 from ytray.studio.render.probe import probe
-from ytray.studio.render.scene import RENDERER, scene_name
-from ytray.studio.render.scene import render_scene as render_one
-from ytray.studio.render.timeline import Timeline, scene_of
+from ytray.studio.render.quality.gate import demand, examine, summary
+from ytray.studio.render.quality.page import page
+from ytray.studio.render.rendering import render_part
+from ytray.studio.render.text.captions import captions_of_timeline, to_srt, to_vtt
+from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of
+from ytray.studio.render.work import work_folder
 
+GPU_SHARE = 0.25  # of a card: four parts keep one encoder busy
 _STILL_SCALE = 1.25  # stills are drawn larger than the video, since scenes zoom into them
 
 
@@ -34,8 +50,8 @@ def generate_image_imagen(
     """Make the picture of a scene. The name is a promise to callers; the provider's own model draws."""
     current_job().progress(5, "drawing")
     width, height = (round(side * _STILL_SCALE) for side in SIZES[aspect])
-    with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
-        file = Path(folder) / "picture.jpg"
+    with work_folder() as folder:
+        file = folder / "picture.jpg"
         draws = painter(provider, fresh=fresh)
         draws.draw(scene, seed, (width, height), file)
         uri = ArtifactStore().publish(file, current_job().id, "picture.jpg")
@@ -48,8 +64,8 @@ def generate_audio_tts(
 ) -> Speech:
     """Speak a text: a WAV file, and the time of each word."""
     current_job().progress(5, "speaking")
-    with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
-        file = Path(folder) / "speech.wav"
+    with work_folder() as folder:
+        file = folder / "speech.wav"
         speaks = speaker(provider, fresh=fresh)
         spoken = speaks.speak(text, language, file)
         uri = ArtifactStore().publish(file, current_job().id, "speech.wav")
@@ -71,8 +87,7 @@ def generate_video_veo(
     """
     current_job().progress(5, "filming")
     store = ArtifactStore()
-    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
-        folder = Path(name)
+    with work_folder() as folder:
         file = folder / "clip.mp4"
         still = None if image is None else store.fetch(image, folder)
         films = film_maker(provider, fresh=fresh)
@@ -82,53 +97,84 @@ def generate_video_veo(
     return Clip(uri=uri, seconds=found.seconds, width=found.width, height=found.height, provider=films.name)
 
 
-@task()
-def render_scene(scene: SceneMedia, place: int, aspect: Aspect = "9:16", captions: bool = True) -> RenderedScene:
-    """Render one scene of a video, the `place`-th from 0, and keep it for the composition.
+@task(gpu=GPU_SHARE)
+def render_scene(timeline: Timeline, part: int = 0) -> RenderedScene:
+    """Render one part of a timeline, its `part`-th from 0, and keep it for the composition.
 
-    Scenes are rendered as soon as their picture and narration are there, side by side on the nodes of the media queue.
+    A part is a scene or a crossfade between two. Parts are rendered as soon as their pictures and narration are there,
+    side by side on the nodes of the media queue.
     """
     job = current_job()
     job.progress(1, "fetching the picture")
-    kept = KeptArtifacts()
-    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
-        folder = Path(name)
-        timeline = _fetched(_timeline([scene], aspect, captions, first=place), folder)
-        (only,) = timeline.scenes
-        part = scene_name(timeline, only)
-        found = kept.find(part, folder)
-        if found is None:
-            file = folder / "scene.mp4"
-            render_one(timeline, only, file, lambda share: job.progress(2 + share * 96, f"rendering scene {place + 1}"))
-            kept.keep(part, file)
-    return RenderedScene(part=part, seconds=only.length, was_kept=found is not None)
+    with work_folder() as folder:
+        parts = parts_of(fetched(timeline, folder))
+        if not 0 <= part < len(parts):
+            raise PermanentError(f"the timeline has {len(parts)} parts, so there is no part {part}")
+        wanted = parts[part]
+        told = f"{wanted.told()}: frame {{}} of {wanted.frames}"
+        file, encoder, was_kept = render_part(
+            wanted,
+            folder,
+            KeptArtifacts(),
+            lambda share: job.progress(2 + share * 96, told.format(round(share * wanted.frames))),
+        )
+    return RenderedScene(part=file.name, seconds=wanted.seconds, was_kept=was_kept, encoder=encoder.name)
 
 
-@task()
-def compose_final_video(scenes: list[SceneMedia], aspect: Aspect = "9:16", captions: bool = True) -> Video:
-    """Compose scenes into one captioned, mastered MP4. What `render_scene` has rendered is joined without encoding."""
+@task(gpu=GPU_SHARE)
+def compose_final_video(
+    scenes: list[SceneMedia],
+    aspect: Aspect = "9:16",
+    captions: bool = True,
+    caption_style: CaptionStyle = "highlight",
+    platform: str = DEFAULT_PLATFORM,
+    crossfade: Crossfade = 0.0,
+    fit: Fit = "crop",
+    music: Music | None = None,
+    pacing: list[float] | None = None,
+    arc: list[float] | None = None,
+) -> Video:
+    """Compose scenes into one captioned, mastered MP4, and check the file.
+
+    What `render_scene` has rendered is joined without encoding. `pacing` (words a minute, by scene) and `arc` (valence)
+    are shown in the report. A video that fails the quality gate is a PermanentError that says which scene and why.
+    """
     if not scenes:
         raise PermanentError("a video needs at least one scene")
-    return _composed(_timeline(scenes, aspect, captions))
+    look = Look(aspect, captions, caption_style, platform_named(platform, aspect), crossfade, fit, music)
+    return _composed(timeline_of(scenes, look), pacing, arc)
 
 
-@task()
-def render_timeline(timeline: Timeline) -> Video:
-    """Render a timeline, such as the edited `timeline.json` of a video; only scenes that were changed are rendered."""
-    return _composed(timeline)
+@task(gpu=GPU_SHARE)
+def compose_timeline(timeline: Timeline) -> Video:
+    """Compose a timeline, such as the edited `timeline.json` of a video, and check the file.
+
+    Only what was changed is rendered. `render_timeline` renders its parts side by side on the cluster first.
+    """
+    return _composed(timeline, None, None)
 
 
-def _composed(timeline: Timeline) -> Video:
+def _composed(timeline: Timeline, pacing: list[float] | None, arc: list[float] | None) -> Video:
     job, store = current_job(), ArtifactStore()
     job.progress(1, "fetching pictures and narration")
-    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
-        folder = Path(name)
-        local = _fetched(timeline, folder)
+    frames = timeline.frames
+    with work_folder() as folder:
+        local = fetched(timeline, folder)
         file = folder / "video.mp4"
-        told = f"rendering {timeline.seconds:.0f} s of video"
-        compose(local, file, lambda share: job.progress(2 + share * 96, told), KeptArtifacts())
-        captions = captions_of_timeline(timeline)
+        made = compose(
+            local,
+            file,
+            lambda share: job.progress(2 + share * 88, f"frame {round(share * frames)} of {frames}"),
+            KeptArtifacts(),
+        )
+        checking = "checking the finished video"
+        report = examine(
+            file, local, arc=arc, pacing=pacing, progress=lambda share: job.progress(90 + share * 8, checking)
+        )
+        captions = captions_of_timeline(timeline) if timeline.captions else []
         written = {
+            "report.json": report.model_dump_json(indent=2),
+            "report.html": page(report, "Quality report"),
             "captions.srt": to_srt(captions),
             "captions.vtt": to_vtt(captions),
             "timeline.json": timeline.model_dump_json(indent=2),
@@ -137,6 +183,7 @@ def _composed(timeline: Timeline) -> Video:
         for beside, text in written.items():
             (folder / beside).write_text(text, "utf-8")
             kept[beside] = store.publish(folder / beside, job.id, beside)
+        demand(report)  # its report is kept all the same
         uri = store.publish(file, job.id, "video.mp4")
     return Video(
         uri=uri,
@@ -146,27 +193,9 @@ def _composed(timeline: Timeline) -> Video:
         seconds=timeline.seconds,
         width=timeline.width,
         height=timeline.height,
-        renderer=RENDERER,
+        renderer=", ".join(made.renderers),
+        encoder=made.encoder,
+        parts=made.parts,
+        parts_kept=made.kept,
+        quality=summary(report, kept["report.json"], kept["report.html"]),
     )
-
-
-def _timeline(scenes: list[SceneMedia], aspect: Aspect, captions: bool, first: int = 0) -> Timeline:
-    """The timeline of scenes, by the URIs of their artifacts; the first is the `first`-th of its video."""
-    width, height = SIZES[aspect]
-    made = [
-        scene_of(place, scene.picture, scene.speech.uri, scene.speech.words, scene.speech.seconds)
-        for place, scene in enumerate(scenes, first)
-    ]
-    return Timeline(width=width, height=height, captions=captions, scenes=made)
-
-
-def _fetched(timeline: Timeline, folder: Path) -> Timeline:
-    """The timeline with its artifacts as local files."""
-    store = ArtifactStore()
-    scenes = []
-    for place, scene in enumerate(timeline.scenes):
-        own = folder / str(place)
-        own.mkdir()
-        local = {"picture": str(store.fetch(scene.picture, own)), "narration": str(store.fetch(scene.narration, own))}
-        scenes.append(scene.model_copy(update=local))
-    return timeline.model_copy(update={"scenes": scenes})

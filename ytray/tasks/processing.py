@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 
 from ytray import current_job, flow, task
 from ytray.artifacts import ArtifactStore
@@ -17,7 +15,10 @@ from ytray.studio.model import (
     BatchOutcome,
     Brief,
     Budget,
+    CaptionStyle,
     CleanedUp,
+    Codec,
+    Crossfade,
     Duration,
     Exported,
     FinishedVideo,
@@ -27,9 +28,15 @@ from ytray.studio.model import (
     Scene,
     SceneMedia,
     Thumbnails,
+    Video,
 )
 from ytray.studio.render import export
-from ytray.studio.render.fonts import check_drawable
+from ytray.studio.render.parts import split
+from ytray.studio.render.platforms import DEFAULT_PLATFORM, Platform, platform_named
+from ytray.studio.render.text.fonts import check_drawable
+from ytray.studio.render.thumbnail import thumbnails
+from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of
+from ytray.studio.render.work import work_folder
 from ytray.tasks.generation import (
     analyze_pacing,
     generate_hook,
@@ -37,24 +44,36 @@ from ytray.tasks.generation import (
     track_emotional_arc,
     validate_coherence,
 )
-from ytray.tasks.media import compose_final_video, generate_audio_tts, generate_image_imagen, render_scene
+from ytray.tasks.media import (
+    compose_final_video,
+    compose_timeline,
+    generate_audio_tts,
+    generate_image_imagen,
+    render_scene,
+)
 
 _ITEMS_AT_ONCE = 8  # videos of one batch in the making at the same time
 
 
 @task()
-def export_video(video: str, format: Format) -> Exported:
-    """Write a video (an artifact URI) in another format."""
+def export_video(video: str, format: Format, codec: Codec | None = None, platform: Platform | None = None) -> Exported:
+    """Write a video (an artifact URI) in another format.
+
+    `codec` is chosen where a format has several; `platform` makes a file that the platform takes, or says why not.
+    """
     job = current_job()
     store = ArtifactStore()
-    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
-        folder = Path(name)
+    with work_folder() as folder:
         file = folder / f"export.{format}"
         source = store.fetch(video, folder)
-        export.export(source, format, file, lambda share: job.progress(share * 98, f"encoding {format}"))
+        told = f"encoding {format}"
+        export.export(
+            source, format, file, codec=codec, platform=platform, progress=lambda share: job.progress(share * 98, told)
+        )
         size = file.stat().st_size
-        uri = store.publish(file, job.id, f"video.{format}")
-    return Exported(uri=uri, format=format, size_bytes=size)
+        kind = "-".join(part for part in ("video", platform, codec) if part)
+        uri = store.publish(file, job.id, f"{kind}.{format}")
+    return Exported(uri=uri, format=format, size_bytes=size, codec=codec, platform=platform)
 
 
 @task()
@@ -63,10 +82,9 @@ def generate_thumbnail(video: str, title: str) -> Thumbnails:
     job = current_job()
     job.progress(5, "looking for the best frame")
     store = ArtifactStore()
-    with tempfile.TemporaryDirectory(prefix="ytray-") as name:
-        folder = Path(name)
+    with work_folder() as folder:
         landscape, portrait = folder / "thumbnail-1280x720.jpg", folder / "thumbnail-1080x1920.jpg"
-        export.thumbnails(store.fetch(video, folder), title, landscape, portrait, folder)
+        thumbnails(store.fetch(video, folder), title, landscape, portrait, folder)
         return Thumbnails(
             landscape=store.publish(landscape, job.id, landscape.name),
             portrait=store.publish(portrait, job.id, portrait.name),
@@ -80,6 +98,22 @@ def cleanup_old_results(dry_run: bool = False) -> CleanedUp:
     return CleanedUp(jobs_removed=cleaned.jobs_removed, dry_run=dry_run)
 
 
+@flow(queue="media")
+async def render_timeline(timeline: Timeline) -> Video:
+    """Render a timeline, such as the edited `timeline.json` of a video; only what was changed is rendered.
+
+    Its scenes and crossfades are jobs, side by side on the nodes of the media queue.
+    """
+    await _rendered(timeline)
+    current_job().progress(80, "composing the video")
+    return await compose_timeline.delay(timeline=timeline)
+
+
+async def _rendered(timeline: Timeline) -> None:
+    """Have every part of a timeline rendered and kept."""
+    await asyncio.gather(*(render_scene.delay(timeline=small, part=number) for small, number in split(timeline)))
+
+
 @flow()
 async def create_video(
     prompt: Prompt,
@@ -87,15 +121,20 @@ async def create_video(
     duration: Duration = 30,
     formats: list[Format] = ["mp4"],  # noqa: B006  # the default is published in the JSON Schema and never changed
     genre: str = "general",
-    platform: str = "youtube_shorts",
+    platform: str = DEFAULT_PLATFORM,
     provider: ProviderName | Mix | None = None,
     fresh: bool = False,
     budget_usd: Budget | None = None,
+    caption_style: CaptionStyle = "highlight",
+    music: bool = True,
+    crossfade: Crossfade = 0.0,
 ) -> FinishedVideo:
     """From a brief to a finished video: hook, script, pictures and narration, composition, thumbnails, exports.
 
-    `provider` names who makes it, for all of it or for each kind of work; `fresh` pays again for what was bought
-    before; `budget_usd` is the most that it may cost.
+    `platform` decides where captions may stand and what the video is checked against; `music` is a bed under the
+    voice; over the last `crossfade` seconds of a scene the next one fades in. `provider` names who makes it, for all of
+    it or for each kind of work; `fresh` pays again for what was bought before; `budget_usd` is the most that it may
+    cost.
     """
     brief = Brief(
         prompt=prompt,
@@ -107,6 +146,9 @@ async def create_video(
         provider=provider,
         fresh=fresh,
         budget_usd=budget_usd,
+        caption_style=caption_style,
+        music=music,
+        crossfade=crossfade,
     )
     job, mix = current_job(), brief.mix
     if job.store is not None and brief.budget_usd is not None:
@@ -121,6 +163,11 @@ async def create_video(
     )
     check_drawable(f"{script.title} {script.text}")  # before the work, not when the captions are drawn
 
+    bed = Music(mood=script.mood) if brief.music else None
+    named = platform_named(brief.platform, brief.aspect)
+    look = Look(
+        aspect=brief.aspect, caption_style=brief.caption_style, platform=named, crossfade=brief.crossfade, music=bed
+    )
     job.progress(10, f"drawing, speaking and rendering {len(script.scenes)} scenes")
 
     async def media_of(place: int, scene: Scene) -> SceneMedia:
@@ -131,7 +178,8 @@ async def create_video(
             generate_audio_tts.delay(text=scene.narration, language=script.language, provider=mix.speech, fresh=fresh),
         )
         media = SceneMedia(picture=picture.uri, speech=speech)
-        await render_scene.delay(scene=media, place=place, aspect=brief.aspect)
+        if not look.crossfade:  # a scene that fades into the next has to wait for that one's picture
+            await _rendered(timeline_of([media], look, place=place))
         return media
 
     (coherence, arc), scenes = await asyncio.gather(
@@ -140,10 +188,19 @@ async def create_video(
         ),
         asyncio.gather(*(media_of(place, scene) for place, scene in enumerate(script.scenes))),
     )
+    if look.crossfade:
+        await _rendered(timeline_of(scenes, look))
+    pacing = await analyze_pacing.delay(script=script, speeches=[scene.speech for scene in scenes], provider=mix.text)
     job.progress(75, "composing the video")
-    video, pacing = await asyncio.gather(
-        compose_final_video.delay(scenes=scenes, aspect=brief.aspect),
-        analyze_pacing.delay(script=script, speeches=[scene.speech for scene in scenes], provider=mix.text),
+    video = await compose_final_video.delay(
+        scenes=scenes,
+        aspect=brief.aspect,
+        caption_style=brief.caption_style,
+        platform=named,
+        crossfade=brief.crossfade,
+        music=bed,
+        pacing=pacing.by_scene,
+        arc=arc.valence,
     )
     job.progress(85, "thumbnails and exports")
     thumbnails, *exports = await asyncio.gather(

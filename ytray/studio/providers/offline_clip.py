@@ -6,7 +6,10 @@ from pathlib import Path
 
 from ytray.studio.model import Scene
 from ytray.studio.providers.offline_picture import OfflineImage
-from ytray.studio.render.scene import move_still
+from ytray.studio.render import ffmpeg
+from ytray.studio.render.encoders import CPU, TAGGED
+from ytray.studio.render.pictures import still_filters
+from ytray.studio.render.work import work_folder
 
 _FRAMES_PER_SECOND = 24  # as Veo's
 _STILL_SCALE = 1.25  # a still is drawn larger than the clip, since the clip zooms into it
@@ -23,4 +26,9 @@ class OfflineVideo:
             still = into.with_name("still.jpg")
             width, height = (round(side * _STILL_SCALE) for side in size)
             OfflineImage().draw(Scene(narration=prompt, subject=prompt, mood="bright"), prompt, (width, height), still)
-        move_still(still, seconds, size, _FRAMES_PER_SECOND, into)
+        frames = seconds * _FRAMES_PER_SECOND
+        with work_folder() as folder:
+            (folder / "picture").symlink_to(still.resolve())
+            graph = f"{still_filters(frames, size, _FRAMES_PER_SECOND)},{TAGGED}"
+            arguments = ["-i", "picture", "-vf", graph, "-frames:v", str(frames), *CPU.encoding]
+            ffmpeg.run([*arguments, "-movflags", "+faststart"], into, seconds=seconds, folder=folder, frames=frames)

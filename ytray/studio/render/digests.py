@@ -8,11 +8,12 @@ from pathlib import Path
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file; it is read again only when it has changed."""
+    """The SHA-256 of a file of any size; it is read again only when it has changed."""
     stat = path.stat()
     return _digest_at(path.resolve(), stat.st_size, stat.st_mtime_ns)
 
 
 @cache
 def _digest_at(path: Path, _size: int, _changed: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

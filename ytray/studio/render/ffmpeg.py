@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import imageio_ffmpeg
 
 from ytray.errors import PermanentError, YtrayError
 
+# From util-linux, so on every Debian: the kernel kills ffmpeg when the thread that waits for it is gone.
+_DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 _KEPT_LINES = 12  # of what ffmpeg says last, for the error
 
 
@@ -33,8 +38,10 @@ def run(
     seconds: float,
     folder: Path,
     progress: Callable[[float], None] = lambda _: None,
+    frames: int = 0,
+    feed: Iterable[bytes] | None = None,
 ) -> None:
-    """Run ffmpeg with `arguments`, writing `output`.
+    """Run ffmpeg with `arguments`, writing `output`. It ends when this process does, also by kill -9.
 
     Args:
         arguments: everything between the program and its output file.
@@ -42,15 +49,18 @@ def run(
         seconds: length of the output, for the progress.
         folder: working folder; the arguments name files in it without a path, so that no name needs quoting.
         progress: told the share that is done, 0 to 1.
+        frames: length of the output in frames, where it has a picture: the progress is then counted in these.
+        feed: what ffmpeg reads from its standard input (`-i pipe:0`).
 
     Raises RenderFailed, or PermanentError when the disk is full.
     """
     # The ending stays the same: ffmpeg chooses the container by it.
     beside = output.with_name(f"{uuid.uuid4().hex[:8]}.part{output.suffix}")
     command = [
+        *_DIES_WITH_US,
         binary(),
         "-hide_banner",
-        "-nostdin",
+        *(["-nostdin"] if feed is None else []),
         "-y",
         "-v",
         "error",
@@ -62,21 +72,23 @@ def run(
     process = subprocess.Popen(
         command,
         cwd=folder,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
     )
     said: deque[str] = deque(maxlen=_KEPT_LINES)
-    listener = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)
+    listener = threading.Thread(target=lambda: said.extend(_lines(process.stderr)), daemon=True)
     listener.start()
+    feeder = _Feeder(process.stdin, feed) if process.stdin is not None and feed is not None else None
+    counted, whole = ("frame", float(frames)) if frames else ("out_time_us", seconds * 1e6)
     try:
-        for line in process.stdout or ():
+        for line in _lines(process.stdout):
             key, _, value = line.strip().partition("=")
-            if key == "out_time_us" and value.isdigit() and seconds > 0:
-                progress(min(1.0, int(value) / 1e6 / seconds))
+            if key == counted and value.isdigit() and whole > 0:
+                progress(min(1.0, int(value) / whole))
         code = process.wait()
+        if feeder is not None:
+            feeder.done()
         listener.join(timeout=5)
         if code != 0:
             raise _explain(code, "".join(said), output)
@@ -86,6 +98,39 @@ def run(
             process.kill()
             process.wait()
         beside.unlink(missing_ok=True)
+
+
+def _lines(stream: IO[bytes] | None) -> Iterator[str]:
+    for line in stream or ():
+        yield line.decode("utf-8", "replace")
+
+
+class _Feeder:
+    """Writes to ffmpeg's standard input from a thread of its own, while its progress is read."""
+
+    def __init__(self, stdin: IO[bytes], feed: Iterable[bytes]) -> None:
+        self._stdin, self._feed = stdin, feed
+        self._wrong: BaseException | None = None
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def done(self) -> None:
+        """Wait until all is written. Raises what the source of the data raised."""
+        self._thread.join()
+        if self._wrong is not None:
+            raise self._wrong
+
+    def _write(self) -> None:
+        try:
+            for piece in self._feed:
+                self._stdin.write(piece)
+        except BrokenPipeError:
+            return  # ffmpeg has enough, or has failed and says why itself
+        except BaseException as wrong:
+            self._wrong = wrong
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                self._stdin.close()
 
 
 def _explain(code: int, said: str, output: Path) -> YtrayError:

@@ -1,10 +1,11 @@
-"""Rendered parts kept in the artifact store by what went into them: a changed caption renders one scene anew."""
+"""Rendering and the artifact store: a timeline's files are fetched, rendered parts are kept by what went into them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ytray.artifacts import ArtifactStore
+from ytray.studio.render.timeline import Timeline
 
 
 class KeptArtifacts:
@@ -21,3 +22,27 @@ class KeptArtifacts:
     def keep(self, name: str, file: Path) -> None:
         """Keep a part."""
         self._store.publish(file, Path(name).stem, name)
+
+
+def fetched(timeline: Timeline, folder: Path) -> Timeline:
+    """The timeline with its artifacts as local files, in `folder` where the store is remote.
+
+    Raises PermanentError for a file that is no artifact of this system, or is no longer there.
+    """
+    store = ArtifactStore()
+
+    def local(uri: str | None, place: str) -> str | None:
+        if uri is None:
+            return None
+        own = folder / place
+        own.mkdir(exist_ok=True)
+        return str(store.fetch(uri, own))
+
+    scenes = [
+        scene.model_copy(
+            update={what: local(getattr(scene, what), f"{place}-{what}") for what in ("picture", "clip", "narration")}
+        )
+        for place, scene in enumerate(timeline.scenes)
+    ]
+    music = timeline.music and timeline.music.model_copy(update={"file": local(timeline.music.file, "music")})
+    return timeline.model_copy(update={"scenes": scenes, "music": music})

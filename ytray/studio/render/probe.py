@@ -1,21 +1,58 @@
-"""What a media file is, as ffmpeg reads it. (imageio-ffmpeg brings no ffprobe.)"""
+"""What a media file is, as ffmpeg reads it. (imageio-ffmpeg brings no ffprobe.)
+
+A file that a user hands in may be anything, and may claim to be anything. ffmpeg is given a link with a name of our
+own, reads files only, and only the formats listed here: never a playlist, a script or a drawing that opens other files.
+"""
 
 from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from ytray.errors import PermanentError
 from ytray.studio.render.ffmpeg import binary
+from ytray.studio.render.work import work_folder
 
+MOST_SIDE = 16_384  # pixels: what H.264 and the scaler go up to
+MOST_PIXELS = 100_000_000  # in one picture; each takes 3 to 12 bytes while it is worked on
 _TIMEOUT = 60  # seconds
+_LOOKED_AT = 240  # pictures whose times tell whether the frame rate varies
+_OUT_OF_ORDER = 16  # pictures that may come later in the file than those shown after them: what H.264 allows
+_ENDING = 1.0  # seconds before the end that must be there
+
+_VIDEOS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,dv,ivf,yuv4mpegpipe,gif,apng"
+_SOUNDS = "wav,w64,mp3,aac,flac,aiff,caf,amr,ac3,eac3,au,ape,wv,tta"
+_PICTURES = "png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,webp_anim,tiff_pipe,ppm_pipe,pgm_pipe"
+_SAFE = ["-protocol_whitelist", "file", "-format_whitelist", f"{_VIDEOS},{_SOUNDS},{_PICTURES}"]
+
+_REASONS = (
+    ("moov atom not found", "its index (moov) is missing: it was cut off while it was written or sent, or is no video"),
+    ("Format not on whitelist", "it is a playlist, a script or a format that is not read; give the video itself"),
+    ("Invalid data found", "it holds no video or sound that is known"),
+)
+_SIZE = re.compile(r", (\d+)x(\d+)(?:,? \[?SAR (\d+):(\d+))?")
+_ALPHA = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|pal8")
 
 
 @dataclass(frozen=True)
 class Probed:
-    """Length in seconds, size in pixels, and the codecs; None where the file has no such stream."""
+    """Length in seconds, size in pixels, and the codecs; None where the file has no such stream.
+
+    Width and height are those of the upright picture with square pixels: what a player shows.
+
+    Args:
+        rotation: degrees clockwise by which a player turns the stored picture: 0, 90, 180 or 270 as a rule.
+        is_variable: the pictures follow each other at unequal distances.
+        is_hdr: the picture's light is coded as PQ or HLG, and must be mapped before it is shown as BT.709.
+        pixel_format: as ffmpeg names it.
+        colours: the colour space as ffmpeg names it: `bt709`, or matrix/primaries/transfer; None when unsaid.
+        starts: the second at which the file's clock starts.
+        sample_rate: of the sound, in Hz.
+        form: the container's names as ffmpeg knows them.
+    """
 
     seconds: float
     width: int | None
@@ -23,31 +60,256 @@ class Probed:
     frames_per_second: float | None
     video_codec: str | None
     audio_codec: str | None
+    rotation: int = 0
+    is_variable: bool = False
+    has_alpha: bool = False
+    is_hdr: bool = False
+    pixel_format: str | None = None
+    colours: str | None = None
+    is_interlaced: bool = False
+    has_square_pixels: bool = True
+    starts: float = 0.0
+    sample_rate: int | None = None
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How a video's groups of pictures are built: the longest in seconds, and whether none needs the one before it."""
+
+    longest: float
+    are_closed: bool
+
+
+def reading(source: Path, folder: Path, name: str = "input") -> list[str]:
+    """Arguments with which ffmpeg, running in `folder`, reads `source` as a plain file, whatever it is called or holds.
+
+    They stand where `-i` stands. A link called `name` is put into the folder.
+    """
+    link = folder / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(source.resolve())
+    return [*_SAFE, "-max_pixels", str(MOST_PIXELS), "-i", name]
 
 
 def probe(path: Path) -> Probed:
-    """Read the headers of a file. Raises PermanentError, naming the file, when it is no media file."""
-    said = subprocess.run(
-        [binary(), "-hide_banner", "-nostdin", "-i", str(path)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_TIMEOUT,
-        check=False,
-    ).stderr
-    length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said)
-    picture = re.search(r"Stream #.*?: Video: (\w+).*?, (\d+)x(\d+)", said)
-    sound = re.search(r"Stream #.*?: Audio: (\w+)", said)
-    rate = re.search(r"([\d.]+) fps", said)
-    if length is None or (picture is None and sound is None):
-        last = said.strip().splitlines()[-1] if said.strip() else "nothing readable"
-        raise PermanentError(f"{path.name} is not a readable media file: {last}")
-    hours, minutes, seconds = length.groups()
-    return Probed(
-        seconds=int(hours) * 3600 + int(minutes) * 60 + float(seconds),
-        width=int(picture.group(2)) if picture else None,
-        height=int(picture.group(3)) if picture else None,
-        frames_per_second=float(rate.group(1)) if rate else None,
-        video_codec=picture.group(1) if picture else None,
-        audio_codec=sound.group(1) if sound else None,
+    """Read what a video or a sound is, from its headers, its first pictures and its end.
+
+    Raises PermanentError, naming the file: it is missing, a folder, empty, cut off, a still, a text, a playlist, larger
+    than 16,384 pixels a side or 100 megapixels, or no media file at all.
+    """
+    _check_file(path)
+    with work_folder() as folder:
+        source = reading(path, folder)
+        said = _ffmpeg(path, source, folder)[1]
+        found = _headers(path, said)
+        first, said = _ffmpeg(path, [*source, *_COPIED, "-frames:v", str(_LOOKED_AT), "-t", "30", *_LISTED], folder)
+        if "partial file" in said:
+            raise PermanentError(f"{path.name} is cut off: there is less of it than its headers promise; send it again")
+        pictures = _packets(first).get("video", [])
+        if found.video_codec is not None and not pictures:
+            raise PermanentError(f"{path.name} holds no pictures: its video stream is empty")
+        if found.seconds > _ENDING:
+            _check_end(path, source, folder, found)
+        seconds = found.seconds or _measured(path, source, folder)
+    if seconds <= 0:
+        raise PermanentError(f"{path.name} is empty: its length is 0 seconds")
+    return replace(found, seconds=seconds, is_variable=_varies(pictures))
+
+
+def groups(path: Path) -> Groups:
+    """Measure a video's groups of pictures, all of them; the file is read once and nothing is decoded.
+
+    A group is open when a picture that comes after its key picture in the file is shown before it: that one is built
+    from the group before.
+    """
+    _check_file(path)
+    with work_folder() as folder:
+        listed, _ = _ffmpeg(path, [*reading(path, folder), "-map", "0:V:0", "-c", "copy", *_LISTED], folder)
+    packets = _packets(listed).get("video", [])
+    keys = [packet.shown for packet in packets if packet.is_key]
+    if not keys:
+        return Groups(longest=float("inf"), are_closed=False)
+    closed, key = True, keys[0]
+    for packet in packets:
+        if packet.is_key:
+            key = packet.shown
+        closed = closed and packet.shown >= key
+    ends = [*keys[1:], max(packet.shown + packet.lasts for packet in packets)]
+    return Groups(longest=max(end - start for start, end in zip(keys, ends, strict=True)), are_closed=closed)
+
+
+_COPIED = ["-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy"]  # V: a video that is no cover picture
+_LISTED = ["-f", "framecrc", "-"]  # a line for each packet: the only listing that ffmpeg itself can write
+
+
+@dataclass(frozen=True)
+class _Packet:
+    """A coded picture or piece of sound: when it is shown and for how long, in seconds; `tick` is its clock's step."""
+
+    shown: float
+    lasts: float
+    tick: float
+    is_key: bool
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise PermanentError(f"{path.name} is not there: no such file")
+    if not path.is_file():
+        raise PermanentError(f"{path.name} is not a readable media file: it is a folder or a device")
+    if path.stat().st_size == 0:
+        raise PermanentError(f"{path.name} is not a readable media file: it is empty (0 bytes)")
+
+
+def _ffmpeg(path: Path, arguments: list[str], folder: Path) -> tuple[str, str]:
+    """What ffmpeg writes and what it says; a failure shows in what it says."""
+    try:
+        done = subprocess.run(
+            [binary(), "-hide_banner", "-nostdin", "-copyts", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        raise PermanentError(f"{path.name} could not be read within {_TIMEOUT} s") from expired
+    return done.stdout, done.stderr
+
+
+def _headers(path: Path, said: str) -> Probed:
+    length = re.search(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", said, re.MULTILINE)
+    form = re.search(r"^Input #0, (\S+), from", said, re.MULTILINE)
+    streams = re.split(r"^  Stream #0:", said, flags=re.MULTILINE)[1:]
+    picture = next(
+        (each for each in streams if ": Video: " in _line(each) and "(attached pic)" not in _line(each)), None
     )
+    sound = next((each for each in streams if ": Audio: " in _line(each)), None)
+    if length is None or form is None or (picture is None and sound is None):
+        raise PermanentError(f"{path.name} is not a readable media file: {_reason(said)}")
+    if form.group(1).endswith("_pipe"):
+        raise PermanentError(f"{path.name} is not a readable media file: it is a still picture, not a video")
+    hours, minutes, seconds, starts = length.groups()
+    is_known = hours is not None and "Estimating duration" not in said
+    found = Probed(
+        seconds=int(hours) * 3600 + int(minutes) * 60 + float(seconds) if is_known else 0.0,
+        width=None,
+        height=None,
+        frames_per_second=None,
+        video_codec=None,
+        audio_codec=_codec(_line(sound)) if sound else None,
+        starts=float(starts or 0),
+        sample_rate=int(rate.group(1)) if sound and (rate := re.search(r", (\d+) Hz", _line(sound))) else None,
+        form=form.group(1),
+    )
+    return found if picture is None else _with_picture(path, found, picture)
+
+
+def _with_picture(path: Path, found: Probed, stream: str) -> Probed:
+    """With what the lines about its video stream say."""
+    line = _line(stream)
+    size = _SIZE.search(line)
+    if size is None:
+        raise PermanentError(
+            f"{path.name} is not a readable media file: its pictures cannot be decoded, or are larger than "
+            f"{MOST_PIXELS // 1_000_000} megapixels"
+        )
+    width, height = int(size.group(1)), int(size.group(2))
+    if max(width, height) > MOST_SIDE or width * height > MOST_PIXELS:
+        raise PermanentError(
+            f"{path.name} is too large: {width}×{height} pixels; at most {MOST_SIDE} a side and "
+            f"{MOST_PIXELS // 1_000_000} megapixels are taken"
+        )
+    across, down = (int(part or 1) or 1 for part in size.groups()[2:])
+    turned = re.search(r"^ +Display Matrix: rotation of (-?[\d.]+) degrees", stream, re.MULTILINE)
+    rotation = -round(float(turned.group(1))) % 360 if turned else 0
+    shown = (max(1, round(width * across / down)), height)
+    if rotation in (90, 270):
+        shown = shown[1], shown[0]
+    pixels = re.search(r", (\w+)(?:\(([^)]*)\))?, \d+x\d+", line)
+    said = pixels.group(2).split(", ") if pixels and pixels.group(2) else []
+    colours = next((each for each in said if each.startswith(("bt", "smpte", "gbr", "unknown", "fcc"))), None)
+    kind = pixels.group(1) if pixels else None
+    rate = re.search(r"([\d.]+)(k?) (?:fps|tbr)", line)
+    return replace(
+        found,
+        width=shown[0],
+        height=shown[1],
+        frames_per_second=float(rate.group(1)) * (1000 if rate.group(2) else 1) if rate else None,
+        video_codec=_codec(line),
+        rotation=rotation,
+        has_alpha=bool(kind and _ALPHA.match(kind)) or bool(re.search(r"^ +alpha_mode +: 1", stream, re.MULTILINE)),
+        is_hdr=bool(colours and ("smpte2084" in colours or "arib-std-b67" in colours)),
+        pixel_format=kind,
+        colours=colours,
+        is_interlaced=any("first" in each for each in said),
+        has_square_pixels=across == down,
+    )
+
+
+def _line(stream: str) -> str:
+    return stream.partition("\n")[0]
+
+
+def _codec(line: str) -> str | None:
+    found = re.search(r": (?:Video|Audio): (\w+)", line)
+    return found.group(1) if found else None
+
+
+def _reason(said: str) -> str:
+    for phrase, reason in _REASONS:
+        if phrase in said:
+            return reason
+    return said.strip().splitlines()[-1] if said.strip() else "nothing readable"
+
+
+def _packets(listed: str) -> dict[str, list[_Packet]]:
+    """The packets of ffmpeg's listing, those of the video and those of the sound."""
+    kinds = dict(re.findall(r"^#media_type (\d+): (\w+)", listed, re.MULTILINE))
+    ticks = {
+        stream: int(above) / int(below)
+        for stream, above, below in re.findall(r"^#tb (\d+): (\d+)/(\d+)", listed, re.MULTILINE)
+    }
+    found: dict[str, list[_Packet]] = {}
+    for stream, shown, lasts, rest in re.findall(
+        r"^(\d+), +-?\d+, +(-?\d+), +(\d+), +\d+, \w+(.*)$", listed, re.MULTILINE
+    ):
+        tick = ticks[stream]
+        is_key = "F=0x" not in rest or int(rest.partition("F=0x")[2].partition(",")[0], 16) & 1 == 1
+        found.setdefault(kinds[stream], []).append(_Packet(int(shown) * tick, int(lasts) * tick, tick, is_key))
+    return found
+
+
+def _varies(pictures: list[_Packet]) -> bool:
+    """Whether distances differ by more than the rounding of a coarse clock: Matroska counts ms, GIF 10 ms."""
+    times = sorted(packet.shown for packet in pictures)
+    if len(times) > 2 * _OUT_OF_ORDER:
+        times = times[:-_OUT_OF_ORDER]  # where the list was cut, some pictures between the last ones are not in it
+    distances = sorted(later - earlier for earlier, later in pairwise(times))
+    return bool(distances) and distances[-1] - distances[0] > max(1.5 * pictures[0].tick, 0.05 * distances[0])
+
+
+def _measured(path: Path, source: list[str], folder: Path) -> float:
+    """The length of a file whose headers do not say it."""
+    return _end(_ffmpeg(path, [*source, *_COPIED, *_LISTED], folder)[0], from_first=True)
+
+
+def _check_end(path: Path, source: list[str], folder: Path, found: Probed) -> None:
+    """Raise PermanentError when a file ends long before the length that its headers promise."""
+    listed, _ = _ffmpeg(path, ["-sseof", f"-{_ENDING}", *source, *_COPIED, *_LISTED], folder)
+    promised = found.starts + found.seconds
+    end = _end(listed, from_first=False)
+    if end < promised - max(1.0, 0.1 * found.seconds) or not _packets(listed):
+        raise PermanentError(
+            f"{path.name} is cut off: it promises {found.seconds:.1f} s, and what is there ends before; send it again"
+        )
+
+
+def _end(listed: str, from_first: bool) -> float:
+    packets = [packet for stream in _packets(listed).values() for packet in stream]
+    if not packets:
+        return 0.0
+    first = min(packet.shown for packet in packets) if from_first else 0.0
+    return max(packet.shown + packet.lasts for packet in packets) - first

@@ -1,0 +1,174 @@
+"""Stills of every kind: what is normal stays, what is not is converted, what is broken is named."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from tests.studio.measure import Pixels, pixels
+from ytray.errors import PermanentError
+from ytray.studio.render.ffmpeg import binary
+from ytray.studio.render.stills import normal_still
+
+
+def _picture(width: int = 48, height: int = 32) -> Image.Image:
+    """Colours that differ in every corner."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    parts = [columns * 255 // width, rows * 255 // height, 255 - columns * 255 // width]
+    return Image.fromarray(np.dstack(parts).astype(np.uint8))
+
+
+def _seen_by_ffmpeg(path: Path, size: tuple[int, int]) -> Pixels:
+    command = [binary(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(size[1], size[0], 3)
+
+
+def _apart(one: Pixels, other: Pixels) -> float:
+    assert one.shape == other.shape
+    return float(np.abs(one.astype(float) - other).max())
+
+
+@pytest.mark.parametrize(("form", "progressive"), [("PNG", False), ("JPEG", False), ("JPEG", True)])
+def test_a_plain_picture_is_taken_as_it_is(form: str, progressive: bool, tmp_path: Path) -> None:
+    file = tmp_path / "still"
+    _picture().save(file, form, progressive=progressive)
+    assert normal_still(file, tmp_path) == file
+    assert [found.name for found in tmp_path.iterdir()] == ["still"]
+
+
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [("PNG", "L"), ("PNG", "P"), ("PNG", "1"), ("JPEG", "L"), ("BMP", "RGB"), ("TIFF", "RGB"), ("TIFF", "CMYK")],
+)
+def test_other_kinds_become_the_same_picture_for_ffmpeg(form: str, mode: str, tmp_path: Path) -> None:
+    file = tmp_path / "still"
+    changed = _picture().convert(mode)
+    changed.save(file, form)
+    normal = normal_still(file, tmp_path)
+    with Image.open(normal) as found:
+        assert (found.format, found.mode) == ("PNG", "RGB")
+    assert _apart(pixels(normal), np.asarray(changed.convert("RGB"))) <= (3 if form == "JPEG" else 0)
+    assert _apart(_seen_by_ffmpeg(normal, (48, 32)), pixels(normal)) == 0
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_turned_picture_stands_upright(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "still"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    _picture().save(file, form, exif=exif)
+    seen = pixels(normal_still(file, tmp_path))
+    assert seen.shape == (48, 32, 3)
+    assert _apart(seen, np.asarray(_picture().rotate(-90, expand=True))) <= (12 if form == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_what_is_transparent_becomes_black(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "still"
+    clear = _picture().convert("RGBA")
+    clear.putalpha(Image.fromarray(np.linspace(0, 255, 32).astype(np.uint8).reshape(32, 1).repeat(48, 1)))
+    clear.save(file, form, lossless=True)
+    seen = pixels(normal_still(file, tmp_path))
+    assert seen[0].max() <= 3
+    assert _apart(seen[-1:], np.asarray(_picture())[-1:]) <= 4
+
+
+def test_a_palette_with_a_transparent_colour_becomes_black_there(tmp_path: Path) -> None:
+    file = tmp_path / "still.png"
+    flat = Image.new("P", (8, 8), 0)
+    flat.putpalette([200, 10, 10, 10, 200, 10])
+    flat.paste(1, (4, 0, 8, 8))
+    flat.save(file, transparency=0)
+    seen = pixels(normal_still(file, tmp_path))
+    assert seen[0, 0].tolist() == [0, 0, 0]
+    assert seen[0, 7].tolist() == [10, 200, 10]
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_sixteen_bits_keep_their_light(colours: int, tmp_path: Path) -> None:
+    file = tmp_path / "still.png"
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(1, 64).repeat(16, 0)
+    cv2.imwrite(str(file), ramp if colours == 1 else np.dstack([ramp] * 3))
+    normal = normal_still(file, tmp_path)
+    assert normal != file
+    assert _apart(pixels(normal)[..., 0], np.round(ramp / 257).astype(np.uint8)) <= 1
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_of_a_moving_picture_the_first_frame_is_taken(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "still"
+    red, blue = Image.new("RGB", (16, 16), (220, 20, 20)), Image.new("RGB", (16, 16), (20, 20, 220))
+    red.save(file, form, save_all=True, append_images=[blue], duration=100, lossless=True)
+    seen = pixels(normal_still(file, tmp_path))
+    assert seen[8, 8, 0] > 200
+    assert seen[8, 8, 2] < 60
+
+
+def test_another_colour_space_is_converted(tmp_path: Path) -> None:
+    file = tmp_path / "still.png"
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ"))
+    Image.new("RGB", (8, 8), (100, 100, 100)).save(file, icc_profile=lab.tobytes())
+    assert normal_still(file, tmp_path) != file
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    Image.new("RGB", (8, 8), (100, 100, 100)).save(file, icc_profile=srgb.tobytes())
+    assert normal_still(file, tmp_path) == file
+
+
+def test_the_same_still_gives_the_same_bytes_under_the_same_name(tmp_path: Path) -> None:
+    file = tmp_path / "still.png"
+    _picture().convert("L").save(file)
+    first = normal_still(file, tmp_path)
+    content = first.read_bytes()
+    assert normal_still(file, tmp_path) == first
+    assert first.read_bytes() == content
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_cut_picture_is_named(form: str, share: float, tmp_path: Path) -> None:
+    whole, cut = io.BytesIO(), tmp_path / "cut.pic"
+    _picture(200, 150).save(whole, form)
+    cut.write_bytes(whole.getvalue()[: int(len(whole.getvalue()) * share)])
+    with pytest.raises(PermanentError, match=r"cut\.pic is (damaged or cut off|no picture)"):
+        normal_still(cut, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "empty"),
+        (b"Dear all, this is no picture.", "no picture that can be read; known are JPEG"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC.*JPEG or PNG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(60), "no picture|damaged"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
+    ],
+)
+def test_what_is_no_picture_is_named(content: bytes, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.jpg"
+    file.write_bytes(content)
+    with pytest.raises(PermanentError, match=rf"bad\.jpg .*({why})"):
+        normal_still(file, tmp_path)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"none\.jpg is not there"):
+        normal_still(tmp_path / "none.jpg", tmp_path)
+    with pytest.raises(PermanentError, match="folder or a device"):
+        normal_still(tmp_path, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(20_000, 16), (10_400, 10_400), (16_000, 16_000)])
+def test_a_picture_that_would_fill_the_memory_is_refused_unread(size: tuple[int, int], tmp_path: Path) -> None:
+    file = tmp_path / "bomb.png"
+    Image.new("1", size).save(file)
+    with pytest.raises(PermanentError, match=r"bomb\.png is too large"):
+        normal_still(file, tmp_path)

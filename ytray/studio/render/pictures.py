@@ -1,0 +1,128 @@
+"""Filters that turn a scene's still or clip into frames of the video's size: motion, cropping, blurred fill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ytray.errors import PermanentError
+from ytray.studio.render.frames import decoder, scaled, upright
+from ytray.studio.render.parts import Shown
+from ytray.studio.render.probe import probe, reading
+from ytray.studio.render.stills import normal_still
+from ytray.studio.render.timeline import FRAMES_PER_SECOND, Motion
+
+ZOOM = 0.10  # how far a scene zooms, as a share
+BLUR = 0.02  # of the blurred fill: its radius as a share of the wider side
+DARKENED = 0.72  # the blurred fill is darkened to this share, so that the picture stands out
+_ENLARGED = 1.6  # stills are scaled so much larger than the video: zoompan moves in whole pixels of its input
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input of ffmpeg and the filters that make the frames of it; both name files in the working folder only."""
+
+    arguments: tuple[str, ...]
+    filters: str
+
+
+def source_of(
+    shown: Shown, frames: int, size: tuple[int, int], folder: Path, name: str, decoding: tuple[str, ...]
+) -> Source:
+    """How ffmpeg reads `frames` frames of what a scene shows. Puts a link called `name` into the working `folder`.
+
+    Raises PermanentError, naming the file, when it cannot be read.
+    """
+    scene = shown.scene
+    if scene.clip is not None:
+        return _clip(shown, frames, size, folder, name, decoding)
+    picture = normal_still(Path(scene.picture or ""), folder)
+    # A name of our own: nothing that a user called a file can be read as part of the filter graph.
+    (folder / name).symlink_to(picture.resolve())
+    if scene.fit == "crop":
+        filled = f"{_covering(_enlarged(size))},format=yuv444p"
+    else:
+        filled = _over_blur(_enlarged(size), name, inside=1 / (1 + ZOOM), then="format=yuv444p")
+    return Source(("-i", name), f"{filled},{_moving(shown, frames, scene.motion, size)}")
+
+
+def still_filters(frames: int, size: tuple[int, int], frames_per_second: int) -> str:
+    """Filters for a still that slowly zooms in, by itself and not in a timeline."""
+    zoom = f"1+{ZOOM}*on/{max(1, frames - 1)}"
+    return (
+        f"{_covering(_enlarged(size))},format=yuv444p,zoompan=z='{zoom}':x='(iw-iw/zoom)/2':y='(ih-ih/zoom)/2':"
+        f"d={frames}:s={size[0]}x{size[1]}:fps={frames_per_second},setsar=1"
+    )
+
+
+def window(motion: Motion, share: float) -> tuple[float, float, float]:
+    """The part of a still that is seen when `share` (0 to 1) of its time is over: zoom, and where (x, y) it lies.
+
+    x and y are 0 to 1: shares of what the zoom leaves unseen.
+    """
+    return {
+        "in": (1 + ZOOM * share, 0.5, 0.5),
+        "out": (1 + ZOOM - ZOOM * share, 0.5, 0.5),
+        "right": (1 + ZOOM, share, 0.5),
+        "left": (1 + ZOOM, 1 - share, 0.5),
+        "none": (1.0, 0.5, 0.5),
+    }[motion]
+
+
+def _moving(shown: Shown, frames: int, motion: Motion, size: tuple[int, int]) -> str:
+    """zoompan, with the expressions of what `window` computes."""
+    share = f"((on+{shown.first})/{max(1, shown.in_all - 1)})"
+    zoom, x = {
+        "in": (f"1+{ZOOM}*{share}", "0.5"),
+        "out": (f"{1 + ZOOM}-{ZOOM}*{share}", "0.5"),
+        "right": (f"{1 + ZOOM}", share),
+        "left": (f"{1 + ZOOM}", f"(1-{share})"),
+        "none": ("1", "0.5"),
+    }[motion]
+    return (
+        f"zoompan=z='{zoom}':x='(iw-iw/zoom)*{x}':y='(ih-ih/zoom)/2':d={frames}:"
+        f"s={size[0]}x{size[1]}:fps={FRAMES_PER_SECOND},setsar=1"
+    )
+
+
+def _clip(
+    shown: Shown, frames: int, size: tuple[int, int], folder: Path, name: str, decoding: tuple[str, ...]
+) -> Source:
+    scene = shown.scene
+    clip = Path(scene.clip or "")
+    found = probe(clip)
+    if found.video_codec is None:
+        raise PermanentError(f"{clip.name} has no picture: a scene's clip must be a video")
+    start = scene.clip_from + shown.first / FRAMES_PER_SECOND
+    # Behind a clip's end stands its last frame: what is read begins at that at the latest.
+    start = min(start, max(0.0, found.seconds - 2 / (found.frames_per_second or FRAMES_PER_SECOND)))
+    fitting = _covering(size) if scene.fit == "crop" else _over_blur(size, name, inside=1.0, then="format=yuv420p")
+    held = f"tpad=stop_mode=clone:stop_duration={frames / FRAMES_PER_SECOND:.4f},trim=end_frame={frames}"
+    chain = f"setpts=PTS-STARTPTS,{upright(found, fitting, name)},fps={FRAMES_PER_SECOND},{held}"
+    read = (*decoding, "-ss", f"{start:.4f}", *decoder(found), *reading(clip, folder, name))
+    return Source(read, chain)
+
+
+def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
+    return round(size[0] * _ENLARGED / 2) * 2, round(size[1] * _ENLARGED / 2) * 2
+
+
+def _covering(size: tuple[int, int]) -> str:
+    """Scaled until it covers, and cropped."""
+    return f"{scaled(size, ':force_original_aspect_ratio=increase')},crop={size[0]}:{size[1]}"
+
+
+def _over_blur(size: tuple[int, int], name: str, *, inside: float, then: str) -> str:
+    """Whole, in the middle of a blurred and darkened copy of itself; `inside` is the share of the frame it may take."""
+    width, height = size
+    small = max(2, width // 8) // 2 * 2, max(2, height // 8) // 2 * 2
+    whole = round(width * inside / 2) * 2, round(height * inside / 2) * 2
+    sigma, grey = BLUR * max(small), f"'128+(val-128)*{DARKENED}'"
+    darkened = f"lutyuv=y='16+(val-16)*{DARKENED}':u={grey}:v={grey}"
+    front = scaled(whole, ":force_original_aspect_ratio=decrease")
+    return (
+        f"split[{name}a][{name}b];"
+        f"[{name}a]{_covering(small)},format=yuv444p,gblur=sigma={sigma:.2f}:steps=3,{darkened},{scaled(size)},{then}[{name}f];"
+        f"[{name}b]{front},{then}[{name}g];"
+        f"[{name}f][{name}g]overlay=x=(W-w)/2:y=(H-h)/2:format={'yuv444' if '444' in then else 'yuv420'}"
+    )

@@ -1,0 +1,1 @@
+"""The quality gate: a finished file is measured, judged against its timeline, and reported on."""

@@ -1,0 +1,149 @@
+"""Stills that users hand in: checked in full, and made into what ffmpeg and every player read alike."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from ytray.errors import PermanentError
+from ytray.studio.render.digests import digest
+
+MOST_PIXELS = 100_000_000  # three bytes each once decoded
+MOST_SIDE = 16_384  # pixels: what ffmpeg's scaler and encoders go up to
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_ORIENTATION = 0x0112  # the EXIF tag
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_MOST_PROFILE = 4 * 1024 * 1024  # bytes
+
+
+def normal_still(source: Path, folder: Path) -> Path:
+    """A still that shows the same everywhere: `source` itself where it does already, else a PNG in `folder`.
+
+    Already normal are an upright JPEG of 8 bits in colour (baseline or progressive) and a PNG of 8 bits in RGB without
+    transparency. All else is converted: turned upright (EXIF), its first frame taken (GIF, WebP), put on black where it
+    is transparent, and brought from CMYK, palettes, grey, 16 bits or another colour profile to sRGB of 8 bits.
+
+    Raises PermanentError, naming the file: it is missing, empty, cut off, damaged, HEIC, no picture, larger than 16,384
+    pixels a side or 100 megapixels.
+    """
+    _check_file(source)
+    with _opened(source) as image:
+        _check_size(source, image)
+        try:
+            is_normal = _is_normal(image) and not _is_sixteen_bits(source)
+            image.load()  # all of it: the headers of a cut picture are whole
+            if is_normal:
+                return source
+            normal = _flat(_upright(image))
+        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+            raise PermanentError(f"{source.name} is damaged or cut off: {error}; save or send it again") from error
+    target = folder / f"still-{digest(source)[:32]}.png"
+    normal.save(target, "PNG", compress_level=1, icc_profile=None)
+    return target
+
+
+def _check_file(source: Path) -> None:
+    if not source.exists():
+        raise PermanentError(f"{source.name} is not there: no such file")
+    if not source.is_file():
+        raise PermanentError(f"{source.name} is no picture: it is a folder or a device")
+    if source.stat().st_size == 0:
+        raise PermanentError(f"{source.name} is no picture: it is empty (0 bytes)")
+    with source.open("rb") as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC:
+        raise PermanentError(f"{source.name} is a HEIC picture, which is not read; save it as JPEG or PNG")
+
+
+def _opened(source: Path) -> Image.Image:
+    try:
+        return Image.open(source, formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise PermanentError(f"{source.name} is too large: more than {MOST_PIXELS // 1_000_000} megapixels") from error
+    except UnidentifiedImageError as error:
+        known = ", ".join(_FORMATS)
+        raise PermanentError(f"{source.name} is no picture that can be read; known are {known}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PermanentError(f"{source.name} is no picture that can be read: {error}") from error
+
+
+def _check_size(source: Path, image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE:
+        raise PermanentError(
+            f"{source.name} is too large: {width}×{height} pixels; at most {MOST_SIDE} a side and "
+            f"{MOST_PIXELS // 1_000_000} megapixels are taken"
+        )
+
+
+def _is_normal(image: Image.Image) -> bool:
+    return (
+        image.format in ("JPEG", "PNG")
+        and image.mode == "RGB"
+        and "transparency" not in image.info
+        and image.getexif().get(_ORIENTATION, 1) == 1
+        and getattr(image, "n_frames", 1) == 1
+        and _is_srgb(image)
+    )
+
+
+def _is_sixteen_bits(source: Path) -> bool:
+    """Whether it is a PNG of 16 bits a colour; Pillow reads it as one of 8."""
+    with source.open("rb") as file:
+        start = file.read(25)
+    return start.startswith(b"\x89PNG") and start[24:] == b"\x10"  # the depth's place in the first chunk
+
+
+def _is_srgb(image: Image.Image) -> bool:
+    """Whether its colours mean sRGB: it says so, or says nothing."""
+    profile = _profile(image)
+    return profile is None or "srgb" in ImageCms.getProfileDescription(profile).lower()
+
+
+def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
+    """Its colour profile; None when it has none, or one that cannot be read."""
+    raw = image.info.get("icc_profile")
+    if not isinstance(raw, bytes) or not 128 < len(raw) <= _MOST_PROFILE:
+        return None
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(raw))
+    except (OSError, ImageCms.PyCMSError):
+        return None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turned = ImageOps.exif_transpose(image)
+    turned.info.update({key: value for key, value in image.info.items() if key in ("icc_profile", "transparency")})
+    return turned
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """In sRGB, 8 bits, on black."""
+    if image.mode.startswith(("I", "F")):
+        return _eight_bits(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        black = Image.new("RGBA", shown.size, (0, 0, 0, 255))
+        return _in_srgb(Image.alpha_composite(black, shown).convert("RGB"), image)
+    return _in_srgb(image, image).convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """From 16 or 32 bits of grey: scaled by what the format can hold, not by what the picture does hold."""
+    if image.mode == "F":
+        return image.point(lambda value: value * 255).convert("L")
+    return image.convert("I").point(lambda value: value / 257).convert("L")
+
+
+def _in_srgb(image: Image.Image, source: Image.Image) -> Image.Image:
+    profile = _profile(source)
+    if profile is None or image.mode not in ("RGB", "CMYK"):
+        return image
+    try:
+        converted = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+    except ImageCms.PyCMSError:  # a profile that does not belong to such a picture says nothing about it
+        return image
+    return converted if converted is not None else image
