@@ -75,6 +75,9 @@ class Backend(Protocol):
     def fetch(self, uri: str, target: Path) -> None:
         """Write an artifact to a file, which appears once it is whole."""
 
+    def adopt(self, file: str, folder: Path) -> str:
+        """The URI of a file that a timeline in `folder` names: an artifact's own, or a local file's, kept now."""
+
     def queues(self) -> list[QueueStatus]:
         """Every queue."""
 

@@ -14,6 +14,12 @@ from typing import Literal
 from ytray.errors import PermanentError, YtrayError
 from ytray.settings import settings
 
+_SCRIPTS = {
+    "Latin, Greek, Cyrillic": "aαя",
+    "Chinese, Japanese, Korean": "漢かな한",
+    "Arabic, Hebrew": "عא",
+    "emoji": "😀",
+}
 _LITTLE_DISK = 2 * 1024**3  # bytes: a few videos' worth
 
 
@@ -111,6 +117,20 @@ def _ffmpeg() -> Iterator[Finding]:
     yield Finding("ffmpeg", "ok", told.splitlines()[0])
 
 
+def _rendering() -> Iterator[Finding]:
+    from ytray.studio.render.encoders import encoders
+    from ytray.studio.render.text.fonts import check_drawable
+
+    yield Finding("encoder", "ok", ", else ".join(encoder.name for encoder in encoders()))
+    for script, sample in _SCRIPTS.items():
+        try:
+            check_drawable(sample)
+        except PermanentError as missing:
+            yield Finding("fonts", "warning", f"{script}: {missing}")
+        else:
+            yield Finding("fonts", "ok", f"{script} can be drawn")
+
+
 def _voice() -> Iterator[Finding]:
     import espeakng_loader
 
@@ -161,6 +181,7 @@ _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "ray": _ray,
     "breakers": _breakers,
     "ffmpeg": _ffmpeg,
+    "rendering": _rendering,
     "voice": _voice,
     "vertex": _vertex,
     "limits": _limits,

@@ -23,6 +23,7 @@ from ytray.spend import budgets, journal
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus, model_statuses
 from ytray.studio.model import Brief, Estimate
+from ytray.studio.render.digests import digest
 
 
 class Inside:
@@ -113,6 +114,13 @@ class Inside:
         with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
             shutil.copyfile(ArtifactStore().fetch(uri, Path(folder)), beside)
         beside.replace(target)
+
+    def adopt(self, file: str, folder: Path) -> str:
+        """An artifact's own URI, or that of a local file, which is kept under its content's digest."""
+        store, path = ArtifactStore(), folder / file
+        if not path.is_file() or store.holds(str(path)):
+            return file
+        return store.publish(path, f"given-{digest(path)[:32]}", f"file{path.suffix.lower()}")
 
     def queues(self) -> list[QueueStatus]:
         """Every queue."""

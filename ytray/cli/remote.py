@@ -8,6 +8,7 @@ from typing import Any
 
 from ytray.client import Client, LogPage
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus
 from ytray.studio.model import Brief, Estimate
@@ -94,6 +95,12 @@ class Remote:
         """Download an artifact."""
         *_, job_id, name = uri.split("/")  # wherever the server keeps it: the job that made it, and its name
         self._client.download(job_id, name, target)
+
+    def adopt(self, file: str, folder: Path) -> str:
+        """The URI as it is given. Raises InvalidArguments for a file of this machine: the API takes no files in."""
+        if not Path(file).is_absolute() and (folder / file).is_file():
+            raise InvalidArguments(f"{file} is a file of this machine, which the API does not take in: render it there")
+        return file
 
     def queues(self) -> list[QueueStatus]:
         """Every queue."""

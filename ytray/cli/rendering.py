@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
 from ytray.cli.output import AsJson, Exit, console, drawn_anew, guarded, print_json
-from ytray.cli.videos import bar
+from ytray.cli.videos import bar, told_of
 from ytray.errors import InvalidArguments
 from ytray.studio.model import Video
 from ytray.studio.render.timeline import Timeline
@@ -31,7 +32,10 @@ def render(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("video.mp4"),
     as_json: AsJson = False,
 ) -> Exit | None:
-    """Render an edited timeline; scenes that were not changed are not rendered again. Prints the file's path last."""
+    """Render an edited timeline; what was not changed is not rendered again. Prints the file's path last.
+
+    Its pictures, clips, narrations and music may be files beside it.
+    """
     try:
         given = Timeline.model_validate_json(timeline.read_text("utf-8"))
     except (ValidationError, UnicodeDecodeError) as invalid:
@@ -42,9 +46,10 @@ def render(
         )
         raise InvalidArguments(f"{timeline} is no timeline {reason}".rstrip()) from None
     system = backend(context)
+    adopted = _adopted(given, lambda file: system.adopt(file, timeline.absolute().parent))
     job_id = system.submit(
         "render_timeline",
-        {"timeline": given.model_dump(mode="json")},
+        {"timeline": adopted.model_dump(mode="json")},
         queue=None,
         priority=None,
         delay=None,
@@ -62,8 +67,27 @@ def render(
     if as_json:
         print_json({"job_id": job_id, "file": str(target), "result": made.model_dump(mode="json")})
     else:
+        console.print(told_of(made, system.children(job_id)), style="dim", soft_wrap=True, markup=False)
         console.print(str(target), soft_wrap=True, markup=False)
     return None
+
+
+def _adopted(timeline: Timeline, adopt: Callable[[str], str]) -> Timeline:
+    """The timeline with the user's own pictures, clips, narrations and music kept where its nodes find them."""
+    scenes = [
+        scene.model_copy(
+            update={
+                what: adopt(file)
+                for what in ("picture", "clip", "narration")
+                if (file := getattr(scene, what)) is not None
+            }
+        )
+        for scene in timeline.scenes
+    ]
+    music = timeline.music
+    if music is not None and music.file is not None:
+        music = music.model_copy(update={"file": adopt(music.file)})
+    return timeline.model_copy(update={"scenes": scenes, "music": music})
 
 
 def _watch(system: Backend, job_id: str) -> None:

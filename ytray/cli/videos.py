@@ -16,7 +16,8 @@ from ytray.cli.backend import Backend, backend
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json, print_table
 from ytray.engine.model import JobStatus
 from ytray.errors import InvalidArguments
-from ytray.studio.model import Brief, Estimate, FinishedVideo
+from ytray.studio.model import Brief, Estimate, FinishedVideo, Video
+from ytray.studio.render.platforms import DEFAULT_PLATFORM
 
 _STAGES = (
     ("hook", ("generate_hook",)),
@@ -44,6 +45,13 @@ def create(
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="mp4, webm, gif, mov, m4a, mp3; repeat.")
     ] = None,
+    platform: Annotated[
+        str,
+        typer.Option(help="youtube_shorts, tiktok, reels or youtube: where captions may stand, and what is checked."),
+    ] = DEFAULT_PLATFORM,
+    caption_style: Annotated[str, typer.Option(help="highlight, boxed, pill or clean.")] = "highlight",
+    music: Annotated[bool, typer.Option(help="A music bed under the voice.")] = True,
+    crossfade: Annotated[float, typer.Option(help="Seconds over which scenes fade into each other; 0 cuts.")] = 0.0,
     provider: Annotated[
         str | None, typer.Option(help="Who makes it: offline, vertex or openai; by default as YTRAY_PROVIDER says.")
     ] = None,
@@ -63,6 +71,10 @@ def create(
                 "aspect": aspect,
                 "duration": duration,
                 "formats": formats or ["mp4"],
+                "platform": platform,
+                "caption_style": caption_style,
+                "music": music,
+                "crossfade": crossfade,
                 "provider": provider,
                 "fresh": fresh,
                 "budget_usd": budget,
@@ -93,7 +105,7 @@ def create(
             {"job_id": job_id, "files": [str(path) for path in paths], "result": finished.model_dump(mode="json")}
         )
     else:
-        _summary(finished, paths)
+        _summary(finished, system.children(job_id), paths)
     return None
 
 
@@ -148,6 +160,18 @@ def bar(percent: float) -> Text:
     return Text.assemble(("━" * full, "green"), ("━" * (20 - full), "dim"), f" {percent:3.0f} %")
 
 
+def told_of(video: Video, steps: list[JobStatus]) -> str:
+    """What made a video by these steps and how it was found, in a line or two."""
+    quality = video.quality
+    level = "silent"
+    if quality.loudness_lufs is not None and quality.peak_dbtp is not None:
+        level = f"{quality.loudness_lufs:.1f} LUFS, peak {quality.peak_dbtp:.1f} dBTP"
+    anew = sum(not step.result["was_kept"] for step in steps if step.task_name == "render_scene" and step.result)
+    made = f"{video.encoder} by {video.renderer}; {anew} of {video.parts} parts were rendered now"
+    warnings = "".join(f"\nwarning: {warning}" for warning in quality.warnings)
+    return f"checked: {level}; {made}{warnings}"
+
+
 def _save(system: Backend, finished: FinishedVideo, prompt: str, out: Path) -> list[Path]:
     """Bring the finished files to the user's folder, under a name made of the prompt; the video comes last."""
     name = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:48].strip("-") or "video"
@@ -156,6 +180,7 @@ def _save(system: Backend, finished: FinishedVideo, prompt: str, out: Path) -> l
         (finished.thumbnails.portrait, f"{name}-thumbnail-portrait.jpg"),
         (finished.video.captions_srt, f"{name}.srt"),
         (finished.video.timeline, f"{name}.timeline.json"),
+        (finished.video.quality.page, f"{name}.report.html"),
         *((exported.uri, f"{name}.{exported.format}") for exported in reversed(finished.exports)),
     ]
     paths = []
@@ -166,13 +191,14 @@ def _save(system: Backend, finished: FinishedVideo, prompt: str, out: Path) -> l
     return paths
 
 
-def _summary(finished: FinishedVideo, paths: list[Path]) -> None:
+def _summary(finished: FinishedVideo, steps: list[JobStatus], paths: list[Path]) -> None:
     console.print(
         f"{finished.video.seconds:.1f} s, {finished.video.width}×{finished.video.height}; "
         f"{finished.pacing.words_per_minute:.0f} words a minute, coherence {finished.coherence.score:.2f}, "
         f"arc: {finished.emotional_arc.shape}",
         style="dim",
     )
+    console.print(told_of(finished.video, steps), style="dim", soft_wrap=True, markup=False)
     console.print(f"text: {finished.script.note}", style="dim", markup=False)
     if finished.cost_usd > 0:
         console.print(f"cost: {finished.cost_usd:.4f} USD", style="dim")

@@ -107,6 +107,9 @@ class Client:
         formats: Sequence[str] = ("mp4",),
         genre: str = "general",
         platform: str = "youtube_shorts",
+        caption_style: str = "highlight",
+        music: bool = True,
+        crossfade: float = 0.0,
         provider: str | Mapping[str, str | None] | None = None,
         fresh: bool = False,
         budget_usd: float | None = None,
@@ -121,6 +124,10 @@ class Client:
             aspect: 9:16, 16:9, 1:1 or 4:5.
             duration: seconds of video to aim at, 5 to 180.
             formats: mp4, webm, gif, mov, m4a, mp3.
+            platform: youtube_shorts, tiktok, reels or youtube: where captions may stand, and what is checked.
+            caption_style: highlight, boxed, pill or clean.
+            music: whether a music bed lies under the voice.
+            crossfade: seconds over which scenes fade into each other; 0 cuts.
             provider: offline, vertex or openai, or one for each of text, speech and image; by default as the settings
                 there say.
             fresh: pay again for what was bought before.
@@ -133,6 +140,9 @@ class Client:
             "formats": list(formats),
             "genre": genre,
             "platform": platform,
+            "caption_style": caption_style,
+            "music": music,
+            "crossfade": crossfade,
             "provider": provider,
             "fresh": fresh,
             "budget_usd": budget_usd,
@@ -151,6 +161,9 @@ class Client:
         formats: Sequence[str] = ("mp4",),
         genre: str = "general",
         platform: str = "youtube_shorts",
+        caption_style: str = "highlight",
+        music: bool = True,
+        crossfade: float = 0.0,
         provider: str | Mapping[str, str | None] | None = None,
         fresh: bool = False,
         budget_usd: float | None = None,
@@ -166,6 +179,9 @@ class Client:
             "formats": list(formats),
             "genre": genre,
             "platform": platform,
+            "caption_style": caption_style,
+            "music": music,
+            "crossfade": crossfade,
             "provider": provider,
             "fresh": fresh,
             "budget_usd": budget_usd,
