@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console.pictures import shot
+from tests.console.pictures import shot, shots
 from tests.serve.tasks_for_serve import blocked, film
 from ytray import dlq, job_tracker
 from ytray.api.keys import KeyRing
@@ -35,6 +35,12 @@ def test_a_sentence_becomes_a_video_that_plays_in_the_page(page: Page) -> None:
     expect(page.locator("[data-test=captions] li").first).to_have_text("Why do cats purr?")
     expect(page.locator("[data-test=arc] polyline")).to_be_visible()
     expect(page.locator("[data-test=pacing] rect.column").first).to_be_visible()
+    expect(page.locator("[data-test=verdict]")).to_contain_text(re.compile(r"Checked: \d+ of \d+ passed"))
+    expect(page.locator("[data-test=plots] [data-test=loudness]")).to_be_visible()
+    assert page.locator("[data-test=scene]").count() > 1
+    expect(page.locator("[data-test=makers]")).to_contain_text("parts were kept")
+    expect(page.locator("[data-test=export]")).to_have_count(2)
+    expect(page.locator("[data-test=export]").last).to_contain_text("mp4 · h264")
     seconds = video.evaluate(
         """async (video) => {
             video.muted = true;
@@ -51,7 +57,7 @@ def test_a_sentence_becomes_a_video_that_plays_in_the_page(page: Page) -> None:
     page.locator("[data-test=captions] li button").nth(3).click()
     expect(page.locator("[data-test=captions] li").nth(3)).to_have_class("now")
     expect(page.locator("[data-test=captions] li.now")).to_have_count(1)
-    shot(page, "video")
+    shots(page, "video")
 
 
 def test_a_running_job_moves_without_a_reload_and_can_be_cancelled(page: Page, until: Until) -> None:

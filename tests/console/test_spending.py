@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.console.phone import fits_a_phone
 from tests.console.pictures import shots
 from tests.console.tasks_for_console import buys_on_a_bad_line
 from tests.vertex.server import VertexServer
@@ -41,15 +42,6 @@ def lost(until: Until, user: str, folder: Path, usd: float) -> Job[Any]:
     job = buys_on_a_bad_line.options(user_id=user).delay(str(folder), usd)
     until(lambda: job.status().current_state == "FAILED")
     return job
-
-
-def fits_a_phone(page: Page) -> None:
-    size = page.viewport_size
-    assert size is not None
-    page.set_viewport_size({"width": 400, "height": 800})
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    page.set_viewport_size(size)
-    assert wide <= 0, f"{page.url} is {wide} pixels too wide"
 
 
 def test_a_jobs_calls_are_shown_with_what_they_cost(page: Page, until: Until, tmp_path: Path, money: Store) -> None:

@@ -24,6 +24,9 @@ router = APIRouter(prefix="/api/jobs", tags=["artifacts"])
 _MOST_STEPS = 500  # of a flow, whose files are listed with its own
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 mimetypes.add_type("application/x-subrip", ".srt")
+# What a browser would show as a page of this origin. It may style itself, but runs nothing and does not reach the API.
+_PAGES = re.compile(r"text/html|[\w.+-]+/(?:xml|xslt|[\w.-]+\+xml)")
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 
 class Artifact(BaseModel):
@@ -85,7 +88,7 @@ def read_artifact(
             found = store.open(maker.job_id, name)
             if isinstance(found, OpenArtifact):
                 return _remote(found, name, request.headers.get("range"))
-            return FileResponse(found, media_type=_type(name))
+            return FileResponse(found, media_type=_type(name), headers=_policy(name))
     raise PermanentError(f"job {job_id} has no artifact {name[:120]!r}")
 
 
@@ -106,7 +109,7 @@ def _sizes(store: ArtifactStore, job_id: str) -> dict[str, int]:
 
 
 def _remote(file: OpenArtifact, name: str, asked: str | None) -> Response:
-    headers = {"Accept-Ranges": "bytes"}
+    headers = {"Accept-Ranges": "bytes", **_policy(name)}
     match = _RANGE.fullmatch(asked or "")
     if match is None or match.groups() == ("", ""):
         headers["Content-Length"] = str(file.size)
@@ -119,6 +122,10 @@ def _remote(file: OpenArtifact, name: str, asked: str | None) -> Response:
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
     headers["Content-Length"] = str(stop - start)
     return StreamingResponse(file.read(start, stop), 206, headers=headers, media_type=_type(name))
+
+
+def _policy(name: str) -> dict[str, str]:
+    return {"Content-Security-Policy": _PAGE_POLICY} if _PAGES.fullmatch(_type(name)) else {}
 
 
 def _type(name: str) -> str:

@@ -31,6 +31,7 @@ _POLICY = (
 _DOCS_POLICY = _POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-inline'").replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
+_CSP = b"content-security-policy"  # of several such headers browsers keep all, so an answer has its own or ours
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -58,14 +59,12 @@ class Guard:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = os.urandom(8).hex()
         scope.setdefault("state", {})["request_id"] = request_id
-        extra = [
-            *_HEADERS,
-            (b"content-security-policy", (_DOCS_POLICY if scope["path"] == "/docs" else _POLICY).encode()),
-        ]
+        policy = (_CSP, (_DOCS_POLICY if scope["path"] == "/docs" else _POLICY).encode())
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *extra]
+                has_own = any(name.lower() == _CSP for name, _ in message["headers"])
+                message["headers"] = [*message["headers"], *_HEADERS, *([] if has_own else [policy])]
             await send(message)
 
         read = 0

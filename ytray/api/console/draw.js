@@ -19,8 +19,8 @@ export function curve(values) {
     values.map((value, place) => el("circle", { cx: x(place), cy: y(value), r: 3, className: "dot" }, el("title", {}, value.toFixed(2)))));
 }
 
-/** A column for each value, with the band where values should lie. */
-export function columns(values, [low, high]) {
+/** A column for each value, with the band where values should lie; a click on one calls `pick` with its place. */
+export function columns(values, [low, high], pick = () => {}) {
   const most = Math.max(high * 1.15, ...values);
   const y = (value) => HIGH - 14 - value / most * (HIGH - 22);
   const step = (WIDE - 2 * EDGE) / Math.max(1, values.length);
@@ -30,7 +30,7 @@ export function columns(values, [low, high]) {
     values.map((value, place) => {
       const inside = value >= low && value <= high;
       const left = EDGE + place * step + (step - wide) / 2;
-      return el("g", {}, el("rect", { x: left, width: wide, y: y(value), height: HIGH - 14 - y(value), rx: 2, className: inside ? "column" : "column out" },
+      return el("g", { onclick: () => pick(place) }, el("rect", { x: left, width: wide, y: y(value), height: HIGH - 14 - y(value), rx: 2, className: inside ? "column" : "column out" },
         el("title", {}, `scene ${place + 1}: ${Math.round(value)}`)),
       el("text", { x: left + wide / 2, y: HIGH - 3, className: "small middle" }, place + 1));
     }));

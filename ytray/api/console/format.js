@@ -59,3 +59,13 @@ export function shortId(id) {
   const step = id.indexOf(".");
   return step > 0 ? `…${id.slice(step, step + 9)}` : id.length > 14 ? `${id.slice(0, 12)}…` : id;
 }
+
+/** "1:05", for a second of a video. */
+export function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+}
+
+/** "−14.0", with a minus sign as wide as the digits. */
+export function signed(number, digits) {
+  return number.toFixed(digits).replace("-", "−");
+}

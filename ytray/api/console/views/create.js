@@ -1,11 +1,10 @@
 // Making a video of a sentence.
 
 import { get, post } from "../api.js";
+import { ASPECTS, CAPTION_STYLES, CODECS, PLATFORMS } from "../choices.js";
 import { debounced, el, fill } from "../dom.js";
 import { dollars } from "../format.js";
 
-const ASPECTS = [["9:16", "9:16 · Shorts, Reels, TikTok"], ["16:9", "16:9 · YouTube"], ["1:1", "1:1 · square"], ["4:5", "4:5 · feed"]];
-const FORMATS = ["mp4", "webm", "gif", "mov", "m4a", "mp3"];
 const PROVIDERS = ["offline", "vertex", "openai"];
 const LONGEST = 5000;
 const SHORTEST = 3;
@@ -23,6 +22,11 @@ export async function show(main, { system }) {
   const seconds = el("output", { for: "duration" }, "30 s");
   const duration = el("input", { id: "duration", name: "duration", type: "range", min: 5, max: 180, step: 5, value: 30,
     data: { test: "create-duration" }, oninput: () => { seconds.textContent = `${duration.value} s`; } });
+  const shape = select("aspect", ASPECTS);
+  const platform = select("platform", PLATFORMS);
+  const fade = el("output", { for: "crossfade" }, "cuts");
+  const crossfade = el("input", { id: "crossfade", name: "crossfade", type: "range", min: 0, max: 2, step: 0.1, value: 0,
+    data: { test: "create-crossfade" }, oninput: () => { fade.textContent = Number(crossfade.value) ? `${crossfade.value} s` : "cuts"; } });
   const provider = el("select", { id: "provider", name: "provider", data: { test: "create-provider" } },
     el("option", { value: "" }, `the system's own (${system.provider})`), PROVIDERS.map((name) => el("option", { value: name }, name)));
   const most = el("input", { id: "budget_usd", name: "budget_usd", type: "number", min: 0, step: "any", inputmode: "decimal",
@@ -41,7 +45,10 @@ export async function show(main, { system }) {
       duration: Number(given.get("duration")),
       formats: given.getAll("formats"),
       genre: given.get("genre").trim() || "general",
-      platform: given.get("platform").trim() || "youtube_shorts",
+      platform: given.get("platform"),
+      caption_style: given.get("caption_style"),
+      music: given.has("music"),
+      crossfade: Number(given.get("crossfade")),
     };
     if (given.get("provider")) made.provider = given.get("provider");
     if (given.get("budget_usd")) made.budget_usd = Number(given.get("budget_usd"));
@@ -94,20 +101,30 @@ export async function show(main, { system }) {
     el("h1", {}, "Make a video"),
     field("prompt", "One sentence that says what it is about", prompt, length),
     el("div", { className: "columns" },
-      field("aspect", "Shape", el("select", { id: "aspect", name: "aspect" }, ASPECTS.map(([value, text]) => el("option", { value }, text)))),
+      field("aspect", "Shape", shape),
       field("duration", "Length", el("span", { className: "range" }, duration, seconds)),
       field("genre", "Genre", el("input", { id: "genre", name: "genre", value: "general" })),
-      field("platform", "Platform", el("input", { id: "platform", name: "platform", value: "youtube_shorts" })),
+      field("platform", "Platform", platform),
+      field("caption_style", "Captions", select("caption_style", CAPTION_STYLES.map((name) => [name, name]))),
+      field("crossfade", "Crossfade between scenes", el("span", { className: "range" }, crossfade, fade)),
+      field("music", null, el("span", { className: "label" }, "Music"), el("label", { className: "check" },
+        el("input", { type: "checkbox", name: "music", checked: true, data: { test: "create-music" } }), "a bed under the voice, in the script's mood")),
       field("provider", "Provider", provider),
       money),
     el("fieldset", { data: { field: "formats" } }, el("legend", {}, "Formats"),
-      FORMATS.map((format) => el("label", { className: "check" },
+      Object.keys(CODECS).map((format) => el("label", { className: "check" },
         el("input", { type: "checkbox", name: "formats", value: format, checked: format === "mp4" }), format)),
       el("p", { className: "wrong" })),
     cost, trouble, send);
   prompt.addEventListener("input", estimateSoon);
   duration.addEventListener("input", estimateSoon);
   provider.addEventListener("change", estimate);
+  // A video lying on its side is for YouTube, unless another platform was chosen.
+  let isChosen = false;
+  platform.addEventListener("change", () => { isChosen = true; });
+  shape.addEventListener("change", () => {
+    if (!isChosen) platform.value = shape.value === "16:9" ? "youtube" : "youtube_shorts";
+  });
   fill(main, form);
   estimate();
   prompt.focus();
@@ -115,6 +132,10 @@ export async function show(main, { system }) {
   const paused = queues?.queues.filter((queue) => queue.paused).map((queue) => queue.name) ?? [];
   if (paused.length) form.append(el("p", { className: "warn" }, `Paused now, so it would wait: ${paused.join(", ")}.`));
   return null;
+}
+
+function select(name, choices) {
+  return el("select", { id: name, name, data: { test: `create-${name.replace("_", "-")}` } }, choices.map(([value, text]) => el("option", { value }, text)));
 }
 
 const FREE = "Estimated cost: $0.00. The offline provider makes no paid calls; its text comes from templates and states no facts.";

@@ -7,7 +7,7 @@ import { listenFrom } from "../live.js";
 import { CallTable } from "./calls.js";
 import { flowGraph } from "./flow.js";
 import { ENDED, bar, jobLink, stateChip, when } from "./parts.js";
-import { video } from "./video.js";
+import { hasVideo, video } from "./video.js";
 
 const CALLS = 200; // shown; a batch makes thousands
 
@@ -16,13 +16,15 @@ export async function show(main, { id, system }) {
   let status = await get(at(id, "status"));
   document.title = `${status.task_name} · ytray`;
   const parts = Object.fromEntries(
-    ["head", "film", "steps", "spending", "timeline", "logs", "result", "files", "facts"].map((name) => [name, el("section", { className: name })]));
+    ["head", "steps", "spending", "timeline", "logs", "result", "files", "facts"].map((name) => [name, el("section", { className: name })]));
+  const film = el("div", { className: "finished" });
   const may = system.scopes.includes("submit");
   let calls = null;
+  let hasLeft = false;
   let due = 0;
   let after = 0;
   let moves = [];
-  let filmed = false;
+  let filmed = null; // how to stop what goes on around the video that is shown
   let following = null;
 
   async function act(what, told) {
@@ -114,20 +116,24 @@ export async function show(main, { id, system }) {
   }
 
   async function result() {
-    if (status.current_state !== "COMPLETED") {
-      fill(parts.result);
+    const { current_state: state } = status;
+    if (state !== "COMPLETED" && state !== "FAILED") {
+      filmed?.();
+      filmed = null;
+      for (const place of [parts.result, parts.files, film]) fill(place);
       return;
     }
     const shown = status.result === null
       ? el("p", { className: "dim" }, "nothing, or it is no longer kept (YTRAY_RESULT_TTL)")
       : el("pre", { data: { test: "result" } }, JSON.stringify(status.result, null, 2));
-    fill(parts.result, el("details", { open: JSON.stringify(status.result ?? "").length < 600 }, el("summary", {}, el("h2", {}, "Result")), shown));
+    if (state === "COMPLETED") fill(parts.result, el("details", { open: JSON.stringify(status.result ?? "").length < 600 }, el("summary", {}, el("h2", {}, "Result")), shown));
     const { artifacts } = await get(at(id, "artifacts"));
     if (!artifacts.length) return;
-    const finished = status.result?.video && artifacts.find((file) => file.name === "video.mp4");
-    if (finished && !filmed) {
-      filmed = true;
-      video(parts.film, status.result, artifacts);
+    if (hasVideo(status, artifacts) && !filmed) {
+      filmed = () => {};
+      const stop = await video(film, status, artifacts, may);
+      if (hasLeft) stop();
+      else filmed = stop;
     }
     fill(parts.files, el("details", { open: artifacts.length < 8 },
       el("summary", {}, el("h2", {}, "Files ", el("span", { className: "count" }, artifacts.length))),
@@ -173,7 +179,7 @@ export async function show(main, { id, system }) {
   }
 
   fill(main, el("div", { className: "job" },
-    el("div", { className: "main" }, parts.head, parts.film, parts.steps, parts.spending, parts.logs, parts.result),
+    el("div", { className: "main" }, parts.head, film, parts.steps, parts.spending, parts.logs, parts.result),
     el("aside", {}, parts.timeline, parts.facts, parts.files)));
   const soon = throttled(() => refresh().catch(() => {}), 500);
   const stepsSoon = throttled(() => steps().catch(() => {}), 700);
@@ -200,6 +206,8 @@ export async function show(main, { id, system }) {
   return () => {
     deaf();
     clearInterval(following);
+    hasLeft = true;
+    filmed?.();
   };
 }
 

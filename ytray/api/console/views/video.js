@@ -1,30 +1,137 @@
-// A finished video: played, with its captions beside it, and what was measured of its script.
+// A finished video: played, with its captions beside it, what was measured of it, its scenes and its formats.
 
+import { get, job as at } from "../api.js";
 import { el, fill } from "../dom.js";
 import { curve, columns } from "../draw.js";
+import { formats } from "./formats.js";
+import { Playback } from "./playback.js";
+import { plots } from "./plots.js";
+import { reportOf } from "./report.js";
+import { aboutTimeline, leastWidth, sceneStrip, starts } from "./scenes.js";
 
-/** Show the video of a `create_video` result in `place`; `artifacts` are the flow's files. */
-export function video(place, made, artifacts) {
-  const file = (name) => artifacts.find((one) => one.name === name);
-  const portrait = made.video.height > made.video.width;
-  const poster = file(portrait ? "thumbnail-1080x1920.jpg" : "thumbnail-1280x720.jpg");
-  const player = el("video", { controls: true, playsinline: true, preload: "metadata", src: file("video.mp4").url,
-    poster: poster?.url, data: { test: "video" } });
-  const captions = el("ol", { className: "captions", "aria-label": "Captions", data: { test: "captions" } });
-  const thumbnails = artifacts.filter((one) => one.name.startsWith("thumbnail-"));
+const PACE = [150, 190]; // words a minute
+const LEAD = 20; // pixels that stay in view before the second that plays
+
+/** Whether a job's page has a video to show, or the report of one that did not pass. */
+export function hasVideo(status, artifacts) {
+  return composed(status, artifacts) !== undefined;
+}
+
+/**
+ * Show the video that a job made in `place`: of `create_video` with its script, of `render_timeline` and composition
+ * without; of a job that failed the report alone, if it came so far. Returns how to stop what goes on there.
+ */
+export async function video(place, status, artifacts, may) {
+  const { job_id: composer } = composed(status, artifacts);
+  const file = (name) => artifacts.find((one) => one.job_id === composer && one.name === name);
+  const read = (name) => file(name) ? get(file(name).url).catch(() => null) : null;
+  const [report, timeline, kept] = await Promise.all([read("report.json"), read("timeline.json"), keptBefore(composer)]);
+  const made = status.result?.script ? status.result : null;
+  const result = status.result?.video ?? status.result;
+  const parts = Object.fromEntries(["film", "overtime", "report", "formats"].map((name) => [name, el("section", { className: name })]));
+  const player = file("video.mp4") ? el("video", { controls: true, playsinline: true, preload: "metadata", src: file("video.mp4").url,
+    poster: posterOf(made, artifacts)?.url, data: { test: "video" } }) : null;
+  const playback = new Playback(player);
+  const begins = timeline ? starts(timeline) : report?.curves.scene_starts ?? [];
+  if (player) {
+    const size = result ?? { ...report?.figures.streams, seconds: report?.figures.streams.picture_seconds };
+    const captions = el("ol", { className: "captions", "aria-label": "Captions", data: { test: "captions" } });
+    fill(parts.film,
+      el("div", { className: size.height > size.width ? "film portrait" : "film" }, player,
+        el("div", { className: "beside" },
+          el("h2", {}, made?.script.title ?? "Video"),
+          el("p", { className: "dim" }, `${size.seconds?.toFixed(1)} s, ${size.width}×${size.height}. ${made?.script.note ?? ""}`),
+          result ? makers(result, kept) : null,
+          captions)),
+      made ? ofScript(made, playback, begins) : ofReport(report, playback, begins));
+    if (file("captions.srt")) follow(player, captions, file("captions.srt").url);
+  }
+  if (report || timeline) overTime(parts.overtime, { report, timeline, file: file("timeline.json"), playback });
+  if (report) fill(parts.report, reportOf(report, file("report.html"), playback, begins));
+  // What is wrong comes first where there is nothing to play.
+  fill(place, player ? [parts.film, parts.overtime, parts.report, parts.formats] : [parts.report, parts.overtime]);
+  if (!result) return () => {};
+  const exports = (made?.exports ?? []).flatMap((one) => {
+    const found = artifacts.find((other) => isAt(other, one.uri));
+    return found ? [{ ...one, file: found }] : [];
+  });
+  const ready = [{ file: file("video.mp4"), format: "mp4", note: "as composed" }, ...exports];
+  return formats(parts.formats, { ready, video: result.uri, job: status, may });
+}
+
+/** The file by which its maker, the composing job, is known. */
+function composed(status, artifacts) {
+  if (status.current_state === "FAILED") return artifacts.find((file) => file.name === "report.json");
+  const made = status.result?.video ?? status.result;
+  return made?.timeline ? artifacts.find((file) => isAt(file, made.uri)) : undefined;
+}
+
+function isAt(file, uri) {
+  return String(uri).endsWith(`/${file.job_id}/${file.name}`);
+}
+
+/** Where an artifact, by its URI, can be read: its last pieces are its job and its name. */
+function linkOf(uri) {
+  const [job, name] = String(uri).split("/").slice(-2);
+  return job && name ? `/api/jobs/${encodeURIComponent(job)}/artifacts/${encodeURIComponent(name)}` : null;
+}
+
+function posterOf(made, artifacts) {
+  if (!made) return undefined;
+  const { landscape, portrait } = made.thumbnails;
+  const wanted = made.video.height > made.video.width ? portrait : landscape;
+  return artifacts.find((file) => isAt(file, wanted));
+}
+
+function makers({ renderer, encoder, parts, parts_kept }, kept) {
+  return el("p", { className: "dim small", data: { test: "makers" } },
+    `Rendered by ${renderer}, encoded by ${encoder}; ${kept ?? parts_kept} of ${parts} parts were kept from before.`);
+}
+
+/** How many parts a flow's steps found rendered; null without such steps. For the step that composes all are there. */
+async function keptBefore(composer) {
+  const flow = composer.slice(0, Math.max(0, composer.lastIndexOf(".")));
+  const { jobs } = flow ? await get(at(flow, "children")).catch(() => ({ jobs: [] })) : { jobs: [] };
+  const parts = jobs.filter((step) => step.task_name === "render_scene" && step.result);
+  return parts.length ? parts.filter((step) => step.result.was_kept).length : null;
+}
+
+/** The scenes and the plots over one axis of time. */
+function overTime(place, { report, timeline, file, playback }) {
+  const scenes = timeline ? sceneStrip(timeline, report?.checks ?? [], playback, linkOf) : null;
+  const deck = el("div", { className: playback.canSeek ? "deck plays" : "deck" }, scenes?.strip, report ? plots(report, playback) : null);
+  if (timeline) deck.style.minInlineSize = leastWidth(timeline);
+  const seconds = report?.curves.seconds ?? timeline.scenes.reduce((sum, scene) => sum + scene.seconds, 0);
+  const seen = el("div", { className: "sideways" }, deck);
+  fill(place, el("h2", {}, timeline ? "Scenes" : "Over time"), scenes?.told, seen,
+    timeline ? aboutTimeline(timeline, file) : null);
+  playback.follow((second) => {
+    const share = Math.min(1, second / seconds);
+    deck.style.setProperty("--at", `${100 * share}%`);
+    const at = share * deck.clientWidth; // of very many scenes not all fit beside each other
+    if (at < seen.scrollLeft || at > seen.scrollLeft + seen.clientWidth) seen.scrollLeft = at - LEAD;
+  });
+}
+
+/** What was measured of a video that has no script: of its report. */
+function ofReport(report, playback, begins) {
+  const { arc, pacing } = report?.curves ?? {};
+  if (!arc && !pacing) return null;
+  return el("div", { className: "plots" },
+    arc ? el("figure", { data: { test: "arc" } }, curve(arc), el("figcaption", {}, el("strong", {}, "Emotional arc"), " Valence sentence by sentence.")) : null,
+    pacing ? el("figure", { data: { test: "pacing" } }, columns(pacing, PACE, (scene) => playback.seek(begins[scene])),
+      el("figcaption", {}, el("strong", {}, `Pacing: ${Math.round(report.figures.words_per_minute ?? 0)} words a minute`), " by scene, against 150 to 190.")) : null);
+}
+
+function ofScript(made, playback, begins) {
   const arc = made.emotional_arc;
   const pacing = made.pacing;
-  fill(place,
-    el("div", { className: portrait ? "film portrait" : "film" }, player,
-      el("div", { className: "beside" },
-        el("h2", {}, made.script.title),
-        el("p", { className: "dim" }, `${made.video.seconds.toFixed(1)} s, ${made.video.width}×${made.video.height}. ${made.script.note}`),
-        captions)),
+  return [
     el("div", { className: "plots" },
       el("figure", { data: { test: "arc" } }, curve(arc.valence),
         el("figcaption", {}, el("strong", {}, `Emotional arc: ${arc.shape}`), ` Valence sentence by sentence; fit ${arc.fit.toFixed(2)}. A heuristic on so short a text.`),
         notes(arc.notes)),
-      el("figure", { data: { test: "pacing" } }, columns(pacing.by_scene, [150, 190]),
+      el("figure", { data: { test: "pacing" } }, columns(pacing.by_scene, PACE, (scene) => playback.seek(begins[scene])),
         el("figcaption", {}, el("strong", {}, `Pacing: ${Math.round(pacing.words_per_minute)} words a minute`),
           ` by scene, against 150 to 190; ${pacing.cuts_per_minute.toFixed(0)} cuts a minute.`),
         notes(pacing.notes)),
@@ -32,12 +139,16 @@ export function video(place, made, artifacts) {
         el("figcaption", {}, el("strong", {}, "Coherence"), ` of 0 to 1, by ${made.coherence.method}.`),
         opinion(made.coherence.judgement))),
     hooks(made.hook),
-    thumbnails.length ? el("details", {}, el("summary", {}, "Thumbnails"),
-      el("div", { className: "thumbnails" }, thumbnails.map((one) => el("a", { href: one.url, target: "_blank", rel: "noopener" },
-        el("img", { src: one.url, alt: one.name, loading: "lazy" }))))) : null,
+    thumbnails(made.thumbnails),
     el("details", {}, el("summary", {}, "Script"), made.script.scenes.map((scene, n) =>
-      el("p", {}, el("small", { className: "dim" }, `${n + 1} · ${scene.subject} · ${scene.mood} `), scene.narration))));
-  if (file("captions.srt")) follow(player, captions, file("captions.srt").url);
+      el("p", {}, el("small", { className: "dim" }, `${n + 1} · ${scene.subject} · ${scene.mood} `), scene.narration))),
+  ];
+}
+
+function thumbnails({ landscape, portrait }) {
+  return el("details", {}, el("summary", {}, "Thumbnails"),
+    el("div", { className: "thumbnails" }, [["landscape", landscape], ["portrait", portrait]].map(([name, uri]) =>
+      el("a", { href: linkOf(uri), target: "_blank", rel: "noopener" }, el("img", { src: linkOf(uri), alt: `${name} thumbnail`, loading: "lazy" })))));
 }
 
 /** What the language model advises; the offline provider advises nothing. */
