@@ -1,12 +1,12 @@
-"""A timeline of ten scenes, 1080×1920 with captions: by ytray, by the encoder alone on ready frames, by MoviePy.
+"""A timeline, 1080×1920 with captions and music: by ytray, by the encoder alone, by MoviePy; and a long one.
 
-All sides encode with the same settings of libx264. Arguments: how many scenes of the ten to render (for trying things).
+All sides encode with the same settings of libx264. Arguments: how many scenes the short timeline has, and the long one.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,82 +17,68 @@ from pathlib import Path
 
 import psutil
 from moviepy import AudioFileClip, CompositeVideoClip, ImageClip, TextClip, concatenate_videoclips
+from timelines import Kept, timeline
 
-from ytray.studio.model import Scene
-from ytray.studio.providers import painter, speaker
-from ytray.studio.render.captions import captions_of
 from ytray.studio.render.compose import compose
 from ytray.studio.render.ffmpeg import binary
-from ytray.studio.render.fonts import BOLD
-from ytray.studio.render.timeline import FRAMES_PER_SECOND, Timeline, TimelineScene, scene_of
+from ytray.studio.render.quality.gate import examine
+from ytray.studio.render.text.captions import captions_of
+from ytray.studio.render.text.fonts import BOLD
+from ytray.studio.render.timeline import FRAMES_PER_SECOND, Timeline, TimelineScene
 
-SUBJECTS = ("cat", "ocean", "city", "bees", "coffee", "mountain", "moon", "tree", "book", "fire")
-WORDS = "Look closely at this one: there is more."
 ENCODER = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p"]
 
 
-class Kept:
-    """Scenes and sounds in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find(self, name: str, _folder: Path) -> Path | None:
-        """The part, if it is there."""
-        return file if (file := self.folder / name).exists() else None
-
-    def keep(self, name: str, file: Path) -> None:
-        """Keep it."""
-        shutil.copy(file, self.folder / name)
-
-
-def main(number: int) -> None:
+def main(short: int, long: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory(prefix="ytray-bench-") as name:
         folder = Path(name)
-        timeline = _timeline(folder, number)
-        (folder / "kept").mkdir()
+        asked = timeline(folder, short)
         kept = Kept(folder / "kept")
         video = folder / "video.mp4"
         memory = Memory()
         with memory:
-            own = _seconds(lambda: compose(timeline, video, kept=kept))
-        words = [word.model_copy(update={"text": word.text.upper()}) for word in timeline.scenes[number // 2].words]
-        timeline.scenes[number // 2] = timeline.scenes[number // 2].model_copy(update={"words": words})
-        changed = _seconds(lambda: compose(timeline, folder / "changed.mp4", kept=kept))
+            own = _seconds(lambda: compose(asked, video, kept=kept))
         found = {
-            "video_seconds": timeline.seconds,
+            "video_seconds": asked.seconds,
             "own_seconds": own,
-            "changed_seconds": changed,
             "peak_mb": memory.peak / 1e6,
+            "changed_seconds": _seconds(lambda: compose(_changed(asked), folder / "changed.mp4", kept=kept)),
+            "gate_seconds": _seconds(lambda: examine(video, asked)),
             "encoder_seconds": _encoder_alone(video, folder),
-            "moviepy_seconds": _seconds(lambda: _moviepy(timeline, folder / "moviepy.mp4")),
         }
+        by_moviepy = asked.model_copy(update={"renderer": "moviepy"})
+        found["moviepy_renderer_seconds"] = _seconds(lambda: compose(by_moviepy, folder / "second.mp4"))
+        found["moviepy_seconds"] = _seconds(lambda: _moviepy(asked, folder / "moviepy.mp4"))
+        longer = timeline(folder, long)
+        memory = Memory()
+        with memory:
+            found["long_own_seconds"] = _seconds(lambda: compose(longer, folder / "long.mp4"))
+        found |= {"long_seconds": longer.seconds, "long_peak_mb": memory.peak / 1e6}
         print(json.dumps(found))
 
 
-def _timeline(folder: Path, number: int) -> Timeline:
-    scenes = []
-    for place, subject in enumerate(SUBJECTS[:number]):
-        picture, speech = folder / f"{place}.jpg", folder / f"{place}.wav"
-        painter().draw(Scene(narration="", subject=subject, mood="bright"), "bench", (1350, 2400), picture)
-        spoken = speaker().speak(WORDS, "en", speech)
-        scenes.append(scene_of(place, picture, speech, spoken.words, spoken.seconds))
-    return Timeline(width=1080, height=1920, scenes=scenes)
+def _changed(asked: Timeline) -> Timeline:
+    scenes = list(asked.scenes)
+    middle = len(scenes) // 2
+    words = [word.model_copy(update={"text": word.text.upper()}) for word in scenes[middle].words]
+    scenes[middle] = scenes[middle].model_copy(update={"words": words})
+    return asked.model_copy(update={"scenes": scenes})
 
 
 def _encoder_alone(video: Path, folder: Path) -> float:
     raw = folder / "frames.yuv"
     _ffmpeg("-i", str(video), "-f", "rawvideo", "-pix_fmt", "yuv420p", str(raw))
+    os.sync()  # writing it back would take time from what is measured
     ready = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", "1080x1920", "-r", str(FRAMES_PER_SECOND), "-i", str(raw)]
     seconds = _seconds(lambda: _ffmpeg(*ready, *ENCODER, str(folder / "encoded.mp4")))
     raw.unlink()
     return seconds
 
 
-def _moviepy(timeline: Timeline, output: Path) -> None:
-    """The same by MoviePy: stills that zoom, captions, narration. (Its captions do not light the spoken word.)"""
-    clips = [_moviepy_scene(timeline, scene) for scene in timeline.scenes]
+def _moviepy(asked: Timeline, output: Path) -> None:
+    """The same as people write it with MoviePy: stills that zoom, captions (without the lit word), narration."""
+    clips = [_moviepy_scene(asked, scene) for scene in asked.scenes]
     whole = concatenate_videoclips(clips)
     parameters = ["-crf", "20", "-pix_fmt", "yuv420p"]
     whole.write_videofile(
@@ -100,24 +86,25 @@ def _moviepy(timeline: Timeline, output: Path) -> None:
     )
 
 
-def _moviepy_scene(timeline: Timeline, scene: TimelineScene) -> CompositeVideoClip:
-    size = (timeline.width, timeline.height)
-    still = ImageClip(scene.picture).with_duration(scene.length).resized(size)
+def _moviepy_scene(asked: Timeline, scene: TimelineScene) -> CompositeVideoClip:
+    still = ImageClip(scene.picture).with_duration(scene.length).resized(asked.size)
     zooming = still.resized(lambda at: 1 + 0.1 * at / scene.length).with_position("center")
     drawn = [
         TextClip(font=str(BOLD), text=caption.text, font_size=88, color="white", stroke_color="black", stroke_width=6)
         .with_start(caption.start)
         .with_duration(caption.end - caption.start)
-        .with_position(("center", round(timeline.height * 0.7)))
+        .with_position(("center", round(asked.height * 0.7)))
         for caption in captions_of(scene.words, until=scene.length)
     ]
-    # A background colour makes MoviePy four times as fast as its default of none.
-    clip = CompositeVideoClip([zooming, *drawn], size=size, bg_color=(0, 0, 0)).with_duration(scene.length)
+    clip = CompositeVideoClip([zooming, *drawn], size=asked.size).with_duration(scene.length)
     return clip.with_audio(AudioFileClip(scene.narration))
 
 
 class Memory:
-    """The most memory that this process and its children had at once, in bytes, beyond what it had before."""
+    """The most memory that this process and its children had at once, in bytes, beyond what it had before.
+
+    Shared pages (of the program and its libraries) count once for each process: the figure errs on the high side.
+    """
 
     def __init__(self) -> None:
         self.peak = 0
@@ -145,7 +132,7 @@ class Memory:
             self.peak = max(self.peak, total)
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -156,4 +143,4 @@ def _ffmpeg(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else len(SUBJECTS))
+    main(*(int(argument) for argument in sys.argv[1:3] or ("10", "200")))
