@@ -183,8 +183,9 @@ def test_a_killed_render_leaves_no_file_and_no_ffmpeg(
     render.stdin.close()
     watchdog = threading.Timer(60, render.kill)
     watchdog.start()
-    render.stdout.readline()  # it is at work
-    started = [child.pid for child in psutil.Process(render.pid).children(recursive=True)]
+    started: list[int] = []
+    while render.stdout.readline() and not started:
+        started = [child.pid for child in psutil.Process(render.pid).children(recursive=True)]
     assert started
     render.kill()
     render.wait()

@@ -17,7 +17,7 @@ from ytray.studio.render.sound.mix import render_sound, sound_name
 from ytray.studio.render.timeline import Timeline
 from ytray.studio.render.work import work_folder
 
-_PARTS_SHARE, _SOUND_SHARE = 0.86, 0.12  # of the work: the rest is joining
+_SOUND_WEIGHT, _JOINING_WEIGHT = 0.10, 0.02  # of the work, against that of all pictures
 _MOST_AT_ONCE = 4  # parts in one process: each of their ffmpegs takes more than a core, and 300 MB
 
 
@@ -43,26 +43,37 @@ def compose(
     RenderFailed.
     """
     with work_folder() as folder:
-        keeping = kept or NoKeptParts()
         parts = parts_of(timeline)
-        ready = _rendered(parts, folder, lambda share: progress(share * _PARTS_SHARE), keeping)
-        sound = _sound(timeline, folder, keeping, lambda share: progress(_PARTS_SHARE + share * _SOUND_SHARE))
+        together = _Together(parts, progress)
+        ready, sound = _made(timeline, parts, folder, together, kept or NoKeptParts())
         (folder / "sound.m4a").symlink_to(sound.resolve())
         for place, (file, _, _) in enumerate(ready):
             (folder / f"part{place}.mp4").symlink_to(file.resolve())
         (folder / "list").write_text("".join(f"file part{place}.mp4\n" for place in range(len(ready))))
         arguments = ["-f", "concat", "-safe", "0", "-i", "list", "-i", "sound.m4a", "-map", "0:v", "-map", "1:a"]
         arguments += ["-c", "copy", "-movflags", "+faststart"]
-        before = _PARTS_SHARE + _SOUND_SHARE
-        ffmpeg.run(
-            arguments,
-            output,
-            seconds=timeline.seconds,
-            folder=folder,
-            progress=lambda share: progress(before + (1 - before) * share),
-        )
+        ffmpeg.run(arguments, output, seconds=timeline.seconds, folder=folder, progress=together.of(_JOINING))
     renderers = tuple(sorted({part.renderer for part in parts}))
     return Composed(renderers, ready[0][1].name, len(parts), sum(was_kept for _, _, was_kept in ready))
+
+
+_Ready = tuple[Path, Encoder, bool]  # a part's file, who encoded it, and whether it had been kept
+
+
+def _made(
+    timeline: Timeline, parts: list[Part], folder: Path, together: _Together, kept: KeptParts
+) -> tuple[list[_Ready], Path]:
+    """Every part's file, and the sound's, which is mixed meanwhile. What fails first stops all the rest."""
+    with ThreadPoolExecutor(1, "ytray-sound") as beside:
+        hearing = beside.submit(_sound, timeline, folder, kept, together.of(_SOUND))
+        hearing.add_done_callback(lambda done: together.stop() if done.exception() else None)
+        try:
+            return _rendered(parts, folder, together, kept), hearing.result()
+        except _Stopped:
+            hearing.result()  # raises what went wrong with the sound, if it was that
+            raise
+        finally:
+            together.stop()
 
 
 def _sound(timeline: Timeline, folder: Path, kept: KeptParts, progress: Callable[[float], None]) -> Path:
@@ -72,18 +83,17 @@ def _sound(timeline: Timeline, folder: Path, kept: KeptParts, progress: Callable
         found = folder / name
         render_sound(timeline, found, progress)
         kept.keep(name, found)
+    progress(1.0)
     return found
 
 
-def _rendered(
-    parts: list[Part], folder: Path, progress: Callable[[float], None], kept: KeptParts
-) -> list[tuple[Path, Encoder, bool]]:
+def _rendered(parts: list[Part], folder: Path, together: _Together, kept: KeptParts) -> list[_Ready]:
     """Every part's file. All are encoded alike, as pieces of one stream must be."""
     if _all_kept(parts, folder, kept):
-        return _side_by_side(parts, folder, progress, kept, (CPU,))
-    ready = _side_by_side(parts, folder, progress, kept, None)
+        return _side_by_side(parts, folder, together, kept, (CPU,))
+    ready = _side_by_side(parts, folder, together, kept, None)
     if len({encoder.encoding for _, encoder, _ in ready}) > 1:
-        ready = _side_by_side(parts, folder, progress, kept, (CPU,))
+        ready = _side_by_side(parts, folder, together, kept, (CPU,))
     return ready
 
 
@@ -93,48 +103,67 @@ def _all_kept(parts: list[Part], folder: Path, kept: KeptParts) -> bool:
 
 
 def _side_by_side(
-    parts: list[Part],
-    folder: Path,
-    progress: Callable[[float], None],
-    kept: KeptParts,
-    choices: tuple[Encoder, ...] | None,
-) -> list[tuple[Path, Encoder, bool]]:
+    parts: list[Part], folder: Path, together: _Together, kept: KeptParts, choices: tuple[Encoder, ...] | None
+) -> list[_Ready]:
     """Every part's file, several rendered at once; equal parts are rendered once."""
     names = [part_name(part, CPU.encoding) for part in parts]
     different = dict(zip(names, parts, strict=True))
-    frames = sum(part.frames for part in different.values())
-    done: dict[str, float] = dict.fromkeys(different, 0.0)
-    lock, over = threading.Lock(), threading.Event()
 
-    def render(name: str) -> tuple[Path, Encoder, bool]:
-        part = different[name]
-
-        def told(share: float) -> None:
-            if over.is_set():
-                raise _Over
-            with lock:
-                done[name] = share * part.frames
-                progress(sum(done.values()) / frames)
-
-        ready = render_part(part, folder, kept, told, choices)
+    def render(name: str) -> _Ready:
+        told = together.of(name)
+        told(0.0)
+        ready = render_part(different[name], folder, kept, told, choices)
         told(1.0)
         return ready
 
-    files: dict[str, tuple[Path, Encoder, bool]] = {}
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, os.cpu_count() or 1), "ytray-part") as pool:
         # The longest first: what is begun last should be short, so that no core waits long for the end.
         longest_first = sorted(different, key=lambda name: -different[name].frames)
         rendering = {pool.submit(render, name): name for name in longest_first}
         try:
-            for future in as_completed(rendering):
-                files[rendering[future]] = future.result()
+            files = {rendering[future]: future.result() for future in as_completed(rendering)}
         except BaseException:
             # Also an interruption: the other parts' ffmpegs stop at their next report.
-            over.set()
+            together.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [files[name] for name in names]
 
 
-class _Over(Exception):
+_SOUND, _JOINING = "sound", "joining"
+
+
+class _Together:
+    """The progress of what goes on side by side, told as one; when it is stopped, each stops at its next report."""
+
+    def __init__(self, parts: list[Part], progress: Callable[[float], None]) -> None:
+        frames = {part_name(part, CPU.encoding): part.frames for part in parts}
+        pictures = sum(frames.values())
+        self._weights = {**frames, _SOUND: _SOUND_WEIGHT * pictures, _JOINING: _JOINING_WEIGHT * pictures}
+        self._whole = sum(self._weights.values())
+        self._done: dict[str, float] = {}
+        self._told = 0.0
+        self._progress = progress
+        self._lock, self._over = threading.Lock(), threading.Event()
+
+    def of(self, name: str) -> Callable[[float], None]:
+        """Where a part, the sound or the joining tells its own progress, 0 to 1."""
+
+        def told(share: float) -> None:
+            if self._over.is_set() and name != _JOINING:
+                raise _Stopped
+            with self._lock:
+                self._done[name] = share * self._weights[name]
+                # It never goes back, also when parts have to be encoded once more.
+                self._told = max(self._told, sum(self._done.values()) / self._whole)
+                self._progress(self._told)
+
+        return told
+
+    def stop(self) -> None:
+        """Let everything stop."""
+        self._over.set()
+
+
+class _Stopped(Exception):
     """Another part has failed, or the whole was interrupted."""

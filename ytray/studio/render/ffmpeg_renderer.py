@@ -42,7 +42,7 @@ def render(part: Part, encoder: Encoder, output: Path, progress: Callable[[float
         else:
             chains.append(f"[{shown_as}]{TAGGED}[v]")
         (folder / "graph").write_text(";\n".join(chains))
-        arguments += ["-/filter_complex", "graph", "-map", "[v]", "-frames:v", str(part.frames), *encoder.encoding]
+        arguments += ["-filter_complex_threads", "1", "-/filter_complex", "graph", "-map", "[v]", "-frames:v", str(part.frames), *encoder.encoding]
         try:
             ffmpeg.run(arguments, output, seconds=part.seconds, folder=folder, progress=progress, frames=part.frames)
         except ffmpeg.RenderFailed as failed:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ytray.errors import PermanentError
-from ytray.studio.render.frames import decoder, scaled, upright
+from ytray.studio.render.frames import BT709, decoder, scaled, upright
 from ytray.studio.render.parts import Shown
 from ytray.studio.render.probe import probe, reading
 from ytray.studio.render.stills import normal_still
@@ -39,20 +39,16 @@ def source_of(
     picture = normal_still(Path(scene.picture or ""), folder)
     # A name of our own: nothing that a user called a file can be read as part of the filter graph.
     (folder / name).symlink_to(picture.resolve())
-    if scene.fit == "crop":
-        filled = f"{_covering(_enlarged(size))},format=yuv444p"
-    else:
-        filled = _over_blur(_enlarged(size), name, inside=1 / (1 + ZOOM), then="format=yuv444p")
-    return Source(("-i", name), f"{filled},{_moving(shown, frames, scene.motion, size)}")
+    large = _enlarged(size)
+    filled = _covering(large) if scene.fit == "crop" else _over_blur(large, name, inside=1 / (1 + ZOOM))
+    share = f"((on+{shown.first})/{max(1, shown.in_all - 1)})"
+    return Source(("-i", name), f"{filled},{_moving(frames, scene.motion, share, size, FRAMES_PER_SECOND, name)}")
 
 
 def still_filters(frames: int, size: tuple[int, int], frames_per_second: int) -> str:
     """Filters for a still that slowly zooms in, by itself and not in a timeline."""
-    zoom = f"1+{ZOOM}*on/{max(1, frames - 1)}"
-    return (
-        f"{_covering(_enlarged(size))},format=yuv444p,zoompan=z='{zoom}':x='(iw-iw/zoom)/2':y='(ih-ih/zoom)/2':"
-        f"d={frames}:s={size[0]}x{size[1]}:fps={frames_per_second},setsar=1"
-    )
+    share = f"(on/{max(1, frames - 1)})"
+    return f"{_covering(_enlarged(size))},{_moving(frames, 'in', share, size, frames_per_second, 'still')}"
 
 
 def window(motion: Motion, share: float) -> tuple[float, float, float]:
@@ -69,9 +65,11 @@ def window(motion: Motion, share: float) -> tuple[float, float, float]:
     }[motion]
 
 
-def _moving(shown: Shown, frames: int, motion: Motion, size: tuple[int, int]) -> str:
-    """zoompan, with the expressions of what `window` computes."""
-    share = f"((on+{shown.first})/{max(1, shown.in_all - 1)})"
+def _moving(frames: int, motion: Motion, share: str, size: tuple[int, int], frames_per_second: int, name: str) -> str:
+    """zoompan, with the expressions of what `window` computes; `share` is one too.
+
+    Luminance and colours are moved apart: together, in 4:2:0, zoompan would move both in steps of two pixels.
+    """
     zoom, x = {
         "in": (f"1+{ZOOM}*{share}", "0.5"),
         "out": (f"{1 + ZOOM}-{ZOOM}*{share}", "0.5"),
@@ -79,9 +77,17 @@ def _moving(shown: Shown, frames: int, motion: Motion, size: tuple[int, int]) ->
         "left": (f"{1 + ZOOM}", f"(1-{share})"),
         "none": ("1", "0.5"),
     }[motion]
+    width, height = size
+
+    def moved(plane: str, wide: int, high: int) -> str:
+        seen = f"z='{zoom}':x='(iw-iw/zoom)*{x}':y='(ih-ih/zoom)/2'"
+        zooming = f"zoompan={seen}:d={frames}:s={wide}x{high}:fps={frames_per_second}"
+        return f"[{name}{plane}]{zooming},format=gray[{name}{plane}2]"
+
+    planes = [moved("y", width, height), moved("u", width // 2, height // 2), moved("v", width // 2, height // 2)]
     return (
-        f"zoompan=z='{zoom}':x='(iw-iw/zoom)*{x}':y='(ih-ih/zoom)/2':d={frames}:"
-        f"s={size[0]}x{size[1]}:fps={FRAMES_PER_SECOND},setsar=1"
+        f"format=yuv420p,extractplanes=y+u+v[{name}y][{name}u][{name}v];{';'.join(planes)};"
+        f"[{name}y2][{name}u2][{name}v2]mergeplanes=map0s=0:map1s=1:map2s=2:format=yuv420p,{BT709},setsar=1"
     )
 
 
@@ -96,7 +102,7 @@ def _clip(
     start = scene.clip_from + shown.first / FRAMES_PER_SECOND
     # Behind a clip's end stands its last frame: what is read begins at that at the latest.
     start = min(start, max(0.0, found.seconds - 2 / (found.frames_per_second or FRAMES_PER_SECOND)))
-    fitting = _covering(size) if scene.fit == "crop" else _over_blur(size, name, inside=1.0, then="format=yuv420p")
+    fitting = _covering(size) if scene.fit == "crop" else _over_blur(size, name, inside=1.0)
     held = f"tpad=stop_mode=clone:stop_duration={frames / FRAMES_PER_SECOND:.4f},trim=end_frame={frames}"
     chain = f"setpts=PTS-STARTPTS,{upright(found, fitting, name)},fps={FRAMES_PER_SECOND},{held}"
     read = (*decoding, "-ss", f"{start:.4f}", *decoder(found), *reading(clip, folder, name))
@@ -112,7 +118,7 @@ def _covering(size: tuple[int, int]) -> str:
     return f"{scaled(size, ':force_original_aspect_ratio=increase')},crop={size[0]}:{size[1]}"
 
 
-def _over_blur(size: tuple[int, int], name: str, *, inside: float, then: str) -> str:
+def _over_blur(size: tuple[int, int], name: str, *, inside: float) -> str:
     """Whole, in the middle of a blurred and darkened copy of itself; `inside` is the share of the frame it may take."""
     width, height = size
     small = max(2, width // 8) // 2 * 2, max(2, height // 8) // 2 * 2
@@ -122,7 +128,8 @@ def _over_blur(size: tuple[int, int], name: str, *, inside: float, then: str) ->
     front = scaled(whole, ":force_original_aspect_ratio=decrease")
     return (
         f"split[{name}a][{name}b];"
-        f"[{name}a]{_covering(small)},format=yuv444p,gblur=sigma={sigma:.2f}:steps=3,{darkened},{scaled(size)},{then}[{name}f];"
-        f"[{name}b]{front},{then}[{name}g];"
-        f"[{name}f][{name}g]overlay=x=(W-w)/2:y=(H-h)/2:format={'yuv444' if '444' in then else 'yuv420'}"
+        f"[{name}a]{_covering(small)},format=yuv444p,gblur=sigma={sigma:.2f}:steps=3,{darkened},"
+        f"{scaled(size)},format=yuv420p[{name}f];"
+        f"[{name}b]{front},format=yuv420p[{name}g];"
+        f"[{name}f][{name}g]overlay=x=(W-w)/2:y=(H-h)/2:format=yuv420"
     )
