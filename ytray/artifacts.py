@@ -56,7 +56,10 @@ class ArtifactStore:
                 raise PermanentError(f"there is no artifact {uri}: it was removed, or is on another disk")
             return Path(place)
         target = into / place.rpartition("/")[2]
-        self._files.get_file(place, str(target))
+        try:
+            self._files.get_file(place, str(target))
+        except FileNotFoundError:
+            raise PermanentError(f"there is no artifact {uri}: it was removed") from None
         return target
 
     def exists(self, uri: str) -> bool:

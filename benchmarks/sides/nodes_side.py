@@ -75,11 +75,11 @@ def _published(made: Timeline, job_id: str) -> Timeline:
 
 def _rendered(made: Timeline) -> list[tuple[float, float]]:
     """When each part was begun and ended, in the order of submission."""
-    warm = [render_scene.delay(timeline=small, part=number) for small, number in split(made)[:1]]
+    warm = [render_scene.delay(timeline=one.timeline, part=one.part) for one in split(made)[:1]]
     for job in warm:
         job.get(timeout=120)
     rest = made.model_copy(update={"caption_style": "boxed"})  # so that none is kept
-    jobs = render_scene.map([{"timeline": small, "part": number} for small, number in split(rest)])
+    jobs = render_scene.map([{"timeline": one.timeline, "part": one.part} for one in split(rest)])
     for job in jobs:
         assert not job.get(timeout=600).was_kept
     return [_span(job) for job in jobs]

@@ -30,6 +30,10 @@ class Kept:
         self.folder = folder
         folder.mkdir()
 
+    def has(self, name: str) -> bool:
+        """Whether it is there."""
+        return (self.folder / name).exists()
+
     def find(self, name: str, _folder: Path) -> Path | None:
         """The part, if it is there."""
         return file if (file := self.folder / name).exists() else None

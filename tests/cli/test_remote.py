@@ -139,6 +139,7 @@ def test_a_video_is_made_there_and_its_files_arrive_here(ytray: Ytray, tmp_path:
         "why-do-cats-purr-thumbnail.jpg",
         "why-do-cats-purr.m4a",
         "why-do-cats-purr.mp4",
+        "why-do-cats-purr.report.html",
         "why-do-cats-purr.srt",
         "why-do-cats-purr.timeline.json",
     ]

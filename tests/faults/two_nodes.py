@@ -17,6 +17,7 @@ import ytray
 from tests.engine.tasks_for_tests import times
 from tests.faults.tasks_for_faults import on_a_card, stay, stays_on_a_card
 from ytray import JobState
+from ytray.engine.actors import find_actor
 
 HEAD = {
     "num_cpus": 2,
@@ -31,8 +32,10 @@ def main(folder: Path) -> None:
     doomed = cluster.add_node(num_cpus=2, num_gpus=1, resources={"queue_batch": 2, "queue_media": 1})
     ray.init(address=cluster.address, namespace="ytray", logging_level=logging.ERROR, log_to_driver=False)
     ytray.connect()
+    until_a_card_is_free()
     on_cards = [job.get(timeout=60) for job in on_a_card.map([{"number": n} for n in range(4)])]
     jobs = stay.options(queue="batch").map([{"folder": str(folder), "name": f"job{n}"} for n in range(4)])
+    until_a_card_is_free()
     jobs.append(stays_on_a_card.delay(folder=str(folder), name="job4"))
     while len(list(folder.glob("*.pid"))) < 3:
         time.sleep(0.05)
@@ -64,6 +67,13 @@ def main(folder: Path) -> None:
     ytray.shutdown()
     ray.shutdown()
     cluster.shutdown()
+
+
+def until_a_card_is_free() -> None:
+    """Wait until the tracker has seen one that nobody uses."""
+    tracker: Any = find_actor("JobTracker")
+    while ray.get(tracker.report.remote())["free_cards"] < 1:
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":

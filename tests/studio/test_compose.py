@@ -102,6 +102,10 @@ class _Kept:
     def __init__(self, folder: Path) -> None:
         self.folder, self.kept = folder, 0
 
+    def has(self, name: str) -> bool:
+        """Whether it is there."""
+        return (self.folder / name).exists()
+
     def find(self, name: str, _folder: Path) -> Path | None:
         return file if (file := self.folder / name).exists() else None
 

@@ -32,7 +32,7 @@ def timeline_of(picture: str, *shapes: tuple[float, float]) -> Timeline:
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.2, 12), st.floats(0, 2)), min_size=1, max_size=8),
+    st.lists(st.tuples(st.floats(0.02, 12), st.floats(0, 2)), min_size=1, max_size=8),
 )
 def test_every_frame_belongs_to_one_part(shapes: list[tuple[float, float]]) -> None:
     fitting = [(seconds, min(fade, seconds / 2, following / 2)) for (seconds, fade), (following, _) in pairwise(shapes)]
@@ -52,12 +52,14 @@ def test_every_frame_belongs_to_one_part(shapes: list[tuple[float, float]]) -> N
 def test_a_part_alone_is_the_part_in_its_timeline(picture: str) -> None:
     timeline = timeline_of(picture, (2, 0.5), (9, 1.0), (3, 0), (1, 0.2), (2, 0))
     whole = sorted(part_name(part, CPU.encoding) for part in parts_of(timeline))
-    alone = sorted(part_name(parts_of(small)[number], CPU.encoding) for small, number in split(timeline))
+    alone = sorted(part_name(parts_of(one.timeline)[one.part], CPU.encoding) for one in split(timeline))
     assert alone == whole
 
 
 def test_the_longest_part_is_rendered_first(picture: str) -> None:
-    parts = [parts_of(small)[number] for small, number in split(timeline_of(picture, (1, 0), (3, 0.5), (2, 0)))]
+    excerpts = split(timeline_of(picture, (1, 0), (3, 0.5), (2, 0)))
+    parts = [parts_of(one.timeline, one.first_place)[one.part] for one in excerpts]
+    assert [part.told() for part in parts] == ["scene 2", "scene 3", "scene 1", "the crossfade after scene 2"]
     assert [part.frames for part in parts] == sorted((part.frames for part in parts), reverse=True)
 
 

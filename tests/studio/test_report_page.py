@@ -114,6 +114,13 @@ def test_a_page_is_light_or_dark_as_the_reader_likes() -> None:
         assert used <= set(re.findall(r"(--[a-z-]+):", scheme))
 
 
+def test_a_page_without_a_title_of_its_own_says_once_what_it_is() -> None:
+    root = parsed(page(report_of(GOOD)))
+    assert root.findtext(f".//{XHTML}title") == "Quality report"
+    assert "".join(root.itertext()).count("Quality report") == 2  # the tab's title, and the heading
+    assert root.findtext(f".//{XHTML}h1") == "Quality report"
+
+
 @pytest.mark.parametrize(("checks", "verdict"), [((GOOD,), "Passed"), ((GOOD, BLACK), "Did not pass")])
 def test_the_verdict_comes_first(checks: tuple[Check, ...], verdict: str) -> None:
     root = parsed(page(report_of(*checks), "Cats"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,22 @@ from ytray.studio.render.probe import probe
 from ytray.studio.render.timeline import Effect, Renderer, Timeline, TimelineScene
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
+TINT = """
+from dataclasses import dataclass
+import numpy as np
+from moviepy import Effect
+
+@dataclass
+class Tint(Effect):
+    level: int
+
+    def apply(self, clip):
+        def tinted(frame):
+            made = np.zeros_like(frame)
+            made[:, :, CHANNEL] = self.level
+            return made
+        return clip.image_transform(tinted)
+"""
 
 
 def rendered(tmp_path: Path, *scenes: TimelineScene, size: tuple[int, int] = (180, 320), **chosen: Any) -> Path:
@@ -97,6 +116,30 @@ def test_a_clip_of_variable_frame_rate_keeps_its_time(tmp_path: Path) -> None:
     assert is_blue == sorted(is_blue)
 
 
+def test_a_clip_is_cut_in_the_middle_of_a_picture_that_stands_long(tmp_path: Path) -> None:
+    """Red, green and blue for two seconds each, as in a GIF or a recorded screen; from the first second on."""
+    pieces = [clip_of(tmp_path / f"{c}.png", f"color={c}:s=160x160", "-frames:v", "1") for c in ("red", "lime", "blue")]
+    (tmp_path / "list").write_text("".join(f"file {Path(piece).name}\nduration 2\n" for piece in pieces))
+    joining = ["-f", "concat", "-safe", "0", "-i", "list", "-fps_mode", "vfr", "slow.gif"]
+    subprocess.run([ffmpeg.binary(), "-v", "error", *joining], cwd=tmp_path, check=True)
+    scene = TimelineScene(clip=str(tmp_path / "slow.gif"), clip_from=1, seconds=3.5)
+    shown = frames(rendered(tmp_path, scene), 10, 180, 320)
+    assert [int(frame.mean(axis=(0, 1)).argmax()) for frame in shown] == [0] * 10 + [1] * 20 + [2] * 5
+
+
+def test_a_clip_whose_sound_is_longer_than_its_picture_stands_on_its_last_frame(tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "clip.mp4", "color=blue:s=160x160:r=25:d=1", "-f", "lavfi", "-i", "sine=300:d=3")
+    shown = frames(rendered(tmp_path, TimelineScene(clip=clip, clip_from=0.5, seconds=5)), 10, 180, 320)
+    assert len(shown) == 50
+    assert min(float(frame[:, :, 2].mean()) for frame in shown) > 200
+
+
+def test_two_clips_that_let_through_fade_into_each_other(tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "a.mov", "color=red@0.5:s=160x160:d=1,format=argb", "-c:v", "qtrle")
+    scenes = TimelineScene(clip=clip, seconds=0.6, crossfade=0.3), TimelineScene(clip=clip, seconds=0.6)
+    assert len(frames(rendered(tmp_path, *scenes), 30, 180, 320)) == 36
+
+
 def test_a_turned_clip_stands_upright(tmp_path: Path) -> None:
     lying = clip_of(tmp_path / "l.mp4", "color=red:s=320x180:d=0.3,drawbox=w=160:c=blue:t=fill")
     turned = tmp_path / "turned.mp4"
@@ -167,6 +210,20 @@ def test_a_scene_with_an_effect_is_rendered_by_moviepy_and_the_others_by_ffmpeg(
 
 def _colour(frame: Any) -> float:
     return float(np.abs(frame[:, :, 0] - frame[:, :, 2]).mean())
+
+
+def test_an_effect_of_the_users_own_module_is_applied_as_it_is_now(
+    tmp_path: Path, cat: str, monkeypatch: pytest.MonkeyPatch, with_settings: Callable[..., None]
+) -> None:
+    module = tmp_path / "sparkle.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with_settings(imports=("sparkle",))
+    scene = TimelineScene(picture=cat, seconds=0.2, effects=[Effect(name="sparkle.Tint", arguments={"level": 250})])
+    for channel, later in ((0, 0), (2, 10)):
+        module.write_text(TINT.replace("CHANNEL", str(channel)))
+        os.utime(module, (time.time() + later,) * 2)
+        (shown, *_) = frames(rendered(tmp_path, scene), 30, 180, 320)
+        assert [int(value > 200) for value in shown[100, 90]] == [int(place == channel) for place in range(3)]
 
 
 @pytest.mark.parametrize(

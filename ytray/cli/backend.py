@@ -76,7 +76,7 @@ class Backend(Protocol):
         """Write an artifact to a file, which appears once it is whole."""
 
     def adopt(self, file: str, folder: Path) -> str:
-        """The URI of a file that a timeline in `folder` names: an artifact's own, or a local file's, kept now."""
+        """The URI of a file that a timeline in `folder` names; a local one is kept now. Raises InvalidArguments."""
 
     def queues(self) -> list[QueueStatus]:
         """Every queue."""

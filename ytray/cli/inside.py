@@ -18,7 +18,7 @@ from ytray.engine.joblog import read_log
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.task import all_tasks, find
 from ytray.engine.tracking import Tracking, job_tracker
-from ytray.errors import UnknownJob
+from ytray.errors import InvalidArguments, UnknownJob
 from ytray.spend import budgets, journal
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus, model_statuses
@@ -118,9 +118,13 @@ class Inside:
     def adopt(self, file: str, folder: Path) -> str:
         """An artifact's own URI, or that of a local file, which is kept under its content's digest."""
         store, path = ArtifactStore(), folder / file
-        if not path.is_file() or store.holds(str(path)):
+        if store.holds(file):
             return file
-        return store.publish(path, f"given-{digest(path)[:32]}", f"file{path.suffix.lower()}")
+        if not path.is_file():
+            raise InvalidArguments(f"{file} is no file in {folder}, and no artifact of this system")
+        job_id, name = f"given-{digest(path)[:32]}", f"file{path.suffix.lower()}"
+        uri = store.uri(job_id, name)
+        return uri if store.exists(uri) else store.publish(path, job_id, name)
 
     def queues(self) -> list[QueueStatus]:
         """Every queue."""

@@ -15,9 +15,10 @@ from rich.text import Text
 from ytray.cli.backend import Backend, backend
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json, print_table
 from ytray.engine.model import JobStatus
+from ytray.engine.task import did_you_mean
 from ytray.errors import InvalidArguments
 from ytray.studio.model import Brief, Estimate, FinishedVideo, Video
-from ytray.studio.render.platforms import DEFAULT_PLATFORM
+from ytray.studio.render.platforms import DEFAULT_PLATFORM, PRESETS
 
 _STAGES = (
     ("hook", ("generate_hook",)),
@@ -64,6 +65,8 @@ def create(
     as_json: AsJson = False,
 ) -> Exit | None:
     """Make a video of a sentence. Prints the finished file's path last."""
+    if platform not in PRESETS:
+        raise InvalidArguments(f"there is no platform {platform!r}{did_you_mean(platform, PRESETS)}")
     try:
         brief = Brief.model_validate(
             {

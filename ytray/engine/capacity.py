@@ -33,6 +33,12 @@ def queues_with_cards() -> frozenset[str]:
     )
 
 
+def free_cards() -> float:
+    """How many cards nobody holds a share of at this moment, over the whole cluster."""
+    ask: Callable[[], dict[str, float]] = ray.available_resources
+    return ask().get("GPU", 0.0)
+
+
 class Slots:
     """Slots of each queue over the whole cluster, as the custom resources `queue_<name>` say.
 
@@ -43,6 +49,7 @@ class Slots:
     def __init__(self, changed: Callable[[], None]) -> None:
         self.known: dict[str, int] = {}
         self.with_cards: frozenset[str] = frozenset()
+        self.free_cards = 0.0
         self._changed = changed
         threading.Thread(target=self._look_forever, name="ytray-slots", daemon=True).start()
 
@@ -54,6 +61,7 @@ class Slots:
     def _look_forever(self) -> None:
         while True:
             found, cards = cluster_slots(), queues_with_cards()
+            self.free_cards = free_cards() if cards else 0.0
             if (found, cards) != (self.known, self.with_cards):
                 self.known, self.with_cards = found, cards
                 self._changed()

@@ -46,7 +46,7 @@ class _Flight:
     task: str
     fences: dict[str, int]
     is_short: bool
-    on_card: bool
+    share: float  # of a card, that it was sent with
     ref: Any = None
 
 
@@ -70,7 +70,7 @@ class JobTracker:
         self._lease_ms = round(settings().lease_seconds * 1000)
         self._next_beat = self._next_look = self._looked = 0.0
         self._launcher = ray.remote(max_retries=_RAY_RETRIES, num_cpus=0)(run_lease)
-        self._launchers: dict[tuple[str, str, bool], Any] = {}
+        self._launchers: dict[tuple[str, str, float], Any] = {}
         # Ray's callbacks run in threads of their own; the loop must not wait 5 ms for each to let it go on.
         sys.setswitchinterval(0.001)
         threading.Thread(target=self._work, name="ytray-tracker", daemon=True).start()
@@ -80,7 +80,13 @@ class JobTracker:
 
     def report(self) -> dict[str, Any]:
         """Who is in office, and what is in flight: for the doctor and for tests."""
-        return {"pid": os.getpid(), "epoch": self._epoch, "in_flight": len(self._in_flight), "slots": self._slots.known}
+        return {
+            "pid": os.getpid(),
+            "epoch": self._epoch,
+            "in_flight": len(self._in_flight),
+            "slots": self._slots.known,
+            "free_cards": self._slots.free_cards,
+        }
 
     def _flush_to_disk(self) -> None:
         while True:
@@ -121,7 +127,7 @@ class JobTracker:
         gone = self._cards - self._slots.with_cards
         self._cards = self._slots.with_cards
         for flight in self._flights if gone else ():
-            if flight.on_card and flight.queue in gone:
+            if flight.share and flight.queue in gone:
                 # No node can run it as it was sent, also when Ray tries once more what its node died with.
                 ray.cancel(flight.ref)
 
@@ -180,21 +186,32 @@ class JobTracker:
                 self._launch_one(queue, task, alike[start : start + size])
 
     def _launch_one(self, queue: str, task: str, jobs: list[Claimed]) -> None:
-        has_cards = queue in self._cards
-        launcher = self._launchers.get((queue, task, has_cards))
+        share = self._share(queue, jobs[0])
+        launcher = self._launchers.get((queue, task, share))
         if launcher is None:
-            # The share is the task's own, so its first job says it for all.
-            share = from_json(jobs[0].spec).get("gpu", 0) if has_cards else 0
             # The task's name is what the Ray dashboard lists it under.
             launcher = self._launcher.options(name=task, resources={f"queue_{queue}": 1}, num_gpus=share)
-            self._launchers[queue, task, has_cards] = launcher
+            self._launchers[queue, task, share] = launcher
         fences = {job.job_id: job.fence for job in jobs}
-        flight = _Flight(queue, task, fences, task in self._pace.short_tasks(), has_cards)
+        flight = _Flight(queue, task, fences, task in self._pace.short_tasks(), share)
         self._flights.add(flight)
         for job in jobs:
             self._in_flight[job.job_id] = flight
         flight.ref = launcher.remote(self._setup, jobs)
         flight.ref.future().add_done_callback(lambda future: self._land(flight, future))
+
+    def _share(self, queue: str, job: Claimed) -> float:
+        """The share of a card that a job is sent with: none where its queue has no card, or none is free.
+
+        A job never waits for a card that others hold: nodes without one would stand idle beside it.
+        """
+        if queue not in self._cards:
+            return 0.0
+        share = float(from_json(job.spec).get("gpu", 0.0))
+        if share > self._slots.free_cards:
+            return 0.0
+        self._slots.free_cards -= share  # until the next look, which may be too early to see it taken
+        return share
 
     # ------------------------------------------------------------------------------------------ landing
 
@@ -215,6 +232,7 @@ class JobTracker:
         while self._landed:
             flight, outcome = self._landed.popleft()
             self._flights.discard(flight)
+            self._slots.free_cards += flight.share
             held = [job_id for job_id in flight.fences if self._in_flight.get(job_id) is flight]
             for job_id in held:
                 del self._in_flight[job_id]

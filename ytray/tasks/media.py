@@ -98,16 +98,17 @@ def generate_video_veo(
 
 
 @task(gpu=GPU_SHARE)
-def render_scene(timeline: Timeline, part: int = 0) -> RenderedScene:
+def render_scene(timeline: Timeline, part: int = 0, first_place: int = 0) -> RenderedScene:
     """Render one part of a timeline, its `part`-th from 0, and keep it for the composition.
 
     A part is a scene or a crossfade between two. Parts are rendered as soon as their pictures and narration are there,
-    side by side on the nodes of the media queue.
+    side by side on the nodes of the media queue. `first_place`: that of the first scene in the whole video, from 0, by
+    which messages call it.
     """
     job = current_job()
     job.progress(1, "fetching the picture")
     with work_folder() as folder:
-        parts = parts_of(fetched(timeline, folder))
+        parts = parts_of(fetched(timeline, folder), first_place)
         if not 0 <= part < len(parts):
             raise PermanentError(f"the timeline has {len(parts)} parts, so there is no part {part}")
         wanted = parts[part]
@@ -174,7 +175,7 @@ def _composed(timeline: Timeline, pacing: list[float] | None, arc: list[float] |
         captions = captions_of_timeline(timeline) if timeline.captions else []
         written = {
             "report.json": report.model_dump_json(indent=2),
-            "report.html": page(report, "Quality report"),
+            "report.html": page(report),
             "captions.srt": to_srt(captions),
             "captions.vtt": to_vtt(captions),
             "timeline.json": timeline.model_dump_json(indent=2),

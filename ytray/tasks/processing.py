@@ -109,9 +109,14 @@ async def render_timeline(timeline: Timeline) -> Video:
     return await compose_timeline.delay(timeline=timeline)
 
 
-async def _rendered(timeline: Timeline) -> None:
-    """Have every part of a timeline rendered and kept."""
-    await asyncio.gather(*(render_scene.delay(timeline=small, part=number) for small, number in split(timeline)))
+async def _rendered(timeline: Timeline, first_place: int = 0) -> None:
+    """Have every part of a timeline rendered and kept; `first_place` is that of its first scene in the whole video."""
+    await asyncio.gather(
+        *(
+            render_scene.delay(timeline=one.timeline, part=one.part, first_place=one.first_place)
+            for one in split(timeline, first_place)
+        )
+    )
 
 
 @flow()
@@ -179,7 +184,7 @@ async def create_video(
         )
         media = SceneMedia(picture=picture.uri, speech=speech)
         if not look.crossfade:  # a scene that fades into the next has to wait for that one's picture
-            await _rendered(timeline_of([media], look, place=place))
+            await _rendered(timeline_of([media], look, place=place), place)
         return media
 
     (coherence, arc), scenes = await asyncio.gather(

@@ -89,17 +89,12 @@ def _sound(timeline: Timeline, folder: Path, kept: KeptParts, progress: Callable
 
 def _rendered(parts: list[Part], folder: Path, together: _Together, kept: KeptParts) -> list[_Ready]:
     """Every part's file. All are encoded alike, as pieces of one stream must be."""
-    if _all_kept(parts, folder, kept):
+    if all(kept.has(part_name(part, CPU.encoding)) for part in parts):  # encoded by nodes without a card
         return _side_by_side(parts, folder, together, kept, (CPU,))
     ready = _side_by_side(parts, folder, together, kept, None)
     if len({encoder.encoding for _, encoder, _ in ready}) > 1:
         ready = _side_by_side(parts, folder, together, kept, (CPU,))
     return ready
-
-
-def _all_kept(parts: list[Part], folder: Path, kept: KeptParts) -> bool:
-    """Whether libx264 has encoded every part before, as nodes without a card do."""
-    return all(kept.find(part_name(part, CPU.encoding), folder) is not None for part in parts)
 
 
 def _side_by_side(

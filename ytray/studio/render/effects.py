@@ -6,11 +6,17 @@ import difflib
 import hashlib
 import importlib
 import inspect
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import psutil
 
 from ytray.errors import PermanentError
 from ytray.settings import settings
 from ytray.studio.render.timeline import Effect
+
+_read: dict[str, float] = {}  # when the file of a module that was imported had been changed last, in seconds
 
 
 def made(effect: Effect) -> Any:
@@ -33,6 +39,16 @@ def identity(effect: Effect) -> str:
     return hashlib.sha256(inspect.getsource(_class_of(effect.name)).encode()).hexdigest()[:16]
 
 
+def _as_it_is_now(name: str) -> ModuleType:
+    """A user's module, read again when its file has changed: what is kept is named by the source that made it."""
+    module = importlib.import_module(name)
+    changed = Path(module.__file__ or "").stat().st_mtime if module.__file__ else 0.0
+    if changed > _read.setdefault(name, psutil.Process().create_time()):
+        module = importlib.reload(module)
+        _read[name] = changed
+    return module
+
+
 def _class_of(name: str) -> type[Any]:
     from moviepy import Effect as MoviePyEffect
     from moviepy import vfx
@@ -41,7 +57,7 @@ def _class_of(name: str) -> type[Any]:
     if module:
         if module not in settings().imports:
             raise PermanentError(f"the effect {name} is of no module in YTRAY_IMPORTS: add {module!r} to it")
-        found = getattr(importlib.import_module(module), own, None)
+        found = getattr(_as_it_is_now(module), own, None)
     else:
         found = getattr(vfx, name, None)
     if not (inspect.isclass(found) and issubclass(found, MoviePyEffect)):

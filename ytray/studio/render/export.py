@@ -7,7 +7,6 @@ is left out.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ytray.studio.render import ffmpeg
 from ytray.studio.render.frames import decoder, scaled, upright
 from ytray.studio.render.platforms import PRESETS, Platform, Preset
 from ytray.studio.render.probe import Probed, groups, probe, reading
+from ytray.studio.render.work import work_folder
 
 CODECS: dict[str, tuple[str, ...]] = {
     "mp4": ("h264", "hevc"),
@@ -90,8 +90,8 @@ def export(
         raise PermanentError(f"{source.name} has no sound, so there is no {form} of it")
     if chosen is not None and found.video_codec is None:
         raise PermanentError(f"{source.name} has no pictures, so there is no {form} of it; export it as m4a or mp3")
-    with tempfile.TemporaryDirectory(prefix="ytray-export-") as name:
-        job = _Job(source, found, output, Path(name), progress)
+    with work_folder() as folder:
+        job = _Job(source, found, output, folder, progress)
         if platform is not None:
             _for_platform(job, PRESETS[platform])
         elif form == "gif":

@@ -81,17 +81,21 @@ def run(
     listener.start()
     feeder = _Feeder(process.stdin, feed) if process.stdin is not None and feed is not None else None
     counted, whole = ("frame", float(frames)) if frames else ("out_time_us", seconds * 1e6)
+    reached = 0
     try:
         for line in _lines(process.stdout):
             key, _, value = line.strip().partition("=")
             if key == counted and value.isdigit() and whole > 0:
-                progress(min(1.0, int(value) / whole))
+                reached = int(value)
+                progress(min(1.0, reached / whole))
         code = process.wait()
         if feeder is not None:
             feeder.done()
         listener.join(timeout=5)
         if code != 0:
             raise _explain(code, "".join(said), output)
+        if frames and reached != frames:
+            raise RenderFailed(f"ffmpeg wrote {reached} of {frames} frames of {output.name}")
         os.replace(beside, output)
     finally:
         if process.poll() is None:

@@ -42,11 +42,22 @@ def render(part: Part, encoder: Encoder, output: Path, progress: Callable[[float
         else:
             chains.append(f"[{shown_as}]{TAGGED}[v]")
         (folder / "graph").write_text(";\n".join(chains))
-        arguments += ["-filter_complex_threads", "1", "-/filter_complex", "graph", "-map", "[v]", "-frames:v", str(part.frames), *encoder.encoding]
+        arguments += [
+            "-filter_complex_threads",
+            "1",
+            "-/filter_complex",
+            "graph",
+            "-map",
+            "[v]",
+            "-frames:v",
+            str(part.frames),
+            *encoder.encoding,
+        ]
         try:
             ffmpeg.run(arguments, output, seconds=part.seconds, folder=folder, progress=progress, frames=part.frames)
         except ffmpeg.RenderFailed as failed:
-            if "Error opening input" in str(failed) or "Invalid data found" in str(failed):
+            unreadable = "Error opening input" in str(failed) or "Invalid data found" in str(failed)
+            if unreadable and not encoder.decoding:  # a card may not read what libavcodec does
                 names = " or ".join(Path(shown.scene.source).name for shown in part.pictures)
                 raise PermanentError(f"{part.told()}: {names} cannot be read as a picture or a clip") from failed
             raise

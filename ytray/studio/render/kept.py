@@ -14,6 +14,10 @@ class KeptArtifacts:
     def __init__(self) -> None:
         self._store = ArtifactStore()
 
+    def has(self, name: str) -> bool:
+        """Whether the part is kept."""
+        return self._store.exists(self._store.uri(Path(name).stem, name))
+
     def find(self, name: str, folder: Path) -> Path | None:
         """The part's file, or None; where the store is remote, a copy in `folder`."""
         uri = self._store.uri(Path(name).stem, name)

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from ytray.studio.model import CaptionStyle
 from ytray.studio.render import effects
 from ytray.studio.render.digests import digest
+from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.platforms import Platform
 from ytray.studio.render.text.captions import Caption, captions_of
 from ytray.studio.render.text.fonts import check_drawable
@@ -68,14 +69,15 @@ class Part:
         return f"scene {self.place + 1}" if self.fades_into is None else f"the crossfade after scene {self.place + 1}"
 
 
-def parts_of(timeline: Timeline) -> list[Part]:
-    """The parts of a timeline, in their order.
+def parts_of(timeline: Timeline, first_place: int = 0) -> list[Part]:
+    """The parts of a timeline, in their order; `first_place` is that of its first scene in the whole video, from 0.
 
     Raises PermanentError when no font can draw its captions, or an effect of its scenes is not known.
     """
     leads = [0, *(scene.fading_frames for scene in timeline.scenes[:-1])]
     found: list[Part] = []
-    for place, (scene, lead) in enumerate(zip(timeline.scenes, leads, strict=True)):
+    for number, (scene, lead) in enumerate(zip(timeline.scenes, leads, strict=True)):
+        place = first_place + number
         captions = _captions(timeline, scene)
         in_all, fading = lead + scene.frames, scene.fading_frames
         for first, frames in _stretches(scene):
@@ -83,29 +85,43 @@ def parts_of(timeline: Timeline) -> list[Part]:
             found.append(_part(timeline, place, frames, _moved(captions, -first), shown))
         if fading:
             ending = Shown(scene, in_all - fading, in_all)
-            following = timeline.scenes[place + 1]
+            following = timeline.scenes[number + 1]
             beginning = Shown(following, 0, fading + following.frames)
             found.append(_part(timeline, place, fading, _moved(captions, fading - scene.frames), ending, beginning))
     return found
 
 
-def split(timeline: Timeline) -> list[tuple[Timeline, int]]:
-    """For each part a timeline of only the scenes that it needs, and the part's number in that; the longest first."""
-    found = []
+@dataclass(frozen=True)
+class Excerpt:
+    """A timeline of only the scenes that a part needs, the part's number in it, and its first scene's place."""
+
+    timeline: Timeline
+    part: int
+    first_place: int
+
+
+def split(timeline: Timeline, first_place: int = 0) -> list[Excerpt]:
+    """An excerpt for each part, the longest first; narrations are left out, since a part is silent."""
+    found: list[tuple[int, Excerpt]] = []
     for place, scene in enumerate(timeline.scenes):
-        first, last = max(0, place - 1), place + 2
-        scenes = list(timeline.scenes[first:last])
-        scenes[-1] = scenes[-1].model_copy(update={"crossfade": 0.0}) if last < len(timeline.scenes) else scenes[-1]
+        first = place - 1 if place and timeline.scenes[place - 1].fading_frames else place
+        last = place + 2 if scene.fading_frames else place + 1
+        scenes = [one.model_copy(update={"narration": None}) for one in timeline.scenes[first:last]]
+        scenes[-1] = scenes[-1].model_copy(update={"crossfade": 0.0})
         small = timeline.model_copy(update={"scenes": scenes, "music": None})
         before = 0 if first == place else len(_lengths(scenes[0]))
-        found += [(length, small, before + number) for number, length in enumerate(_lengths(scene))]
-    found.sort(key=lambda part: -part[0])
-    return [(small, number) for _, small, number in found]
+        found += [
+            (length, Excerpt(small, before + number, first_place + first))
+            for number, length in enumerate(_lengths(scene))
+        ]
+    return [excerpt for _, excerpt in sorted(found, key=lambda part: -part[0])]
 
 
 def _stretches(scene: TimelineScene) -> list[tuple[int, int]]:
     """The first frame and the length of each part of a scene before its crossfade."""
     frames = scene.frames - scene.fading_frames
+    if not frames:  # a scene of one frame, which is all crossfade
+        return []
     number = -(-frames // _LONGEST)
     firsts = [frames * place // number for place in range(number + 1)]
     return [(first, after - first) for first, after in pairwise(firsts)]
@@ -119,6 +135,7 @@ def part_name(part: Part, encoding: tuple[str, ...]) -> str:
     """A file name that stands for all that goes into a part: two parts of the same name look the same."""
     content = [
         _LOOKS,
+        binary().rpartition("/")[2],  # ffmpeg's version: another one's stream may have other headers
         encoding,
         part.renderer,
         part.size,

@@ -100,12 +100,14 @@ def _clip(
     if found.video_codec is None:
         raise PermanentError(f"{clip.name} has no picture: a scene's clip must be a video")
     start = scene.clip_from + shown.first / FRAMES_PER_SECOND
-    # Behind a clip's end stands its last frame: what is read begins at that at the latest.
-    start = min(start, max(0.0, found.seconds - 2 / (found.frames_per_second or FRAMES_PER_SECOND)))
     fitting = _covering(size) if scene.fit == "crop" else _over_blur(size, name, inside=1.0)
-    held = f"tpad=stop_mode=clone:stop_duration={frames / FRAMES_PER_SECOND:.4f},trim=end_frame={frames}"
-    chain = f"setpts=PTS-STARTPTS,{upright(found, fitting, name)},fps={FRAMES_PER_SECOND},{held}"
-    read = (*decoding, "-ss", f"{start:.4f}", *decoder(found), *reading(clip, folder, name))
+    # What is read begins at the key picture before: the picture that stands at `start` may have come long before it.
+    # Behind the clip's end stands its last picture, for ever.
+    cut = (
+        f"fps={FRAMES_PER_SECOND},tpad=stop=-1:stop_mode=clone,trim=start=0,setpts=PTS-STARTPTS,trim=end_frame={frames}"
+    )
+    chain = f"{cut},{upright(found, fitting, name)}"
+    read = (*decoding, "-noaccurate_seek", "-ss", f"{start:.4f}", *decoder(found), *reading(clip, folder, name))
     return Source(read, chain)
 
 

@@ -23,6 +23,9 @@ _RENDERERS: dict[Renderer, _Render] = {"ffmpeg": ffmpeg_renderer.render, "moviep
 class KeptParts(Protocol):
     """Parts and sounds that were rendered before, by names that stand for all that went into them."""
 
+    def has(self, name: str, /) -> bool:
+        """Whether the part is kept."""
+
     def find(self, name: str, folder: Path, /) -> Path | None:
         """The part's file, or None; a copy may be put into `folder`."""
 
@@ -32,6 +35,10 @@ class KeptParts(Protocol):
 
 class NoKeptParts:
     """Keeps nothing."""
+
+    def has(self, _name: str) -> bool:
+        """No."""
+        return False
 
     def find(self, name: str, folder: Path) -> Path | None:
         """None."""

@@ -20,18 +20,18 @@ _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 _Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
 
 
-class _Part(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Effect(_Part):
+class Effect(_Strict):
     """A MoviePy effect: the name of its class in `moviepy.vfx`, or `module.Class` of one of YTRAY_IMPORTS."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     arguments: dict[str, JsonValue] = {}
 
 
-class Music(_Part):
+class Music(_Strict):
     """A music bed under the whole video: a file of the user's, else one synthesised in `mood`.
 
     It plays `below_voice` LU (loudness units, a decibel each) below the voice, and gives way further while somebody
@@ -44,7 +44,7 @@ class Music(_Part):
     ducking: bool = True
 
 
-class TimelineScene(_Part):
+class TimelineScene(_Strict):
     """One scene of `seconds`: a still that moves or a clip, while its narration (a WAV file) plays.
 
     `picture`, `clip` and `narration` are files, or in a timeline that is kept the URIs of artifacts.
@@ -100,7 +100,7 @@ class TimelineScene(_Part):
         return self.clip or self.picture or ""
 
 
-class Timeline(_Part):
+class Timeline(_Strict):
     """A whole video: its size in pixels, its scenes, how its captions look, its music, where it is to be shown."""
 
     width: _Side

@@ -21,8 +21,8 @@ from ytray.studio.render.timeline import FRAMES_PER_SECOND, Timeline, TimelineSc
 # broadcasting 40 and 60.)
 EARLIEST, LATEST = -0.045, 0.125  # seconds of the sound against the picture
 FRAME = 1 / FRAMES_PER_SECOND
-BLACK = 1.5 * FRAME  # seconds: two black frames are a flash, one is hardly seen
 SILENCE = 2.0  # seconds
+_LEAST_PIECE = 1.5 * FRAME
 LIKE = 0.5  # correlation from which on a narration counts as found
 _UNHEARD = 0.5  # share of a narration that may be silent where it is too short for a silence of that length
 _CLEARLY = 0.1  # by so much better than in time must it match elsewhere to count as shifted
@@ -91,14 +91,19 @@ class Case:
         spoken = sum(scene.words[-1].end for scene in self.timeline.scenes if scene.words)
         return round(len(self.timeline.words()) / spoken * 60, 1) if spoken > 0 else None
 
+    @property
+    def has_sound_to_master(self) -> bool:
+        """Whether a narration or music was to be heard, which can be as loud as it should be.
+
+        A clip's own sound may be silence or single clicks, which no gain brings to the target.
+        """
+        return self.timeline.music is not None or any(scene.narration for scene in self.timeline.scenes)
+
     @cached_property
     def has_sound_by_intent(self) -> bool:
         """Whether anything was to be heard: a narration, music, or a clip that brings its sound along."""
-        scenes = self.timeline.scenes
-        return (
-            self.timeline.music is not None
-            or any(scene.narration for scene in scenes)
-            or any(scene.clip and scene.clip_volume and probe(Path(scene.clip)).audio_codec for scene in scenes)
+        return self.has_sound_to_master or any(
+            scene.clip and scene.clip_volume and probe(Path(scene.clip)).audio_codec for scene in self.timeline.scenes
         )
 
     def scene_at(self, at: float) -> int:
@@ -112,7 +117,7 @@ class Case:
             (place, Stretch(max(stretch.start, start), min(stretch.end, end)))
             for place, (start, end) in enumerate(zip(self.starts, ends, strict=True))
         ]
-        return [(place, piece) for place, piece in found if piece.seconds > BLACK]
+        return [(place, piece) for place, piece in found if piece.seconds > _LEAST_PIECE]
 
     def lag(self, place: int) -> float | None:
         """Seconds by which a scene's voice is later than its picture; None when it cannot be made out."""

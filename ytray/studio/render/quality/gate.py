@@ -15,7 +15,6 @@ from ytray.studio.render.quality.case import Case, covered_words, longest_line, 
 from ytray.studio.render.quality.inspect import Stretch, inspect
 from ytray.studio.render.quality.report import (
     CaptionFigures,
-    Check,
     Curves,
     Figures,
     PictureFigures,
@@ -26,11 +25,10 @@ from ytray.studio.render.quality.report import (
 )
 from ytray.studio.render.quality.rules import RULES
 from ytray.studio.render.text.captions import captions_of_timeline
+from ytray.studio.render.text.lettering import safe_box
 from ytray.studio.render.timeline import Timeline
 
-__all__ = ["Check", "QualityReport", "demand", "examine"]
-
-_CAPTION_BAND = 0.34  # share of the height, above the platform's own texts, in which captions stand
+_CAPTION_BAND = 0.34  # share of the height, above the safe box's bottom, in which captions stand
 _CUT_NEAR = 0.3  # seconds around a scene's start in which its cut is looked for
 _INSPECTING = 0.9  # share of the time that decoding takes
 
@@ -56,7 +54,7 @@ def examine(
     """
     preset = PRESETS[timeline.platform]
     captions = captions_of_timeline(timeline) if timeline.captions else []
-    bottom = 1 - preset.safe.bottom
+    bottom = safe_box(timeline.size, timeline.platform)[3] / timeline.height
     aside = (bottom - _CAPTION_BAND, bottom) if captions else None
     file = inspect(video, aside, lambda share: progress(_INSPECTING * share))
     voices = []

@@ -25,14 +25,15 @@ from ytray.studio.render.sound.voice import AT_ZERO, HOP, RATE, SPEECH_BAND, Flo
 from ytray.studio.render.work import work_folder
 
 LEAST_LOUDNESS = -70.0  # LUFS: the absolute gate of ITU-R BS.1770-4; what is softer counts as silence
-
-_SIDE = 128  # pixels: frames are looked at in this size, square whatever their shape
-_SMALL = f"scale={_SIDE}:{_SIDE}:flags=area,format=gray"
-_AS_FRAMES = ["-fps_mode", "passthrough", "-f", "rawvideo", "-"]
-_BLACK, _BLACK_SHARE = 16, 0.98  # a frame is black when so much of it has a luma of at most so many of 255
+SIDE = 128  # pixels: frames are looked at in this size, square whatever their shape
+SMALL = f"scale={SIDE}:{SIDE}:flags=area,format=gray"
+AS_FRAMES = ["-fps_mode", "passthrough", "-f", "rawvideo", "-"]
+BLACK, BLACK_SHARE = 16, 0.98  # a frame is black when so much of it has a luma of at most so many of 255
 # A frame differs from another where more than this share of its pixels differs by more than so many of 255. Encoding
 # the same still again moves averaged pixels by two at most, and a slow zoom moves its edges by far more.
-_MOVED, _MOVED_SHARE = 5, 0.001
+MOVED, MOVED_SHARE = 5, 0.001
+Frame = NDArray[np.uint8]
+
 # A cut changes much of the picture at once, and much more than the frames around it do.
 _CHANGED, _CUT_SHARE, _CUT_RISE, _AROUND = 8, 0.25, 0.15, 3
 _LEAST_FROZEN = 0.5  # seconds
@@ -42,7 +43,6 @@ _LEAST_SILENT = 0.5  # seconds
 _STEADY = 0.002  # seconds that a frame may come early or late in a constant rate: containers round to milliseconds
 _CURVE_POINTS = 600
 _MOST_ERRORS = 5  # of the decoder's, that are kept
-_Frame = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,6 @@ class Inspected:
     sound: Sound | None
 
 
-@dataclass(frozen=True)
-class Watched:
-    """A source's picture: whether it is black, stands still, and is too flat for any move to be seen in it."""
-
-    frames: int
-    is_black: bool
-    is_still: bool
-    is_flat: bool
-
-
 @dataclass
 class _Watcher:
     """Looks at one frame after another; `rows`: those that count."""
@@ -124,14 +114,14 @@ class _Watcher:
     black: list[bool] = field(default_factory=list)
     changed: list[float] = field(default_factory=list)
     moved: list[bool] = field(default_factory=list)  # against the frame that has stood since it last moved
-    last: _Frame | None = None
-    standing: _Frame | None = None
+    last: Frame | None = None
+    standing: Frame | None = None
 
-    def see(self, frame: _Frame) -> None:
+    def see(self, frame: Frame) -> None:
         seen = frame[self.rows]
-        self.black.append(bool((seen <= _BLACK).mean() >= _BLACK_SHARE))
-        self.changed.append(float((_apart(seen, self.last) > _CHANGED).mean()) if self.last is not None else 0.0)
-        moved = self.standing is not None and bool((_apart(seen, self.standing) > _MOVED).mean() > _MOVED_SHARE)
+        self.black.append(bool((seen <= BLACK).mean() >= BLACK_SHARE))
+        self.changed.append(float((apart(seen, self.last) > _CHANGED).mean()) if self.last is not None else 0.0)
+        moved = self.standing is not None and bool((apart(seen, self.standing) > MOVED).mean() > MOVED_SHARE)
         self.moved.append(moved)
         if moved or self.standing is None:
             self.standing = seen
@@ -162,7 +152,7 @@ def inspect(
     known = probe(video)
     if known.video_codec is None:
         raise PermanentError(f"{video.name} has no picture; a video was wanted")
-    graph = [f"[0:v:0]showinfo=checksum=0,{_SMALL}[small]"]
+    graph = [f"[0:v:0]showinfo=checksum=0,{SMALL}[small]"]
     outputs = []
     if known.audio_codec is not None:
         graph += [
@@ -173,14 +163,14 @@ def inspect(
         ]
         outputs = ["-map", "[measured]", "-f", "null", "-", "-map", "[whole]", "-f", "s16le", "whole"]
         outputs += ["-map", "[speech]", "-f", "s16le", "speech"]
-    outputs += ["-map", "[small]", *_AS_FRAMES]
+    outputs += ["-map", "[small]", *AS_FRAMES]
     expected = max(1.0, known.seconds * (known.frames_per_second or 30))
-    watcher = _Watcher(_rows(aside))
+    watcher = _Watcher(counting_rows(aside))
     with work_folder() as folder:
         for file in ("loudness", "whole", "speech"):
             (folder / file).touch()  # they stay empty when the sound stream is
         arguments = [*reading(video, folder), "-filter_complex", ";".join(graph), *outputs]
-        with closing(_frames(arguments, folder)) as frames:
+        with closing(small_frames(arguments, folder)) as frames:
             for number, frame in enumerate(frames):
                 watcher.see(frame)
                 if number % 15 == 0:
@@ -217,32 +207,18 @@ def inspect(
     )
 
 
-def watch(source: Path, aside: tuple[float, float] | None, start: float | None = None, seconds: float = 0.0) -> Watched:
-    """Look at a still, or at `seconds` of a clip from `start` on; no frames: the clip has ended before."""
-    piece = [] if start is None else ["-ss", f"{start:.3f}", "-t", f"{seconds:.3f}"]
-    watcher = _Watcher(_rows(aside))
-    with work_folder() as folder:
-        arguments = [*piece, *reading(source, folder), "-map", "0:v:0", "-vf", _SMALL, *_AS_FRAMES]
-        for frame in _frames(arguments, folder):
-            watcher.see(frame)
-    flat = watcher.last is None or bool(
-        (np.abs(np.diff(watcher.last.astype(np.int16), axis=1)) > _MOVED).mean() <= _MOVED_SHARE
-    )
-    return Watched(len(watcher.black), all(watcher.black), not any(watcher.moved), flat)
-
-
-def _rows(aside: tuple[float, float] | None) -> NDArray[np.bool_]:
-    """Which rows of a small frame count."""
-    middles = (np.arange(_SIDE) + 0.5) / _SIDE
+def counting_rows(aside: tuple[float, float] | None) -> NDArray[np.bool_]:
+    """Which rows of a small frame count: all but those of the band `aside`, in shares of the height."""
+    middles = (np.arange(SIDE) + 0.5) / SIDE
     return np.asarray((middles < aside[0]) | (middles > aside[1]) if aside else middles >= 0)
 
 
-def _apart(first: _Frame, second: _Frame) -> _Frame:
+def apart(first: Frame, second: Frame) -> Frame:
     """How far each pixel is from the other's."""
     return np.asarray(np.maximum(first, second) - np.minimum(first, second))
 
 
-def _frames(arguments: list[str], folder: Path) -> Generator[_Frame]:
+def small_frames(arguments: list[str], folder: Path) -> Generator[Frame]:
     """Run ffmpeg and yield the small frames that it writes; what it says goes to the file `said`.
 
     It ends when the generator is closed.
@@ -259,10 +235,10 @@ def _frames(arguments: list[str], folder: Path) -> Generator[_Frame]:
                 process.wait()
 
 
-def _read(pipe: IO[bytes] | None) -> Iterator[_Frame]:
-    size = _SIDE * _SIDE
+def _read(pipe: IO[bytes] | None) -> Iterator[Frame]:
+    size = SIDE * SIDE
     while pipe is not None and len(data := pipe.read(size)) == size:
-        yield np.frombuffer(data, np.uint8).reshape(_SIDE, _SIDE)
+        yield np.frombuffer(data, np.uint8).reshape(SIDE, SIDE)
 
 
 def _times(said: str, video: Path) -> Floats:

@@ -77,8 +77,10 @@ svg .number { fill: var(--ink); font-weight: 600; }
 """
 
 
-def page(report: QualityReport, title: str) -> str:
-    """The report as a complete HTML page; `title` is the video's, and may hold anything."""
+def page(report: QualityReport, title: str = "") -> str:
+    """The report as a complete HTML page; `title` is the video's where it has one, and may hold anything."""
+    kind = "Quality report"
+    heading = f'<p class="kind">{kind}</p>\n<h1>{_text(title)}</h1>' if title else f"<h1>{kind}</h1>"
     failed, warned = len(report.of("fail")), len(report.of("warning"))
     state, verdict = ("pass", "Passed") if report.passed else ("fail", "Did not pass")
     counts = f"{len(report.checks)} checks: {failed} failed, {_counted(warned, 'warning')}"
@@ -87,13 +89,12 @@ def page(report: QualityReport, title: str) -> str:
 <head>
 <meta charset="utf-8"/>
 <meta name="viewport" content="width=device-width, initial-scale=1"/>
-<title>Quality: {_text(title)}</title>
+<title>{f"Quality: {_text(title)}" if title else kind}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<p class="kind">Quality report</p>
-<h1>{_text(title)}</h1>
+{heading}
 <div class="verdict"><span class="state {state}">{verdict}</span><span class="soft">{counts}</span></div>
 {_key_figures(report)}
 {_section("What to look at", [*report.of("fail"), *report.of("warning")])}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ytray.studio.analysis.pacing import TARGET
 from ytray.studio.render.quality.case import (
-    BLACK,
     FRAME,
     Case,
     check,
@@ -18,20 +17,20 @@ from ytray.studio.render.quality.case import (
     speed,
     time_covered,
 )
-from ytray.studio.render.quality.inspect import Stretch, Watched, watch
-from ytray.studio.render.quality.report import Check
+from ytray.studio.render.quality.inspect import Stretch
+from ytray.studio.render.quality.report import Check, State
 from ytray.studio.render.quality.sound_rules import sound_rules
+from ytray.studio.render.quality.sources import Watched, watch
 from ytray.studio.render.text.captions import FASTEST, LONGEST_LINE, Caption
 from ytray.studio.render.text.characters import is_unspaced
 from ytray.studio.render.timeline import FRAMES_PER_SECOND
 
 _DURATION_TOLERANCE = 2 * FRAME
-_FROZEN = 2.0  # seconds
-_SLOW = 0.15  # of a still's scene: a zoom over a long one is so slow that it seems to stand; half of this was measured
+_FLASH = 0.2  # seconds of black from which on a viewer sees more than a flicker
+_LONG = 2.0  # seconds for which a picture may be black or stand still before a viewer takes the video for broken
 _COVERED = 0.9  # share of the speech's time, and of its words, that captions should show
 _ASPECT_TOLERANCE = 0.01  # share
 _SPEED_TOLERANCE = 0.05  # characters a second: what rounding the times makes
-_INSIDE = 0.1  # seconds
 
 
 def _decoding(case: Case) -> Iterable[Check]:
@@ -118,8 +117,8 @@ def _black(case: Case) -> Iterable[Check]:
         source = Path(case.timeline.scenes[place].source).name
         return f"black for {seconds:.2f} s from {piece.start:.2f} s, and {source} is not; render the scene again"
 
-    faults = _unasked(case, case.file.black, BLACK, _black_is_asked_for)
-    yield from _by_scene("black", "No black pictures", "none", "none that were not asked for", faults, why)
+    faults = _unasked(case, case.file.black, _FLASH, lambda watched: watched.is_black)
+    yield from _by_scene("black", "No black pictures", f"none over {_FLASH:g} s that was not asked for", faults, why)
 
 
 def _frozen(case: Case) -> Iterable[Check]:
@@ -132,67 +131,56 @@ def _frozen(case: Case) -> Iterable[Check]:
             "render the scene again"
         )
 
-    faults = _unasked(case, case.file.frozen, _FROZEN, _stillness_is_asked_for)
-    wanted = f"none over {_FROZEN:g} s that was not asked for"
-    yield from _by_scene("frozen", "No frozen picture", "none", wanted, faults, why)
+    faults = _unasked(case, case.file.frozen, _LONG, lambda watched: watched.is_still)
+    yield from _by_scene("frozen", "No frozen picture", f"none over {_LONG:g} s that was not asked for", faults, why)
+
+
+_Pieces = list[tuple[int, Stretch]]  # one stretch's pieces, each with the place of its scene
 
 
 def _unasked(
-    case: Case, stretches: list[Stretch], limit: float, is_asked_for: Callable[[Case, int, Stretch], bool]
-) -> dict[int, list[Stretch]]:
-    """The pieces, by scene, of those stretches that last longer than the limit apart from what was asked for."""
-    found: dict[int, list[Stretch]] = defaultdict(list)
+    case: Case, stretches: list[Stretch], limit: float, is_asked_for: Callable[[Watched], bool]
+) -> list[_Pieces]:
+    """Those of the stretches that last longer than the limit apart from what was asked for.
+
+    An effect may ask for anything. Crossfades do not count: in a mixture light and motion are less than in either.
+    """
+    found = []
     for stretch in stretches:
         if stretch.seconds <= limit:
             continue
-        pieces = [(place, piece) for place, piece in case.pieces(stretch) if not is_asked_for(case, place, piece)]
+        pieces = []
+        for place, whole in case.pieces(stretch):
+            scene, start = case.timeline.scenes[place], case.starts[place]
+            piece = Stretch(whole.start, min(whole.end, case.ends[place] - FRAME * scene.fading_frames))
+            if piece.seconds <= FRAME or scene.effects:
+                continue
+            lead = case.timeline.scenes[place - 1].fading_frames if place else 0
+            begin, end = piece.start - start, piece.end - start
+            if not is_asked_for(watch(scene, lead, begin, end, case.timeline.size, case.aside)):
+                pieces.append((place, piece))
         if sum(piece.seconds for _, piece in pieces) > limit:
-            for place, piece in pieces:
-                found[place].append(piece)
+            found.append(pieces)
     return found
 
 
 def _by_scene(
-    name: str,
-    title: str,
-    none: str,
-    wanted: str,
-    faults: dict[int, list[Stretch]],
-    why: Callable[[int, float, Stretch], str],
+    name: str, title: str, wanted: str, faults: list[_Pieces], why: Callable[[int, float, Stretch], str]
 ) -> Iterable[Check]:
-    """A failed check for each scene at fault, else one that passed."""
+    """A check for each scene at fault, which fails when a stretch there is over 2 s; else one that passed."""
     if not faults:
-        yield check(name, title, "pass", none, wanted)
-    for place, pieces in faults.items():
+        yield check(name, title, "pass", "none", wanted)
+    found: dict[int, list[Stretch]] = defaultdict(list)
+    failed = set()
+    for fault in faults:
+        is_long = sum(piece.seconds for _, piece in fault) > _LONG
+        for place, piece in fault:
+            found[place].append(piece)
+        failed |= {place for place, _ in fault if is_long}
+    for place, pieces in sorted(found.items()):
         seconds = sum(piece.seconds for piece in pieces)
-        told = why(place, seconds, pieces[0])
-        yield check(name, title, "fail", f"{seconds:.2f} s", wanted, told, place)
-
-
-def _black_is_asked_for(case: Case, place: int, piece: Stretch) -> bool:
-    """Whether the source is black there itself, or an effect may make it so (a fade)."""
-    scene = case.timeline.scenes[place]
-    if scene.effects:
-        return True
-    return (watch(Path(scene.picture), case.aside) if scene.picture else _clip_there(case, place, piece)).is_black
-
-
-def _stillness_is_asked_for(case: Case, place: int, piece: Stretch) -> bool:
-    """Whether nothing was to move: a still without motion (or too slow, too flat to show it), a clip that stands."""
-    scene = case.timeline.scenes[place]
-    if scene.effects:
-        return True
-    if scene.picture:
-        is_slow = piece.seconds <= _SLOW * scene.length
-        return is_slow or scene.motion == "none" or watch(Path(scene.picture), case.aside).is_flat
-    return _clip_there(case, place, piece).is_still
-
-
-def _clip_there(case: Case, place: int, piece: Stretch) -> Watched:
-    """What a scene's clip itself shows during a piece of it, a little inside of its ends."""
-    scene = case.timeline.scenes[place]
-    start = scene.clip_from + piece.start - case.starts[place] + _INSIDE
-    return watch(Path(scene.source), case.aside, start, max(FRAME, piece.seconds - 2 * _INSIDE))
+        state: State = "fail" if place in failed else "warning"
+        yield check(name, title, state, f"{seconds:.2f} s", wanted, why(place, seconds, pieces[0]), place)
 
 
 def _cuts(case: Case) -> Iterable[Check]:

@@ -26,7 +26,7 @@ def sound_rules(case: Case) -> Iterable[Check]:
     yield check("sound", "Sound", "pass", sound.codec, wanted)
     yield from _sound_times(case, sound)
     if case.has_sound_by_intent:
-        yield from _levels(sound)
+        yield from _levels(case, sound)
         yield from _silence(case, sound)
         yield from _sync(case)
 
@@ -45,18 +45,25 @@ def _sound_times(case: Case, sound: Sound) -> Iterable[Check]:
     yield check("sound_length", "Sound ends with the picture", outcome(fits), f"{off:+.3f} s", "to 2 frames", told)
 
 
-def _levels(sound: Sound) -> Iterable[Check]:
+def _levels(case: Case, sound: Sound) -> Iterable[Check]:
     loudness, peak = sound.integrated, sound.true_peak
     good = loudness is not None and abs(loudness - LOUDNESS) <= LOUDNESS_TOLERANCE
     told = None
     if loudness is None:
-        told = "nothing can be heard in the whole video; look at its narrations and mix the sound again"
+        told = "nothing can be heard in the whole video; "
+        told += (
+            "look at its narrations and mix the sound again"
+            if case.has_sound_to_master
+            else "listen whether its clips are silent themselves"
+        )
     elif not good:
         word, why = ("soft", "stay softer than others") if loudness < LOUDNESS else ("loud", "be turned down")
         told = f"{abs(loudness - LOUDNESS):.1f} LU too {word}: it will {why}; master the sound again"
     measured = "silent" if loudness is None else f"{loudness:.1f} LUFS"
     wanted = f"{LOUDNESS:g} LUFS, to {LOUDNESS_TOLERANCE:g} LU"
-    yield check("loudness", "Loudness", outcome(good), measured, wanted, told)
+    is_too_loud = loudness is not None and loudness > LOUDNESS
+    state: State = "fail" if case.has_sound_to_master or is_too_loud else "warning"
+    yield check("loudness", "Loudness", outcome(good, state), measured, wanted, told)
     good = peak is None or peak <= PEAK + _PEAK_TOLERANCE
     told = (
         None if good else "it will clip when the platform encodes it again; master the sound again with a lower limit"

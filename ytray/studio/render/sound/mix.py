@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import statistics
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from ytray.studio.render.sound.mastering import LOUDNESS, RATE, RAW, Measured, l
 from ytray.studio.render.sound.music import BEDS, bed
 from ytray.studio.render.sound.tracks import FADE, Decoded, Track, decode, fade_ends, shaped
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, Music, Timeline
+from ytray.studio.render.work import work_folder
 
 _SOUNDS = 2  # raised when the sound comes out different from what it was: what is kept is then no longer used
 _PER_FRAME = RATE // FRAMES_PER_SECOND  # samples
@@ -92,8 +92,8 @@ def render_sound(timeline: Timeline, output: Path, progress: Callable[[float], N
     RenderFailed.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="ytray-sound-") as name:
-            _Mix(timeline, Path(name), progress).write(output)
+        with work_folder() as folder:
+            _Mix(timeline, folder, progress).write(output)
     except OSError as failed:
         if failed.errno != errno.ENOSPC:
             raise

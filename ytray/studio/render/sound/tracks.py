@@ -11,6 +11,7 @@ import numpy as np
 
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
+from ytray.studio.render.probe import reading
 from ytray.studio.render.sound.mastering import RATE, measured, measuring
 
 FADE = RATE // 100  # samples at either end of a sound: no click at a joint
@@ -54,7 +55,6 @@ def decode(
         raise PermanentError(f"{told} is not there")
     # Names of our own: nothing that a user called a file can be read as an option or an address.
     link, measures = (into.with_name(f"{into.name}.{kind}") for kind in ("in", "measures"))
-    link.symlink_to(source.resolve())
     seconds = samples / RATE
     filters = [
         f"aresample={RATE}:async=1:first_pts=0",  # a sound that begins after its picture keeps its distance
@@ -62,8 +62,8 @@ def decode(
         f"atrim=end_sample={samples},apad=pad_len={_PAD}",
         measuring(measures.name),
     ]
-    arguments = ["-ss", f"{skipped:.6f}", "-t", f"{seconds + 1:.6f}", "-i", link.name, "-map", "0:a:0"]
-    arguments += ["-af", ",".join(filters), "-f", "f32le"]
+    arguments = ["-ss", f"{skipped:.6f}", "-t", f"{seconds + 1:.6f}", *reading(source, link.parent, link.name)]
+    arguments += ["-map", "0:a:0", "-af", ",".join(filters), "-f", "f32le"]
     try:
         ffmpeg.run(arguments, into, seconds=seconds, folder=into.parent, progress=progress)
     except ffmpeg.RenderFailed as failed:

@@ -85,8 +85,8 @@ def captions_of(words: list[Word], until: float = float("inf")) -> list[Caption]
         following = pieces[end].start if end < len(pieces) else until
         needed = max(_LEAST_SECONDS, columns(caption.text) / FASTEST)
         # It may stay on screen longer than it is spoken, but never into the next one.
-        captions.append(replace(caption, end=min(following, max(caption.end, caption.start + needed))))
-    return captions
+        captions.append(replace(caption, end=min(following, until, max(caption.end, caption.start + needed))))
+    return [caption for caption in captions if caption.start < until]
 
 
 def captions_of_timeline(timeline: Timeline) -> list[Caption]:

@@ -1,0 +1,28 @@
+"""`ytray render` takes in the files that a timeline names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ytray.artifacts import ArtifactStore
+from ytray.cli.inside import Inside
+from ytray.errors import InvalidArguments
+
+
+def test_a_timelines_own_files_are_kept_once(home: Path, tmp_path: Path) -> None:
+    assert home.is_dir()
+    (tmp_path / "my song.MP3").write_bytes(b"la la")
+    uri = Inside().adopt("my song.MP3", tmp_path)
+    assert ArtifactStore().fetch(uri, tmp_path).read_bytes() == b"la la"
+    assert Path(uri).name == "file.mp3"
+    kept = Path(uri).stat().st_mtime_ns
+    assert Inside().adopt("my song.MP3", tmp_path) == uri == Inside().adopt(uri, tmp_path)
+    assert Path(uri).stat().st_mtime_ns == kept
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_is_submitted(home: Path, tmp_path: Path) -> None:
+    assert home.is_dir()
+    with pytest.raises(InvalidArguments, match=r"song\.mp3 is no file"):
+        Inside().adopt("song.mp3", tmp_path)
