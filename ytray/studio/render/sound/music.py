@@ -136,12 +136,12 @@ STYLES: dict[Mood, Style] = {
 }
 
 
-def bed(mood: Mood, output: Path, seed: int = 0) -> None:
+def bed(mood: Mood, output: Path) -> None:
     """Write one loop of a mood's music (20 to 27 s) to `output`, a stereo WAV file at 48 kHz that repeats seamlessly.
 
-    The same mood and seed give the same bytes; another seed gives the same music with other chances in it.
+    The same mood gives the same bytes.
     """
-    sound = _loop(STYLES[mood], np.random.default_rng([seed, *mood.encode()]))
+    sound = _loop(STYLES[mood], np.random.default_rng([0, *mood.encode()]))
     with wave.open(str(output), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)
