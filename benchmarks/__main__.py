@@ -203,9 +203,10 @@ _ABOUT = {
     "Best of 3 after a warm-up of each side.",
     "http": "One replica behind HAProxy; load from processes of its own.",
     "rendering": "All sides encode with the same settings of libx264 (veryfast, crf 20). ytray's and the encoder's "
-    "times are medians of 3, taken in turn. MoviePy is a script as people write it, without lit word and music; our "
-    'renderer by MoviePy is `compose` with `renderer="moviepy"`. Nodes are raylets on this machine, one media slot '
-    "each; for more nodes than cores the parts' measured durations are played through in the scheduler's order.",
+    "times are medians of 3, taken in turn. MoviePy is a script as people write it: its default compositing, no lit "
+    'word, no music. Our renderer by MoviePy is `compose` with `renderer="moviepy"`, as fast as we could make it. '
+    "Nodes are raylets on this machine, one media slot each; for more nodes than cores the parts' measured durations "
+    "are played through in the scheduler's order.",
 }
 
 
