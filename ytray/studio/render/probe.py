@@ -51,7 +51,6 @@ class Probed:
         colours: the colour space as ffmpeg names it: `bt709`, or matrix/primaries/transfer; None when unsaid.
         starts: the second at which the file's clock starts.
         sample_rate: of the sound, in Hz.
-        form: the container's names as ffmpeg knows them.
     """
 
     seconds: float
@@ -70,7 +69,6 @@ class Probed:
     has_square_pixels: bool = True
     starts: float = 0.0
     sample_rate: int | None = None
-    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,6 @@ def _headers(path: Path, said: str) -> Probed:
         audio_codec=_codec(_line(sound)) if sound else None,
         starts=float(starts or 0),
         sample_rate=int(rate.group(1)) if sound and (rate := re.search(r", (\d+) Hz", _line(sound))) else None,
-        form=form.group(1),
     )
     return found if picture is None else _with_picture(path, found, picture)
 
