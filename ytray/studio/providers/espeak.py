@@ -18,6 +18,7 @@ _EVENT_END, _EVENT_WORD = 0, 1
 _UTF8, _END_PAUSE = 1, 0x1000
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _POSITION_CHARACTER = 1
+_SEED = 1
 
 
 class _Event(ctypes.Structure):
@@ -44,6 +45,8 @@ def main() -> int:
     if rate <= 0:
         sys.stderr.write(f"espeak-ng could not read its data at {sys.argv[2]}\n")
         return 1
+    # It seeds the breath in its voices by the clock; a narration is to be the same whenever it is made.
+    library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))
     if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
         sys.stderr.write(f"espeak-ng has no voice {request['voice']}\n")
         return 1
