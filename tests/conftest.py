@@ -19,11 +19,12 @@ import uvicorn
 import ytray
 from tests.vertex.server import VertexServer
 from ytray.api.app import build
+from ytray.engine.batch.batches import Batch
 from ytray.engine.connection import store
 from ytray.engine.model import QUEUE_PRIORITIES, JobState
 from ytray.engine.store import Store
 from ytray.engine.tracking import job_tracker
-from ytray.errors import InvalidTransition
+from ytray.errors import InvalidBatchMove, InvalidTransition
 from ytray.settings import Settings, settings
 from ytray.system import redis_server
 
@@ -94,6 +95,10 @@ def no_module_leaves_work_to_the_next() -> Iterator[None]:
     """Cancel what a module's tests submitted and did not wait for: it would take the cores from the tests after it."""
     yield
     for where in _systems:
+        for batch in where.redis.smembers(where.key("living")):
+            assert isinstance(batch, bytes)
+            with contextlib.suppress(InvalidBatchMove):
+                Batch(batch.decode()).cancel("its tests are over")
         for queue in QUEUE_PRIORITIES:
             where.pause(queue, paused=False)
         for state in (state for state in JobState if not state.has_ended):

@@ -1,5 +1,6 @@
 """ytray: the durable job system and studio for AI-made video on Ray."""
 
+from ytray.engine.batch.batches import batches
 from ytray.engine.breaker import circuit_breaker
 from ytray.engine.connection import connect, shutdown
 from ytray.engine.context import current_job
@@ -10,10 +11,12 @@ from ytray.engine.model import JobState, JobStatus, Transition
 from ytray.engine.retry import RetryPolicy
 from ytray.engine.task import task
 from ytray.engine.tracking import job_tracker
+from ytray.engine.unit import unit_of_work
 from ytray.errors import (
     CircuitOpen,
     IdempotencyConflict,
     InvalidArguments,
+    InvalidBatchMove,
     InvalidTransition,
     JobCancelled,
     JobFailed,
@@ -26,6 +29,7 @@ from ytray.errors import (
     StaleFence,
     SystemUnavailable,
     TimeLimitExceeded,
+    UnknownBatch,
     UnknownJob,
     UnknownTask,
     YtrayError,
@@ -35,6 +39,7 @@ __all__ = [
     "CircuitOpen",
     "IdempotencyConflict",
     "InvalidArguments",
+    "InvalidBatchMove",
     "InvalidTransition",
     "Job",
     "JobCancelled",
@@ -52,9 +57,11 @@ __all__ = [
     "SystemUnavailable",
     "TimeLimitExceeded",
     "Transition",
+    "UnknownBatch",
     "UnknownJob",
     "UnknownTask",
     "YtrayError",
+    "batches",
     "circuit_breaker",
     "connect",
     "current_job",
@@ -63,4 +70,5 @@ __all__ = [
     "job_tracker",
     "shutdown",
     "task",
+    "unit_of_work",
 ]

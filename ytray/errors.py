@@ -66,6 +66,14 @@ class InvalidTransition(YtrayError):
     """The job's state does not allow this move; nothing was changed."""
 
 
+class UnknownBatch(YtrayError, LookupError):
+    """No batch with that id exists (it never did, or it has been cleaned up)."""
+
+
+class InvalidBatchMove(YtrayError):
+    """The batch's state does not allow this; nothing was changed."""
+
+
 class IdempotencyConflict(YtrayError):
     """The idempotency key was used before, with another task or other arguments."""
 

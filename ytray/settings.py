@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     cancel_grace: float = Field(2.0, ge=0, description="Seconds a cancelled task has to tidy up before it is killed.")
     result_ttl: int = Field(3600, ge=1, description="Seconds a result is kept after the job's end.")
     history_ttl: int = Field(7 * 86400, ge=1, description="Seconds an ended job and its history are kept.")
+    batch_ttl: int = Field(90 * 86400, ge=1, description="Seconds an ended batch is kept, and with it its items.")
+    kept_ttl: int = Field(
+        14 * 86400, ge=86400, description="Seconds that rendered scenes, sounds and given files are kept unused."
+    )
     cleanup_cron: str = Field("*/10 * * * *", description="When `cleanup_old_results` runs (UTC).")
     max_payload: int = Field(1_048_576, ge=1024, description="Bytes of JSON that arguments or a result may have.")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 from ytray import current_job, flow, task
+from ytray.spend.buying import buy
+from ytray.spend.model import Bought, Call
 
 
 def _row(name: str) -> str:
@@ -44,3 +47,32 @@ async def five_steps(number: int) -> int:
     first = await asyncio.gather(*(chaos_step.delay(number, n) for n in range(4)))
     last = await chaos_step.delay(number, sum(first))
     return last + 100
+
+
+PRICE = 0.001  # US dollars a call
+
+
+@task()
+def paid_stage(number: int, bill: str) -> int:
+    """Buy something; the seller writes a line on the bill."""
+
+    def sell() -> Bought:
+        with Path(bill).open("a") as file:
+            file.write(f"{number}\n")
+        return Bought(asset={"number": number}, usd=PRICE)
+
+    call = Call("seller", "cheap-model", "text", {"number": number}, estimate_usd=PRICE)
+    return int(buy(call, sell)["number"])
+
+
+@task()
+def free_stage(number: int) -> int:
+    return number + 1
+
+
+@flow()
+async def paid_item(number: int, bill: str) -> int:
+    """Three stages that do nothing but pay once."""
+    before = await free_stage.delay(number)
+    bought = await paid_stage.delay(before - 1, bill)
+    return await free_stage.delay(bought)

@@ -4,122 +4,25 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
-import ytray
+from tests.chaos.killing import Chaos
 from tests.chaos.tasks_for_chaos import failing_once, five_steps, short, sleeping
 from ytray import Job, JobState
-from ytray.engine.actors import find_actor
 from ytray.engine.connection import store
 from ytray.engine.model import LEGAL_MOVES
 from ytray.engine.store import Store
-from ytray.settings import settings
-from ytray.system import redis_server
 
 SECONDS = float(os.environ.get("YTRAY_CHAOS_SECONDS", "180"))
 SEED = int(os.environ.get("YTRAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
 JOBS = 2000
-QUEUES = {"queue_default": 2, "queue_generation": 1, "queue_media": 1, "queue_batch": 1}
-SECOND = {"queue_default": 1, "queue_batch": 2}
-LEASE = "4"
-
-
-class Chaos:
-    """Kills something every now and then, and puts back what does not come back by itself."""
-
-    def __init__(self, cluster: Any, home: Path, chance: random.Random) -> None:
-        self._cluster, self._home, self._chance = cluster, home, chance
-        self._node = cluster.add_node(num_cpus=2, resources=SECOND)
-        self.killed: Counter[str] = Counter()
-
-    def run(self, seconds: float) -> None:
-        """Kill for so many seconds. In the main thread, since Ray adds nodes only there."""
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            time.sleep(self._chance.uniform(0.5, 3.0))
-            self.killed[self._once()] += 1
-        self.killed.pop("", None)
-
-    def _once(self) -> str:
-        match self._chance.randrange(13):
-            case 0 | 1:
-                return "tracker" if self._actor("JobTracker") else ""
-            case 2 | 3:
-                return "flow runner" if self._actor("FlowRunner") else ""
-            case 4 | 5:
-                return "redis" if self._redis() else ""
-            case 6:
-                return "node" if self._kill_node() else ""
-            case _:
-                return "worker" if self._worker() else ""
-
-    def _worker(self) -> bool:
-        names = ("ray::short", "ray::sleeping", "ray::failing_once", "ray::chaos_step", "ray::IDLE")
-        found = [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or []).startswith(names)]
-        return bool(found) and _kill(self._chance.choice(found).pid)
-
-    def _actor(self, name: str) -> bool:
-        try:
-            return _kill(ray.get(find_actor(name).report.remote(), timeout=5)["pid"])
-        except ray.exceptions.RayError:
-            return False  # it is just being restarted
-
-    def _redis(self) -> bool:
-        info = store().redis.info("server")
-        assert isinstance(info, dict)
-        _kill(info["process_id"])
-        time.sleep(self._chance.uniform(0, 1.5))
-        redis_server.ensure(self._home)
-        return True
-
-    def _kill_node(self) -> bool:
-        processes = [p.process.pid for infos in self._node.all_processes.values() for p in infos]
-        children = [child.pid for pid in processes for child in psutil.Process(pid).children(recursive=True)]
-        for pid in [*processes, *children]:
-            _kill(pid)
-        self._node = self._cluster.add_node(num_cpus=2, resources=SECOND)
-        return True
-
-
-def _kill(pid: int) -> bool:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@pytest.fixture
-def cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("YTRAY_LEASE_SECONDS", LEASE)
-    settings.cache_clear()
-    made: Any = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 2,
-            "resources": QUEUES,
-            "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 3},
-        },
-    )
-    ray.init(address=made.address, namespace="ytray", log_to_driver=False)
-    ytray.connect()
-    yield made
-    ytray.shutdown()
-    ray.shutdown()
-    made.shutdown()
 
 
 @pytest.mark.chaos

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.console.phone import fits_a_phone
 from tests.console.pictures import shots
 from ytray import Job, job_tracker
-from ytray.artifacts import ArtifactStore
+from ytray.artifacts import ArtifactStore, attempt_folder
 from ytray.engine.store import Store
 from ytray.studio.model import Scene, Video
 from ytray.studio.providers import painter, speaker
@@ -236,7 +236,7 @@ def test_the_reports_own_page_opens_and_runs_nothing(
         <img src="/api/jobs" onerror="document.title = 'ran'">
         <form action="/api/session" method="post"><button>Go</button></form>"""
     )
-    ArtifactStore().publish(file, film.id, file.name)
+    ArtifactStore().publish(file, attempt_folder(film.id, 1), file.name)
     strange = browser.new_context(base_url=api_url).new_page()
     answered: list[str] = []
     strange.on("response", lambda answer: answered.append(answer.url))

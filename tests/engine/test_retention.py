@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from tests.engine.tasks_for_tests import add, fail_for_good, sum_of_squares
 from ytray import Job, JobFailed, JobState, ResultExpired, UnknownJob, dlq, job_tracker
-from ytray.engine.retention import cleanup
+from ytray.artifacts import BOUGHT, ArtifactStore, attempt_folder
+from ytray.engine.retention import Cleaned, Kind, Removed, cleanup
 from ytray.engine.store import Store
 from ytray.settings import settings
 
 Until = Callable[..., None]
+Publish = Callable[..., str]
 
 LONG_AGO = 1_600_000_000_000  # Unix milliseconds
 
@@ -23,6 +28,111 @@ def make_old(store: Store, job_id: str) -> None:
     status = store.status(job_id)
     store.redis.hset(store.key(f"j:{job_id}"), mapping={"ended": LONG_AGO, "created": LONG_AGO})
     store.redis.zadd(store.key(f"in:{status.queue}:{status.current_state}"), {job_id: LONG_AGO})
+
+
+@pytest.fixture(params=["folder", "memory"])
+def publish(
+    request: pytest.FixtureRequest, system: Store, tmp_path: Path, with_settings: Callable[..., None]
+) -> Iterator[Publish]:
+    """`publish(folder, name, days=…)` keeps a file of ten bytes, as if so long ago; returns its URI."""
+    assert system is not None
+    with_settings(artifacts=str(tmp_path / "kept") if request.param == "folder" else "memory://retention")
+
+    def keep(folder: str, name: str, *, days: float) -> str:
+        (tmp_path / "file").write_text("ten bytes.")
+        uri = ArtifactStore().publish(tmp_path / "file", folder, name)
+        then = time.time() - days * 86400
+        if request.param == "folder":
+            os.utime(uri, (then, then))
+        else:
+            stored = fsspec.filesystem("memory").store[uri.removeprefix("memory:/").replace("//", "/")]
+            stored.created = stored.modified = type(stored.created).fromtimestamp(then, tz=stored.created.tzinfo)
+        return uri
+
+    yield keep
+    if request.param == "memory":
+        fsspec.filesystem("memory").rm("/retention", recursive=True)
+
+
+def ended(job: Job[int]) -> str:
+    job.get(timeout=30)
+    return job.id
+
+
+def removed(cleaned: Cleaned) -> dict[Kind, tuple[int, int]]:
+    return {kind: (told.count, told.size_bytes) for kind, told in cleaned.kinds.items() if told != Removed()}
+
+
+def test_each_kind_of_file_is_deleted_in_its_time_and_a_dry_run_says_so_before(system: Store, publish: Publish) -> None:
+    old, new, waiting = ended(add.delay(1)), ended(add.delay(2)), add.options(delay=3600).delay(3).id
+    make_old(system, old)
+    system.redis.set(system.key("s:known"), 1, ex=60)
+    scene, sound = "scene-" + "0a" * 20, "sound-" + "0b" * 20
+    old_and_needless = [
+        publish(attempt_folder(old, 1), "video.mp4", days=8),
+        publish(attempt_folder(old, 2), "video.mp4", days=8),
+        publish(attempt_folder(new, 2), "of-a-stale-worker", days=2),
+        publish(attempt_folder("gone", 1), "of-a-forgotten-job", days=8),
+        publish(scene, f"{scene}.mp4", days=15),
+        publish("given-0c", "file.mp3", days=15),
+        publish(f"{BOUGHT}unknown", "asset.png", days=91),
+        publish(attempt_folder(new, 1), "video.mp4.0123abcd.part", days=2),
+    ]
+    needed = [
+        publish(attempt_folder(new, 1), "video.mp4", days=8),
+        publish(attempt_folder(new, 3), "of-a-stale-worker", days=0.5),
+        publish(attempt_folder(waiting, 1), "of-a-job-that-goes-on", days=400),
+        publish(attempt_folder("gone", 2), "lately", days=6),
+        publish(sound, f"{sound}.m4a", days=13),
+        publish(f"{BOUGHT}known", "asset.png", days=91),
+        publish(f"{BOUGHT}unknown-yet", "asset.png", days=89),
+        publish(attempt_folder(new, 1), "other.mp4.0123abcd.part", days=0.5),
+        publish("of-my-own", "logo.png", days=400),
+    ]
+    would = cleanup(dry_run=True)
+    store = ArtifactStore()
+    assert all(store.exists(uri) for uri in (*old_and_needless, *needed))
+    assert removed(would) == {
+        "jobs": (1, 20),
+        "attempts": (2, 20),
+        "kept": (2, 20),
+        "assets": (1, 10),
+        "partial": (1, 10),
+    }
+    assert cleanup() == would
+    assert [uri for uri in needed if not store.exists(uri)] == []
+    assert [uri for uri in old_and_needless if store.exists(uri)] == []
+    assert removed(cleanup()) == {}
+    job_tracker.cancel(waiting)
+
+
+def test_only_the_kinds_that_were_asked_for_are_deleted(system: Store, publish: Publish) -> None:
+    old = ended(add.delay(1))
+    make_old(system, old)
+    of_the_job, scene = publish(attempt_folder(old, 1), "a", days=8), "scene-" + "0d" * 20
+    kept = publish(scene, f"{scene}.mp4", days=15)
+    assert removed(cleanup(kinds=["kept"])) == {"kept": (1, 10)}
+    store = ArtifactStore()
+    assert (store.exists(of_the_job), store.exists(kept)) == (True, False)
+    assert cleanup(kinds=["jobs"]).job_ids == (old,)
+    assert not store.exists(of_the_job)
+
+
+def test_what_was_used_lately_is_kept(system: Store, tmp_path: Path, with_settings: Callable[..., None]) -> None:
+    assert system is not None
+    with_settings(artifacts=str(tmp_path / "kept"))
+    (tmp_path / "song.mp3").write_text("la la")
+    store, scene = ArtifactStore(), "scene-" + "0e" * 20
+    uris = [store.publish(tmp_path / "song.mp3", scene, f"{scene}.mp4"), store.take_in(tmp_path / "song.mp3", "0f")]
+    for uri in uris:
+        os.utime(uri, (0, 0))
+    store.fetch(uris[0], tmp_path)
+    assert store.take_in(tmp_path / "song.mp3", "0f") == uris[1]
+    assert removed(cleanup(kinds=["kept"])) == {}
+    for uri in uris:
+        os.utime(uri, (0, 0))
+    assert removed(cleanup(kinds=["kept"])) == {"kept": (2, 10)}
+    assert list((tmp_path / "kept").rglob("*.*")) == []
 
 
 def test_a_clean_up_removes_what_is_old_and_only_that(system: Store) -> None:

@@ -163,7 +163,7 @@ def test_a_submission_repeated_after_a_lost_reply_is_one_job(bare_store: Store) 
 
     what = Submission("add", "default", "default", 4)
     for _ in range(2):
-        assert bare_store.submit([("job-1", b'{"code":"x","args":{}}')], what) == "job-1"
+        assert bare_store.submit([("job-1", b'{"code":"x","args":{}}')], what) == ["job-1"]
     assert bare_store.redis.zcard(bare_store.key("ready:default")) == 1
     assert len(bare_store.history("job-1")) == 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from ytray.artifacts import ArtifactStore
+from ytray.artifacts import ArtifactStore, attempt_folder, owner_and_name
 from ytray.errors import PermanentError
 
 
@@ -39,6 +39,35 @@ def test_publishing_again_replaces(store: ArtifactStore, tmp_path: Path) -> None
     uri = store.publish(made(tmp_path, b"new"), "job", "a")
     assert store.fetch(uri, tmp_path).read_bytes() == b"new"
     assert store.names("job") == ["a"]
+
+
+def test_an_attempts_files_lie_apart_from_those_of_another(store: ArtifactStore, tmp_path: Path) -> None:
+    uris = [
+        store.publish(made(tmp_path, f"by {fence}".encode()), attempt_folder("job", fence), "a") for fence in (1, 2)
+    ]
+    assert [store.fetch(uri, tmp_path).read_bytes() for uri in uris] == [b"by 1", b"by 2"]
+    store.move("a", "job/2", attempt_folder("job", 2, failed=True))
+    assert [(file.folder, file.name, file.size) for file in store.files("job")] == [
+        ("job/1", "a", 4),
+        ("job/2.failed", "a", 4),
+    ]
+    store.drop_attempts_before("job", 2)
+    assert (store.names("job/1"), store.names("job/2"), store.names("job/2.failed")) == ([], [], ["a"])
+    store.remove("job/2.failed", "a")
+    assert store.files("job") == []
+
+
+@pytest.mark.parametrize("base", ["/home/ytray/artifacts", "s3://bucket", "memory://7"])
+def test_a_uri_says_whose_the_artifact_is(base: str) -> None:
+    assert owner_and_name(f"{base}/flow.1f-2/12/video.mp4") == ("flow.1f-2", "video.mp4")
+    assert owner_and_name(f"{base}/bought-0a1b/asset.png") == ("bought-0a1b", "asset.png")
+
+
+def test_whose_files_there_are(store: ArtifactStore, tmp_path: Path) -> None:
+    assert store.owners() == []
+    for folder in ("job/1", "job/2", "scene-1"):
+        store.publish(made(tmp_path), folder, "a")
+    assert store.owners() == ["job", "scene-1"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from ytray.api.access import Reader, may_see
 from ytray.api.jobs import JobId
 from ytray.api.problems import documented
 from ytray.artifacts import ArtifactStore, OpenArtifact
+from ytray.engine.connection import store
 from ytray.engine.model import JobStatus
 from ytray.engine.tracking import job_tracker
+from ytray.engine.unit import folders_that_count
 from ytray.errors import PermanentError
 
 router = APIRouter(prefix="/api/jobs", tags=["artifacts"])
@@ -26,7 +28,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 mimetypes.add_type("application/x-subrip", ".srt")
 # What a browser would show as a page of this origin. It may style itself, but runs nothing and does not reach the API.
 _PAGES = re.compile(r"text/html|[\w.+-]+/(?:xml|xslt|[\w.-]+\+xml)")
-_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 
 class Artifact(BaseModel):
@@ -49,9 +51,9 @@ class Artifacts(BaseModel):
 
 @router.get("/{job_id}/artifacts", responses=documented(404))
 def list_artifacts(job_id: JobId, caller: Reader) -> Artifacts:
-    """List the files of a job and, for a flow, of its steps."""
+    """List the files of a job and, for a flow, of its steps: of those that have completed, or that failed for good."""
     job = may_see(caller, job_tracker.get_status(job_id))
-    store = ArtifactStore()
+    files = ArtifactStore()
     found = [
         Artifact(
             name=name,
@@ -61,8 +63,8 @@ def list_artifacts(job_id: JobId, caller: Reader) -> Artifacts:
             media_type=_type(name),
             url=f"/api/jobs/{quote(maker.job_id, safe='')}/artifacts/{quote(name, safe='')}",
         )
-        for maker in _makers(job)
-        for name, size in _sizes(store, maker.job_id).items()
+        for maker, folder in _made_by(job)
+        for name, size in _sizes(files, folder).items()
     ]
     return Artifacts(job_id=job_id, artifacts=found)
 
@@ -82,28 +84,30 @@ def read_artifact(
 ) -> Response:
     """One file, or with a `Range` header a part of it. A flow answers with its last step's file of that name."""
     job = may_see(caller, job_tracker.get_status(job_id))
-    store = ArtifactStore()
-    for maker in _makers(job):
-        if name in _sizes(store, maker.job_id):
-            found = store.open(maker.job_id, name)
+    files = ArtifactStore()
+    for _, folder in _made_by(job):
+        if name in _sizes(files, folder):
+            found = files.open(folder, name)
             if isinstance(found, OpenArtifact):
                 return _remote(found, name, request.headers.get("range"))
             return FileResponse(found, media_type=_type(name), headers=_policy(name))
     raise PermanentError(f"job {job_id} has no artifact {name[:120]!r}")
 
 
-def _makers(job: JobStatus) -> list[JobStatus]:
-    """The job and, for a flow, its steps and theirs, the last one first."""
+def _made_by(job: JobStatus) -> list[tuple[JobStatus, str]]:
+    """The job and, for a flow, its steps and theirs, the last one first; each with the folder of its files."""
     makers, found = [job], [job]
     while makers and len(found) < _MOST_STEPS:
         makers = [step for maker in makers for step in job_tracker.children(maker.job_id)]
         found += makers
-    return [job, *sorted(found[1:], key=lambda step: step.created_at, reverse=True)]
+    last_first = [job, *sorted(found[1:], key=lambda step: step.created_at, reverse=True)]
+    folders = folders_that_count(store(), [maker.job_id for maker in last_first])
+    return [(maker, folder) for maker, folder in zip(last_first, folders, strict=True) if folder is not None]
 
 
-def _sizes(store: ArtifactStore, job_id: str) -> dict[str, int]:
+def _sizes(files: ArtifactStore, folder: str) -> dict[str, int]:
     try:
-        return store.sizes(job_id)
+        return files.sizes(folder)
     except PermanentError:
         return {}  # the id of a job that runs elsewhere may be one that names no folder
 
@@ -125,7 +129,7 @@ def _remote(file: OpenArtifact, name: str, asked: str | None) -> Response:
 
 
 def _policy(name: str) -> dict[str, str]:
-    return {"Content-Security-Policy": _PAGE_POLICY} if _PAGES.fullmatch(_type(name)) else {}
+    return {"Content-Security-Policy": PAGE_POLICY} if _PAGES.fullmatch(_type(name)) else {}
 
 
 def _type(name: str) -> str:

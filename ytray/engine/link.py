@@ -20,7 +20,14 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
 from ytray.engine.records import unknown_job
-from ytray.errors import IdempotencyConflict, InvalidTransition, SystemUnavailable, YtrayError
+from ytray.errors import (
+    IdempotencyConflict,
+    InvalidBatchMove,
+    InvalidTransition,
+    SystemUnavailable,
+    UnknownBatch,
+    YtrayError,
+)
 
 
 class Link:
@@ -147,6 +154,10 @@ def explain(refusal: str) -> YtrayError:
             return InvalidTransition(f"job {job_id} is run by ytray; only its worker moves it (it can be cancelled)")
         case "ORPHAN", [parent, state, *_]:
             return InvalidTransition(f"flow {parent} is no longer running (it is {state}); it submits no more steps")
+        case "NOBATCH", [batch_id, *_]:
+            return UnknownBatch(f"no batch {batch_id}: it never existed, or it has been cleaned up")
+        case "BATCH", [batch_id, state, what, *_]:
+            return InvalidBatchMove(f"batch {batch_id} is {state}, so one cannot {what} it; nothing was changed")
         case "GONE", _:
             return InvalidTransition("the submission took longer than an hour and was dropped; submit it again")
         case "EPOCH", _:

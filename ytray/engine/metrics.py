@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from ytray.engine.breaker import breaker_states
 from ytray.engine.connection import store
 from ytray.engine.model import QUEUE_PRIORITIES, JobState
+from ytray.engine.store import Store
 from ytray.settings import settings
 
 BUCKETS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)  # seconds; lua/complete.lua has the same
@@ -86,6 +87,7 @@ class StoreCollector(Collector):
         counted = _Counted(counters)
         yield from counted.metrics()
         yield from _gauges({k.decode(): float(v) for k, v in gauges.items()}, dead, workers, sizes)
+        yield from _batches(where)
 
 
 class _Counted:
@@ -107,6 +109,10 @@ class _Counted:
         yield self._counter(f"{prefix}_stale_writes", "Writes refused because their fence was old.", "stale", [])
         yield self._counter(f"{prefix}_dead_letters", "Jobs that entered the dead-letter queue.", "dead", [])
         yield self._counter(f"{prefix}_alerts", "Webhook alerts, by outcome.", "alerts", ["outcome"])
+        yield self._counter(f"{prefix}_batches", "Batches, submitted and by how they ended.", "batches", ["outcome"])
+        yield self._counter(
+            f"{prefix}_batch_items", "Items of batches, submitted and by how they ended.", "items", ["outcome"]
+        )
         yield from self._durations(prefix)
         yield from self._waits(prefix)
         yield from self._spending(prefix)
@@ -194,6 +200,31 @@ def _gauges(given: dict[str, float], dead: int, workers: int, sizes: list[int]) 
     for state in breaker_states():
         breakers.add_metric([state.name], _BREAKER_LEVELS[state.state])
     yield breakers
+
+
+def _batches(where: Store) -> Iterator[Metric]:
+    """The batches that have not ended, by state, and how many of their items wait and are in the making."""
+    living = [batch.decode() for batch in where.redis.smembers(where.key("living")) if isinstance(batch, bytes)]
+    pipe = where.redis.pipeline(transaction=False)
+    for batch in living:
+        pipe.hmget(where.key(f"b:{batch}"), ["state", "waiting", "active"])
+    prefix = settings().metrics_namespace
+    states = dict.fromkeys(("SCHEDULED", "RUNNING", "PAUSED", "CANCELLED"), 0)
+    waiting = active = 0
+    for state, own_waiting, own_active in pipe.execute():
+        if state is not None:
+            states[state.decode()] += 1
+            if state in (b"RUNNING", b"PAUSED"):
+                waiting += int(own_waiting)
+                active += int(own_active)
+    living_batches = GaugeMetricFamily(f"{prefix}_batches_living", "Batches that have not ended.", labels=["state"])
+    for name, number in states.items():
+        living_batches.add_metric([name], number)
+    yield living_batches
+    items = GaugeMetricFamily(f"{prefix}_batch_items_left", "Items of running batches.", labels=["state"])
+    items.add_metric(["waiting"], waiting)
+    items.add_metric(["active"], active)
+    yield items
 
 
 def _count(*names: str, milliseconds: tuple[str, int] | None = None) -> None:

@@ -72,8 +72,9 @@ class Store(Reading):
 
     # ------------------------------------------------------------------------------------------ submitting
 
-    def submit(self, jobs: Sequence[tuple[str, bytes]], what: Submission) -> str:
-        """Accept all of `jobs` (id, spec) or none; durable on return. Returns the id of the job that counts."""
+    def submit(self, jobs: Sequence[tuple[str, bytes]], what: Submission) -> list[str]:
+        """Accept all of `jobs` (id, spec) or none; durable on return. Returns the ids of the jobs that count."""
+        ids = [job_id for job_id, _ in jobs]
         stage = ""
         if len(jobs) > _STAGE_FROM:
             stage = self._stage(jobs)
@@ -81,7 +82,7 @@ class Store(Reading):
         flat: list[str | bytes] = []
         for pair in jobs:
             flat.extend(pair)
-        first = self.call(
+        counts = self.call(
             "submit",
             what.task,
             what.queue,
@@ -96,7 +97,9 @@ class Store(Reading):
             what.generation,
             *flat,
         )
-        return cast(str, first.decode())
+        if isinstance(counts, list):
+            return [job_id.decode() for job_id in counts]
+        return [counts.decode()] if len(ids) == 1 else ids
 
     def _stage(self, jobs: Sequence[tuple[str, bytes]]) -> str:
         stage = self.key(f"stage:{jobs[0][0]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -27,6 +28,7 @@ from ytray.settings import settings
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_TURN = re.compile(r"_\d+$")
 SOFT_TIME_LIMIT = 25 * 60.0  # seconds
 TIME_LIMIT = 30 * 60.0  # seconds
 LARGEST_MAP = 100_000  # jobs: one atomic submission keeps Redis busy for about 20 µs a job
@@ -161,7 +163,7 @@ class Task(Generic[P, R]):
         where = submitting_store()
         parent = running_job()
         with tracing.submission(self.name) as trace:
-            head = self._spec_head(options, where, trace)
+            head = self.spec_head(options, where, trace)
             if parent is not None and parent.is_flow:
                 ids = [self._step_id(parent.id, payload, parent.steps_seen) for payload in payloads]
             else:
@@ -171,7 +173,7 @@ class Task(Generic[P, R]):
             digest = ""
             if options.idempotency_key is not None:
                 digest = sha256(self.name.encode() + b"\0" + payloads[0]).hexdigest()[:32]
-            first = where.submit(
+            accepted = where.submit(
                 [(job_id, head + payload + b"}") for job_id, payload in zip(ids, payloads, strict=True)],
                 Submission(
                     task=self.name,
@@ -187,9 +189,9 @@ class Task(Generic[P, R]):
                 ),
             )
         decode = self.signature.decode_result
-        return [Job(first, decode)] if len(ids) == 1 else [Job(job_id, decode) for job_id in ids]
+        return [Job(job_id, decode) for job_id in accepted]
 
-    def _spec_head(self, options: Options, where: Store, trace: str | None) -> bytes:
+    def spec_head(self, options: Options, where: Store, trace: str | None) -> bytes:
         """The stored description of a job up to its arguments: {"code":…,"args":"""
         if options is _DEFAULTS and trace is None:
             known: tuple[Store, bytes] | None = self.__dict__.get("_head")
@@ -226,7 +228,8 @@ class Task(Generic[P, R]):
         # also when steps that run side by side end in another order.
         digest = sha256(self.name.encode() + b"\0" + payload).hexdigest()[:16]
         seen[digest] = seen.get(digest, 0) + 1
-        return f"{flow_id}.{digest}" + (f"-{seen[digest]}" if seen[digest] > 1 else "")
+        # A flow that was cancelled and taken up again ("…_2") finds the steps that it had.
+        return f"{_TURN.sub('', flow_id)}.{digest}" + (f"-{seen[digest]}" if seen[digest] > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from pydantic_core import from_json
 from ray.exceptions import TaskCancelledError
 
 from ytray.engine import alerts, logs
+from ytray.engine.batch import notices
+from ytray.engine.batch.feeder import Feeder
 from ytray.engine.capacity import Pace, Slots
 from ytray.engine.link import Deposed
 from ytray.engine.schedule import Schedule
@@ -76,7 +78,12 @@ class JobTracker:
         threading.Thread(target=self._work, name="ytray-tracker", daemon=True).start()
         if settings().redis_url is None:
             threading.Thread(target=self._flush_to_disk, name="ytray-flush", daemon=True).start()
-        threading.Thread(target=alerts.announce_forever, args=(self._store,), name="ytray-alerts", daemon=True).start()
+        for name, work in (
+            ("ytray-alerts", lambda: alerts.announce_forever(self._store)),
+            ("ytray-feeder", Feeder(self._store, lambda: self._slots.known).feed_forever),
+            ("ytray-notices", lambda: notices.tell_forever(self._store)),
+        ):
+            threading.Thread(target=work, name=name, daemon=True).start()
 
     def report(self) -> dict[str, Any]:
         """Who is in office, and what is in flight: for the doctor and for tests."""

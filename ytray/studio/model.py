@@ -18,6 +18,7 @@ CaptionStyle = Literal["highlight", "boxed", "pill", "clean"]
 Fit = Literal["crop", "blur"]
 Crossfade = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # seconds
 Budget = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]  # US dollars
+Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
 
 SIZES: dict[str, tuple[int, int]] = {
@@ -313,14 +314,24 @@ class FinishedVideo(Result):
 class BatchOutcome(Result):
     """What became of a batch's items, in their order: a finished video's URI, or why there is none."""
 
+    batch_id: str
+
     completed: int
     failed: int
     videos: list[str | None]
     errors: list[str | None]
 
 
+class Removed(Model):
+    """How much of one kind a clean-up deleted: things, and bytes of their files."""
+
+    count: int
+    size_bytes: int
+
+
 class CleanedUp(Result):
-    """What a clean-up deleted (in a dry run: would delete)."""
+    """What a clean-up deleted (in a dry run: would delete), by kind (engine/retention.py)."""
 
     jobs_removed: int
     dry_run: bool
+    kinds: dict[str, Removed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ytray import current_job, task
+from ytray import current_job, task, unit_of_work
 from ytray.artifacts import ArtifactStore
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName
@@ -50,11 +50,11 @@ def generate_image_imagen(
     """Make the picture of a scene. The name is a promise to callers; the provider's own model draws."""
     current_job().progress(5, "drawing")
     width, height = (round(side * _STILL_SCALE) for side in SIZES[aspect])
-    with work_folder() as folder:
+    with unit_of_work() as unit, work_folder() as folder:
         file = folder / "picture.jpg"
         draws = painter(provider, fresh=fresh)
         draws.draw(scene, seed, (width, height), file)
-        uri = ArtifactStore().publish(file, current_job().id, "picture.jpg")
+        uri = unit.publish(file, "picture.jpg")
     return Picture(uri=uri, width=width, height=height, provider=draws.name)
 
 
@@ -64,11 +64,11 @@ def generate_audio_tts(
 ) -> Speech:
     """Speak a text: a WAV file, and the time of each word."""
     current_job().progress(5, "speaking")
-    with work_folder() as folder:
+    with unit_of_work() as unit, work_folder() as folder:
         file = folder / "speech.wav"
         speaks = speaker(provider, fresh=fresh)
         spoken = speaks.speak(text, language, file)
-        uri = ArtifactStore().publish(file, current_job().id, "speech.wav")
+        uri = unit.publish(file, "speech.wav")
     return Speech(uri=uri, seconds=spoken.seconds, words=spoken.words, voice=spoken.voice, provider=speaks.name)
 
 
@@ -86,14 +86,13 @@ def generate_video_veo(
     While a service is at work on it the job waits as RETRYING, and holds no slot.
     """
     current_job().progress(5, "filming")
-    store = ArtifactStore()
-    with work_folder() as folder:
+    with unit_of_work() as unit, work_folder() as folder:
         file = folder / "clip.mp4"
-        still = None if image is None else store.fetch(image, folder)
+        still = None if image is None else ArtifactStore().fetch(image, folder)
         films = film_maker(provider, fresh=fresh)
         films.film(prompt, still, duration, SIZES[aspect], file)
         found = probe(file)
-        uri = store.publish(file, current_job().id, "clip.mp4")
+        uri = unit.publish(file, "clip.mp4")
     return Clip(uri=uri, seconds=found.seconds, width=found.width, height=found.height, provider=films.name)
 
 
@@ -156,10 +155,10 @@ def compose_timeline(timeline: Timeline) -> Video:
 
 
 def _composed(timeline: Timeline, pacing: list[float] | None, arc: list[float] | None) -> Video:
-    job, store = current_job(), ArtifactStore()
+    job = current_job()
     job.progress(1, "fetching pictures and narration")
     frames = timeline.frames
-    with work_folder() as folder:
+    with unit_of_work() as unit, work_folder() as folder:
         local = fetched(timeline, folder)
         file = folder / "video.mp4"
         made = compose(
@@ -183,9 +182,9 @@ def _composed(timeline: Timeline, pacing: list[float] | None, arc: list[float] |
         kept = {}
         for beside, text in written.items():
             (folder / beside).write_text(text, "utf-8")
-            kept[beside] = store.publish(folder / beside, job.id, beside)
-        demand(report)  # its report is kept all the same
-        uri = store.publish(file, job.id, "video.mp4")
+            kept[beside] = unit.publish(folder / beside, beside, even_if_failed=True)
+        demand(report)
+        uri = unit.publish(file, "video.mp4")
     return Video(
         uri=uri,
         captions_srt=kept["captions.srt"],

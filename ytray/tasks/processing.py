@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from ytray import current_job, flow, task
+from ytray import current_job, flow, task, unit_of_work
 from ytray.artifacts import ArtifactStore
-from ytray.engine.retention import cleanup
-from ytray.errors import JobCancelled, JobFailed
+from ytray.engine.batch.model import BatchOptions
+from ytray.engine.batch.preparing import ITEM_COSTS
+from ytray.engine.retention import Kind, cleanup
+from ytray.errors import PermanentError
 from ytray.settings import ProviderName
 from ytray.spend.budgets import set_flow_budget
+from ytray.studio.estimate import estimate
 from ytray.studio.model import (
     Aspect,
     BatchOutcome,
@@ -18,6 +22,7 @@ from ytray.studio.model import (
     CaptionStyle,
     CleanedUp,
     Codec,
+    Concurrency,
     Crossfade,
     Duration,
     Exported,
@@ -25,6 +30,7 @@ from ytray.studio.model import (
     Format,
     Mix,
     Prompt,
+    Removed,
     Scene,
     SceneMedia,
     Thumbnails,
@@ -37,6 +43,7 @@ from ytray.studio.render.text.fonts import check_drawable
 from ytray.studio.render.thumbnail import thumbnails
 from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of
 from ytray.studio.render.work import work_folder
+from ytray.tasks.batch import run_batch
 from ytray.tasks.generation import (
     analyze_pacing,
     generate_hook,
@@ -52,8 +59,6 @@ from ytray.tasks.media import (
     render_scene,
 )
 
-_ITEMS_AT_ONCE = 8  # videos of one batch in the making at the same time
-
 
 @task()
 def export_video(video: str, format: Format, codec: Codec | None = None, platform: Platform | None = None) -> Exported:
@@ -62,40 +67,41 @@ def export_video(video: str, format: Format, codec: Codec | None = None, platfor
     `codec` is chosen where a format has several; `platform` makes a file that the platform takes, or says why not.
     """
     job = current_job()
-    store = ArtifactStore()
-    with work_folder() as folder:
+    with unit_of_work() as unit, work_folder() as folder:
         file = folder / f"export.{format}"
-        source = store.fetch(video, folder)
+        source = ArtifactStore().fetch(video, folder)
         told = f"encoding {format}"
         export.export(
             source, format, file, codec=codec, platform=platform, progress=lambda share: job.progress(share * 98, told)
         )
         size = file.stat().st_size
         kind = "-".join(part for part in ("video", platform, codec) if part)
-        uri = store.publish(file, job.id, f"{kind}.{format}")
+        uri = unit.publish(file, f"{kind}.{format}")
     return Exported(uri=uri, format=format, size_bytes=size, codec=codec, platform=platform)
 
 
 @task()
 def generate_thumbnail(video: str, title: str) -> Thumbnails:
     """Make thumbnails of a video (an artifact URI) with its title on its best frame."""
-    job = current_job()
-    job.progress(5, "looking for the best frame")
-    store = ArtifactStore()
-    with work_folder() as folder:
+    current_job().progress(5, "looking for the best frame")
+    with unit_of_work() as unit, work_folder() as folder:
         landscape, portrait = folder / "thumbnail-1280x720.jpg", folder / "thumbnail-1080x1920.jpg"
-        thumbnails(store.fetch(video, folder), title, landscape, portrait, folder)
+        thumbnails(ArtifactStore().fetch(video, folder), title, landscape, portrait, folder)
         return Thumbnails(
-            landscape=store.publish(landscape, job.id, landscape.name),
-            portrait=store.publish(portrait, job.id, portrait.name),
+            landscape=unit.publish(landscape, landscape.name),
+            portrait=unit.publish(portrait, portrait.name),
         )
 
 
 @task()
-def cleanup_old_results(dry_run: bool = False) -> CleanedUp:
-    """Delete ended jobs whose history has been kept long enough. Runs by schedule (YTRAY_CLEANUP_CRON)."""
-    cleaned = cleanup(dry_run=dry_run)
-    return CleanedUp(jobs_removed=cleaned.jobs_removed, dry_run=dry_run)
+def cleanup_old_results(dry_run: bool = False, kinds: list[Kind] | None = None) -> CleanedUp:
+    """Delete what has been kept long enough, of these kinds or of all. Runs by schedule (YTRAY_CLEANUP_CRON)."""
+    cleaned = cleanup(dry_run=dry_run, kinds=kinds)
+    return CleanedUp(
+        jobs_removed=cleaned.jobs_removed,
+        dry_run=dry_run,
+        kinds={kind: Removed(count=told.count, size_bytes=told.size_bytes) for kind, told in cleaned.kinds.items()},
+    )
 
 
 @flow(queue="media")
@@ -232,25 +238,24 @@ async def process_batch_item(item: Brief) -> FinishedVideo:
 
 
 @flow()
-async def process_batch(items: list[Brief], budget_usd: Budget | None = None) -> BatchOutcome:
-    """Make a video of each item; one that fails does not stop the others. All may cost `budget_usd` together."""
+async def process_batch(
+    items: list[Brief], budget_usd: Budget | None = None, concurrency: Concurrency | None = None
+) -> BatchOutcome:
+    """Make a video of each item, as a batch; one that fails does not stop the others.
+
+    All may cost `budget_usd` together, and `concurrency` of them are in the making at once. The batch can be looked at,
+    paused and resumed by itself; a large one is better made of a file (`ytray batch run`).
+    """
     job = current_job()
-    if job.store is not None and budget_usd is not None:
-        set_flow_budget(job.store, job.id, budget_usd)
-    room = asyncio.Semaphore(_ITEMS_AT_ONCE)
+    if job.store is None:
+        raise PermanentError("a batch needs a running system: submit process_batch with .delay")
+    options = BatchOptions(user_id=job.user_id, budget_usd=budget_usd, concurrency=concurrency)
+    return await run_batch(job, job.store, items, options)
 
-    async def one(item: Brief) -> FinishedVideo | JobFailed | JobCancelled:
-        async with room:
-            try:
-                return await process_batch_item.delay(item=item)
-            except (JobFailed, JobCancelled) as failed:
-                return failed
 
-    outcomes = await asyncio.gather(*(one(item) for item in items))
-    finished = [outcome for outcome in outcomes if isinstance(outcome, FinishedVideo)]
-    return BatchOutcome(
-        completed=len(finished),
-        failed=len(outcomes) - len(finished),
-        videos=[outcome.video.uri if isinstance(outcome, FinishedVideo) else None for outcome in outcomes],
-        errors=[None if isinstance(outcome, FinishedVideo) else str(outcome) for outcome in outcomes],
-    )
+def _costs(arguments: dict[str, Any]) -> tuple[float, float]:
+    found = estimate(Brief.model_validate(arguments["item"]))
+    return found.likely_usd, found.most_usd
+
+
+ITEM_COSTS[process_batch_item.name] = _costs

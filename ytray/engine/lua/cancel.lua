@@ -18,7 +18,8 @@ local function cancel(job)
     redis.call('EXPIRE', P .. 'ctl:' .. job.worker, 3600)
   end
   release(job)
-  local spent = disown(job.id)
+  local spent = disown(job.id, 'was cancelled')
+  abort_unit(job, at)
   local metadata = {reason = ARGV[2]}
   if spent > 0 then metadata.spent_usd = spent / 1000000 end
   move(job, 'CANCELLED', at, cjson.encode(metadata))

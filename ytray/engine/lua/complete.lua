@@ -29,10 +29,30 @@ local function tally(queue, task, duration)
   sums.buckets[bucket] = (sums.buckets[bucket] or 0) + 1
 end
 
+-- What the steps of a batch's items took, kept for the batch and for all batches of the same task.
+local stages = {sums = {}}
+function stages.add(batch, queue, task, duration)
+  local name = batch .. ' ' .. queue .. '|' .. task
+  local sums = stages.sums[name] or {batch = batch, stage = queue .. '|' .. task, n = 0, ms = 0, sq = 0}
+  sums.n, sums.ms, sums.sq = sums.n + 1, sums.ms + duration, sums.sq + duration * duration
+  stages.sums[name] = sums
+end
+function stages.flush()
+  for _, sums in pairs(stages.sums) do
+    local item_task = redis.call('HGET', P .. 'b:' .. sums.batch, 'task')
+    for _, key in ipairs(item_task and {P .. 'bd:' .. sums.batch, P .. 'bt:' .. item_task} or {}) do
+      redis.call('HINCRBY', key, sums.stage .. '|n', sums.n)
+      redis.call('HINCRBY', key, sums.stage .. '|ms', int(sums.ms))
+      redis.call('HINCRBY', key, sums.stage .. '|sq', int(sums.sq))
+    end
+  end
+end
+
 for i = 3, #ARGV, 4 do
   local id, fence, duration = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
   local key = P .. 'j:' .. id
-  local f = redis.call('HMGET', key, 'state', 'fence', 'worker', 'queue', 'created', 'task', 'lane', 'parent')
+  local f = redis.call('HMGET', key, 'state', 'fence', 'worker', 'queue', 'created', 'task', 'lane', 'parent', 'of', 'items',
+    'unit')
   if f[2] == fence and f[3] == worker and f[1] == 'EXECUTING' then
     redis.call('HSET', key, 'state', 'COMPLETED', 'ended', ended_at)
     redis.call('RPUSH', P .. 'h:' .. id, 'EXECUTING COMPLETED ' .. ended_at .. ' {"seconds":' .. duration / 1000 .. '}')
@@ -46,8 +66,11 @@ for i = 3, #ARGV, 4 do
       ended(load(id), at, ttl)
     else
       released[#released + 1] = id
+      if f[10] then item_ended(load(id), at) end
       redis.call('PUBLISH', P .. 'done:' .. id, 'COMPLETED')
+      if f[9] then stages.add(f[9], f[4], f[6], duration) end
     end
+    if f[11] then redis.call('DEL', P .. 'u:' .. id) end
     moves.add(f[4], f[5], id)
     tally(f[4], f[6], duration)
   elseif not (f[1] == 'COMPLETED' and f[2] == fence and f[3] == worker) then
@@ -57,6 +80,7 @@ end
 
 if #released > 0 then redis.call('ZREM', P .. 'leases:tracker', unpack(released)) end
 moves.flush(at)
+stages.flush()
 for name, sums in pairs(by_task) do
   count('tasks|' .. name .. '|completed', sums.jobs)
   count('seconds|' .. sums.task .. '|count', sums.jobs)

@@ -23,6 +23,7 @@ if what == 'retry' then
   job.retries = redis.call('HINCRBY', P .. 'j:' .. id, 'retries', 1)
   count('retries|' .. job.task .. '|' .. job.retries)
 end
+if what ~= 'defer' then abort_unit(job, at) end
 local due = at + delay
 move(job, 'FAILED', at, metadata)
 move(job, 'RETRYING', at, cjson.encode({next_retry_ms = due, retry_count = job.retries, reason = why}))

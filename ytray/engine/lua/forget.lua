@@ -1,16 +1,25 @@
--- Delete ended jobs and all that belongs to them. Jobs in the dead-letter queue stay until somebody decides.
+-- Delete ended jobs and all that belongs to them. Jobs in the dead-letter queue stay until somebody decides, a batch's
+-- items and their steps for as long as the batch.
 -- ARGV: ended-before-ms dry-run, then ids
 -- Returns the ids that were (in a dry run: would be) deleted.
 
 local before, dry = tonumber(ARGV[1]), ARGV[2] == '1'
 local gone = {}
+
+-- Whether a flow or a batch is still there that the job belongs to.
+local function is_part(job)
+  for batch in string.gmatch(job.items or '', '(%S+):%d+') do
+    if redis.call('EXISTS', P .. 'b:' .. batch) == 1 then return true end
+  end
+  return job.parent and redis.call('EXISTS', P .. 'j:' .. job.parent) == 1
+end
+
 for i = 3, #ARGV do
   local id = ARGV[i]
   local job = load(id)
   if job and (job.state == 'COMPLETED' or job.state == 'CANCELLED' or job.state == 'FAILED') then
-    local f = redis.call('HMGET', P .. 'j:' .. id, 'ended', 'user', 'key')
-    local kept = redis.call('ZSCORE', P .. 'dlq', id)
-      or (job.parent and redis.call('EXISTS', P .. 'j:' .. job.parent) == 1)
+    local f = redis.call('HMGET', P .. 'j:' .. id, 'ended', 'user', 'key', 'rowkey', 'of')
+    local kept = (redis.call('ZSCORE', P .. 'dlq', id) and not f[5]) or is_part(job)
     if not kept and tonumber(f[1] or 0) < before then
       gone[#gone + 1] = id
       if not dry then
@@ -18,6 +27,9 @@ for i = 3, #ARGV do
         redis.call('ZREM', P .. 'task:' .. job.task, id)
         if f[2] then redis.call('ZREM', P .. 'user:' .. f[2], id) end
         if f[3] then redis.call('DEL', P .. 'idem:' .. (f[2] or '') .. ':' .. f[3]) end
+        if f[4] then redis.call('HDEL', P .. 'rows:' .. (f[2] or ''), f[4]) end
+        if f[5] then redis.call('ZREM', P .. 'dlq', id) end
+        if job.items then redis.call('DEL', P .. 'it:' .. string.gsub(id, '_%d+$', '')) end
         redis.call('DEL', P .. 'j:' .. id, P .. 'h:' .. id, P .. 'r:' .. id, P .. 'c:' .. id, P .. 'k:' .. id,
           P .. 'l:' .. id, P .. 'sj:' .. id)
         redis.call('HDEL', P .. 'budgets', 'flow|' .. id)

@@ -9,6 +9,8 @@ local at, moved = now_ms(), 0
 for i = 4, #ARGV, 2 do
   local job = load(ARGV[i])
   if job and job.state == 'EXECUTING' and (ARGV[i + 1] == '*' or job.fence == ARGV[i + 1]) then
+    -- Who is gone may have begun the job; who hands it back under its fence has not.
+    if ARGV[i + 1] == '*' and job.worker then abort_unit(job, at) end
     -- A lease that no worker had taken up cannot be to blame for a dead worker.
     requeue(job, at, reason, blame and job.worker, ttl)
     moved = moved + 1

@@ -5,10 +5,5 @@
 local id = ARGV[1]
 if redis.call('ZREM', P .. 'dlq', id) == 0 then return redis.error_reply('UNKNOWN ' .. id) end
 if ARGV[2] == 'remove' then return 1 end
-local at, job = now_ms(), load(id)
-redis.call('HDEL', P .. 'j:' .. id, 'ended', 'error', 'traceback', 'retries', 'crashes', 'worker', 'progress', 'note')
-if job.lane == '~flow' then redis.call('HINCRBY', P .. 'j:' .. id, 'generation', 1) end
-move(job, 'RETRYING', at, '{"reason":"replayed from the dead-letter queue"}')
-move(job, 'QUEUED', at)
-enqueue(job, at)
+reopen(load(id), now_ms(), 'replayed from the dead-letter queue')
 return 1

@@ -68,8 +68,9 @@ end
 local limits = {{'user|' .. user .. '|' .. month, redis.call('HGET', P .. 'budgets', 'user|' .. user) or user_limit,
   redis.call('HGET', P .. 'spent', 'user|' .. user .. '|' .. month)}}
 for _, above in ipairs(lineage(id)) do
+  local place = cost_of(above)
   limits[#limits + 1] = {'flow|' .. above, redis.call('HGET', P .. 'budgets', 'flow|' .. above) or '',
-    redis.call('HGET', P .. 'j:' .. above, 'cost')}
+    place and redis.call('HGET', place, 'cost')}
 end
 for _, entry in ipairs(limits) do
   local scope, limit, spent = entry[1], tonumber(entry[2]), tonumber(entry[3] or 0) or 0

@@ -3,7 +3,8 @@
 --   due-ms      0: at once; else how many milliseconds from now (the job stays PENDING until then)
 --   stage       '' or a list that holds the id, spec pairs of a submission too large for one call
 --   generation  how often the parent was replayed: a step that had failed before the replay is run once more
--- Returns the id of the job: with an idempotency key or a step that exists already, that job's; else the first.
+-- Returns the id of the job: with an idempotency key or a step that exists already, that job's; else the first. To a
+-- flow that was taken up again after it was cancelled: the ids of all.
 -- Errors: CONFLICT <id> when the key was used for something else, EXISTS <id>, GONE when the stage has expired.
 
 local task, queue, prio, lane, user, parent, key, digest = unpack(ARGV, 1, 8)
@@ -29,6 +30,14 @@ local function replay(job)
   enqueue(job, at)
 end
 
+-- A step that had failed before its flow was replayed is run once more.
+local function replay_once(step)
+  if step.state == 'FAILED' and tonumber(redis.call('HGET', P .. 'j:' .. step.id, 'generation') or 0) < generation then
+    redis.call('HSET', P .. 'j:' .. step.id, 'generation', generation)
+    replay(step)
+  end
+end
+
 if key ~= '' then
   local seen = redis.call('GET', P .. 'idem:' .. user .. ':' .. key)
   if seen then
@@ -42,6 +51,48 @@ end
 
 local given = pairs_given()
 if #given == 0 then return redis.error_reply('GONE') end
+
+-- A flow that was cancelled and taken up again has a new id, and its steps those that they had: what is done is done.
+-- Returns the id under which a step is found or to be made, and the step, if it is there.
+local function taken_up(id)
+  local turn, found = 1, id
+  while true do
+    local step = load(found)
+    if not step then return found, nil end
+    local usable = step.state ~= 'CANCELLED'
+    if step.state == 'COMPLETED' then usable = redis.call('EXISTS', P .. 'r:' .. found) == 1 end
+    if step.parent == parent then
+      replay_once(step)
+      return found, step
+    end
+    if usable then
+      redis.call('SREM', P .. 'k:' .. step.parent, found)
+      redis.call('SADD', P .. 'k:' .. parent, found)
+      redis.call('HSET', P .. 'j:' .. found, 'parent', parent)
+      redis.call('PERSIST', P .. 'r:' .. found)
+      if step.state == 'FAILED' then reopen(step, at, 'its flow was taken up again') end
+      return found, step
+    end
+    turn = turn + 1
+    found = id .. '_' .. turn
+  end
+end
+
+local ids
+if parent ~= '' and string.sub(given[1], 1, #parent + 1) ~= parent .. '.' then
+  local missing = {}
+  ids = {}
+  for i = 1, #given, 2 do
+    local id, step = taken_up(given[i])
+    ids[#ids + 1] = id
+    if not step then
+      missing[#missing + 1] = id
+      missing[#missing + 1] = given[i + 1]
+    end
+  end
+  if #missing == 0 then return ids end
+  given = missing
+end
 local known = load(given[1])
 if known then
   -- The same id again is the same submission repeated after a lost reply, or a flow's step met again.
@@ -49,17 +100,15 @@ if known then
     return redis.error_reply('EXISTS ' .. known.id)
   end
   for i = 1, generation > 0 and #given or 0, 2 do
-    local step = load(given[i])
-    if step.state == 'FAILED' and tonumber(redis.call('HGET', P .. 'j:' .. step.id, 'generation') or 0) < generation then
-      redis.call('HSET', P .. 'j:' .. step.id, 'generation', generation)
-      replay(step)
-    end
+    replay_once(load(given[i]))
   end
   return known.id
 end
+local of = false
 if parent ~= '' then
-  local state = redis.call('HGET', P .. 'j:' .. parent, 'state')
-  if state ~= 'EXECUTING' then return redis.error_reply('ORPHAN ' .. parent .. ' ' .. tostring(state)) end
+  local f = redis.call('HMGET', P .. 'j:' .. parent, 'state', 'of')
+  if f[1] ~= 'EXECUTING' then return redis.error_reply('ORPHAN ' .. parent .. ' ' .. tostring(f[1])) end
+  of = f[2]
 end
 
 local state, entry = 'QUEUED', 'PENDING QUEUED ' .. int(at) .. ' {}'
@@ -75,6 +124,7 @@ end
 if lane ~= queue then also('lane', lane) end
 if user ~= '' then also('user', user) end
 if parent ~= '' then also('parent', parent) end
+if of then also('of', of) end
 if key ~= '' then also('key', key) end
 if generation > 0 then also('generation', ARGV[11]) end
 if delay > 0 then also('due', due) else also('queued', created) end
@@ -106,4 +156,4 @@ flush()
 if key ~= '' then redis.call('SET', P .. 'idem:' .. user .. ':' .. key, digest .. ' ' .. given[1]) end
 count('tasks|' .. queue .. '|' .. task .. '|submitted', #given / 2)
 wake(delay > 0 and 'tracker' or holder_of(lane))
-return given[1]
+return ids or given[1]

@@ -9,7 +9,9 @@ redis.call('SET', P .. 'epoch:' .. holder, ARGV[2])
 local at = now_ms()
 local inherited = redis.call('ZRANGE', P .. 'leases:' .. holder, 0, -1)
 for _, id in ipairs(inherited) do
-  requeue(load(id), at, 'the ' .. holder .. ' actor was restarted', false, ARGV[3])
+  local job = load(id)
+  if job.worker then abort_unit(job, at) end
+  requeue(job, at, 'the ' .. holder .. ' actor was restarted', false, ARGV[3])
 end
 wake(holder)
 return #inherited

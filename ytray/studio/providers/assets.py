@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from ytray.artifacts import ArtifactStore
+from ytray.artifacts import BOUGHT, ArtifactStore
 from ytray.engine.context import current_job
 from ytray.spend.buying import Asset
 from ytray.spend.model import Call
@@ -16,7 +16,7 @@ def keep(data: bytes, call: Call, suffix: str) -> str:
     with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
         file = Path(folder) / f"asset.{suffix}"
         file.write_bytes(data)
-        return ArtifactStore().publish(file, f"bought-{call.key(current_job().user_id or '')}", file.name)
+        return ArtifactStore().publish(file, f"{BOUGHT}{call.key(current_job().user_id or '')}", file.name)
 
 
 def is_kept(asset: Asset) -> bool:

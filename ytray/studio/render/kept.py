@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ytray.artifacts import ArtifactStore
+from ytray.errors import PermanentError
 from ytray.studio.render.timeline import Timeline
 
 
@@ -20,8 +21,10 @@ class KeptArtifacts:
 
     def find(self, name: str, folder: Path) -> Path | None:
         """The part's file, or None; where the store is remote, a copy in `folder`."""
-        uri = self._store.uri(Path(name).stem, name)
-        return self._store.fetch(uri, folder) if self._store.exists(uri) else None
+        try:
+            return self._store.fetch(self._store.uri(Path(name).stem, name), folder)
+        except PermanentError:  # also where clean-up has just taken it
+            return None
 
     def keep(self, name: str, file: Path) -> None:
         """Keep a part."""

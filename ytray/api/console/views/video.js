@@ -67,12 +67,19 @@ function composed(status, artifacts) {
 }
 
 function isAt(file, uri) {
-  return String(uri).endsWith(`/${file.job_id}/${file.name}`);
+  const { job, name } = placeOf(uri);
+  return job === file.job_id && name === file.name;
 }
 
-/** Where an artifact, by its URI, can be read: its last pieces are its job and its name. */
+/** Whose an artifact is and its name, by its URI: `…/job/fence/name`, or `…/owner/name` where its content names it. */
+function placeOf(uri) {
+  const [above, folder, name] = ["", "", ...String(uri).split("/")].slice(-3);
+  return { job: above && /^[0-9]{1,12}$/.test(folder) ? above : folder, name };
+}
+
+/** Where an artifact, by its URI, can be read. */
 function linkOf(uri) {
-  const [job, name] = String(uri).split("/").slice(-2);
+  const { job, name } = placeOf(uri);
   return job && name ? `/api/jobs/${encodeURIComponent(job)}/artifacts/${encodeURIComponent(name)}` : null;
 }
 

@@ -1,0 +1,189 @@
+"""The feeder: a thread of the tracker that gives jobs to the waiting items of batches, fairly and not too many at once.
+
+It holds no state. What happens when it dies: the next tracker's goes on; a release, a start and a firing are each one
+atomic move that may be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from croniter import croniter
+
+from ytray.engine import logs
+from ytray.engine.batch.ledger import Ledger
+from ytray.engine.batch.shares import Claim, shares
+from ytray.engine.model import FLOW_LANE
+from ytray.engine.store import Store
+from ytray.errors import InvalidBatchMove, InvalidTransition, SystemUnavailable, UnknownBatch, UnknownJob
+from ytray.settings import settings
+
+_AHEAD = 5.0  # seconds of work that a batch has in the making at once, and behind which a newer one waits
+_EACH_SLOT = 4  # items in the making for each slot at least: while one is spoken, another is drawn and a third rendered
+_MOST_ACTIVE = 2000  # items of one batch in the making at once
+_KNOWN_FROM = 5  # items that must have ended before their time counts
+_NOT_OFTENER = 0.02  # seconds between two looks: each end of an item asks for one
+_AT_LEAST_EVERY = 2.0  # seconds
+_STOPPED_AT_ONCE = 100  # jobs of a cancelled batch
+
+_log = logs.get("ytray.feeder")
+
+
+@dataclass(frozen=True, slots=True)
+class _Living:
+    """A batch that has not ended, as the feeder sees it."""
+
+    batch: str
+    state: str
+    user: str
+    priority: int
+    waiting: int
+    active: int
+    concurrency: int | None
+    start_ms: int
+    cron: str
+    took: int
+    took_ms: int
+    queue: str
+    lane: str
+
+
+_FIELDS = (
+    "state", "user", "prio", "waiting", "active", "concurrency", "start", "cron", "took", "took_ms", "queue", "lane",
+)  # fmt: skip
+
+
+class Feeder:
+    """Feeds the batches of one ytray system; `slots` tells what the cluster offers by queue."""
+
+    def __init__(self, store: Store, slots: Callable[[], Mapping[str, int]]) -> None:
+        self._store = store
+        self._ledger = Ledger(store)
+        self._slots = slots
+
+    def feed_forever(self) -> None:
+        """Look whenever an item has ended or a batch has come, and now and then."""
+        while True:
+            try:
+                wait = self._turn()
+                self._store.blocking_pop(["wake:feeder"], wait)
+                time.sleep(_NOT_OFTENER)
+            except SystemUnavailable as away:
+                _log.warning("batches wait for Redis", error=str(away))
+            except Exception:
+                # One broken batch must not keep the others from going on.
+                _log.exception("the feeder tries again")
+                time.sleep(1)
+
+    def _turn(self) -> float:
+        """Do all that is to be done now; returns the seconds until the next look."""
+        slots = dict(self._slots())
+        if slots:
+            pipe = self._store.redis.pipeline(transaction=True)
+            pipe.delete(self._store.key("slots"))
+            pipe.hset(self._store.key("slots"), mapping={queue: str(number) for queue, number in slots.items()})
+            pipe.execute()
+        wait = _AT_LEAST_EVERY
+        living = self._living()
+        now_ms = time.time() * 1000
+        for one in living:
+            if one.state == "SCHEDULED":
+                wait = min(wait, self._keep_appointment(one, now_ms))
+            elif one.state == "CANCELLED":
+                self._stop(one.batch)
+        self._release([one for one in living if one.state == "RUNNING"], slots)
+        return wait
+
+    def _living(self) -> list[_Living]:
+        members = cast("set[bytes]", self._store.redis.smembers(self._store.key("living")))
+        batches = sorted(batch.decode() for batch in members)
+        pipe = self._store.redis.pipeline(transaction=False)
+        for batch in batches:
+            pipe.hmget(self._store.key(f"b:{batch}"), list(_FIELDS))
+        found = []
+        for batch, stored in zip(batches, pipe.execute(), strict=True):
+            state, user, prio, waiting, active, concurrency, start, cron, took, took_ms, queue, lane = (
+                "" if value is None else value.decode() for value in stored
+            )
+            if state:
+                found.append(
+                    _Living(
+                        batch, state, user, int(prio), int(waiting), int(active), int(concurrency or 0) or None,
+                        int(start or 0), cron, int(took or 0), int(took_ms or 0), queue, lane,
+                    )
+                )  # fmt: skip
+        return found
+
+    def _keep_appointment(self, one: _Living, now_ms: float) -> float:
+        """Start a batch whose time has come; returns the seconds until it does."""
+        if one.start_ms > now_ms:
+            return max(0.01, (one.start_ms - now_ms) / 1000)
+        try:
+            if not one.cron:
+                self._ledger.control(one.batch, "start")
+                return 0.01
+            # After a time without a tracker what was missed runs once, not once for each time.
+            at = datetime.fromtimestamp(one.start_ms / 1000, UTC)
+            following = croniter(one.cron, now_ms / 1000).get_next(float)
+            salt = f"{at:%Y%m%dT%H%M%S}"
+            self._ledger.fire(one.batch, f"{one.batch}-{salt}", salt, round(following * 1000))
+        except (InvalidBatchMove, UnknownBatch):
+            pass  # cancelled meanwhile
+        return 0.01
+
+    def _stop(self, batch: str) -> None:
+        for job_id in self._ledger.to_stop(batch, _STOPPED_AT_ONCE):
+            try:
+                self._store.cancel(job_id, f"batch {batch} was cancelled", settings().result_ttl)
+            except (InvalidTransition, UnknownJob):
+                continue  # it has ended meanwhile
+
+    def _release(self, running: list[_Living], slots: Mapping[str, int]) -> None:
+        windows = {one.batch: window(one.took, one.took_ms, _slots_for(one, slots)) for one in running}
+        claims = [
+            Claim(
+                one.batch,
+                one.user,
+                one.priority + 1.0,
+                min(one.waiting + one.active, one.concurrency or _MOST_ACTIVE) / windows[one.batch],
+            )
+            for one in running
+        ]
+        allowed = shares(claims)
+        for one in running:
+            share = allowed[one.batch]
+            limit = max(1, min(one.concurrency or _MOST_ACTIVE, round(share * windows[one.batch])))
+            self._store.redis.hset(self._store.key(f"b:{one.batch}"), "share", f"{min(1.0, share):.4f}")
+            if one.active >= limit or not one.waiting:
+                if not one.waiting and not one.active:
+                    self._ledger.release(one.batch, 1)  # it has ended, and nothing has said so yet
+                continue
+            active, before = one.active, one.waiting + 1
+            while active < limit:
+                released, waiting = self._ledger.release(one.batch, limit)
+                active += released
+                if not waiting or (not released and waiting == before):
+                    break
+                before = waiting
+
+
+def window(took: int, took_ms: int, slots: int) -> int:
+    """How many items of a batch that has the cluster to itself are in the making at once.
+
+    As many as its slots finish in `_AHEAD` seconds, going by what `took` items took in `took_ms` from their release to
+    their end; a few for each slot at least, since an item of several stages waits for most of its time.
+    """
+    least = _EACH_SLOT * max(1, slots)
+    if took < _KNOWN_FROM or took_ms <= 0:
+        return least
+    return max(least, min(_MOST_ACTIVE, round(slots * _AHEAD * 1000 * took / took_ms)))
+
+
+def _slots_for(one: _Living, slots: Mapping[str, int]) -> int:
+    if one.lane == FLOW_LANE:  # its steps go to any queue
+        return max(slots.values(), default=1)
+    return slots.get(one.queue, 1)

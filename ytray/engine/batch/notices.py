@@ -1,0 +1,86 @@
+"""Telling the webhooks of a batch that it is done, failed, or paused by itself.
+
+A notice is in Redis from the move that it tells of, and leaves it when it was taken, or given up after `_AGAIN`. One
+that was taken just as the tracker died is sent twice, with the same `X-Ytray-Delivery`.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import cast
+
+import httpx
+import redis
+
+from ytray.engine import logs, webhook
+from ytray.engine.batch.ledger import Ledger
+from ytray.engine.batch.model import Notice, WebhookEvent
+from ytray.engine.batch.reading import batch_status
+from ytray.engine.store import Store
+from ytray.errors import SettingsError, SystemUnavailable, UnknownBatch
+
+_AGAIN = (5.0, 30.0, 300.0, 1800.0, 7200.0)  # seconds after each try that failed
+_LONGEST_WAIT = 5.0  # seconds
+
+_log = logs.get("ytray.batches")
+
+
+def tell_forever(store: Store) -> None:
+    """Tell each webhook when its time has come, one after the other."""
+    while True:
+        try:
+            wait = tell_next(store)
+            if wait > 0:
+                store.blocking_pop(["wake:notices"], min(wait, _LONGEST_WAIT))
+        except (SystemUnavailable, redis.RedisError) as away:
+            _log.warning("webhooks of batches wait for Redis", error=str(away))
+            time.sleep(1)
+
+
+def tell_next(store: Store) -> float:
+    """Tell the next one if it is due; returns the seconds until the next is (0: look again at once)."""
+    notices = store.key("notices")
+    first = cast("list[tuple[bytes, float]]", store.redis.zrange(notices, 0, 0, withscores=True))
+    if not first:
+        return _LONGEST_WAIT
+    entry, due_ms = first[0]
+    if (wait := due_ms / 1000 - time.time()) > 0:
+        return wait
+    batch, event, tries, at_ms = entry.decode().split(" ")
+    error = _tell(store, batch, cast(WebhookEvent, event), int(at_ms))
+    pipe = store.redis.pipeline(transaction=True)
+    pipe.zrem(notices, entry)
+    if error and int(tries) <= len(_AGAIN):
+        again = (time.time() + _AGAIN[int(tries) - 1]) * 1000
+        pipe.zadd(notices, {f"{batch} {event} {int(tries) + 1} {at_ms}": again})
+    pipe.execute()
+    return 0.0
+
+
+def _tell(store: Store, batch: str, event: WebhookEvent, at_ms: int) -> str | None:
+    """POST it where the batch wants it; returns what went wrong."""
+    ledger = Ledger(store)
+    fields = ledger.fields(batch)
+    url = fields.get("on_complete" if event == "complete" else "on_failure")
+    if url is None:
+        return None
+    place = store.key(f"b:{batch}")
+    try:
+        told = Notice(event=event, at=datetime.fromtimestamp(at_ms / 1000, UTC), batch=batch_status(ledger, batch))
+        webhook.deliver(
+            url,
+            told.model_dump_json().encode(),
+            named=f"the webhook of batch {batch}",
+            delivery=f"{batch}-{event}-{at_ms}",
+        )
+    except UnknownBatch:
+        return None  # cleaned up
+    except (SettingsError, httpx.HTTPError, OSError) as failed:
+        store.redis.hincrby(store.key("m"), "alerts|failed", 1)
+        store.redis.hset(place, "webhook_error", f"{type(failed).__name__}: {failed}"[:500])
+        _log.error("the webhook of a batch could not be delivered", batch_id=batch, event_told=event, error=str(failed))
+        return str(failed)
+    store.redis.hdel(place, "webhook_error")
+    store.redis.hincrby(store.key("m"), "alerts|delivered", 1)
+    return None

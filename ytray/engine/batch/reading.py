@@ -1,0 +1,236 @@
+"""What is read of batches: how they stand, their items, and what went wrong. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from ytray.engine.batch.eta import Pace, eta, forecast_usd
+from ytray.engine.batch.fingerprint import frame_of, innermost
+from ytray.engine.batch.ledger import Ledger, Record
+from ytray.engine.batch.model import BatchState, BatchStatus, Eta, Item, ItemCounts, ItemPage, ItemState, Stage
+from ytray.engine.batch.stages import read_stages, slots_of, stages_of_task
+from ytray.engine.batch.triage import FailedItem
+from ytray.engine.model import JobState, time_of
+from ytray.errors import UnknownBatch
+
+_MICRO = 1_000_000  # micro-USD in a US dollar
+_LOOKED_AT = 1000  # items in one read
+_MOST_READS = 100  # of a listing that matches little
+_ACTIVE_SHOWN = 2000  # active items whose jobs' states are read; of more the rest counts as queued
+
+
+def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
+    """All about one batch. Raises UnknownBatch."""
+    key = ledger.key
+    pipe = ledger.redis.pipeline(transaction=True)
+    pipe.hgetall(key(f"b:{batch}"))
+    pipe.hgetall(key(f"bd:{batch}"))
+    pipe.hget(key("budgets"), f"flow|{batch}")
+    pipe.hget(key("held"), f"flow|{batch}")
+    pipe.srandmember(key(f"ba:{batch}"), _ACTIVE_SHOWN)
+    stored, durations, budget, held, active = pipe.execute()
+    if not stored:
+        raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
+    f = {name.decode(): value.decode() for name, value in stored.items()}
+    states = ledger.store.states([job.decode() for job in active])
+    counts = _counts(f, states)
+    state = BatchState(f["state"])
+    stages = read_stages(durations)
+    started = _time(f, "started")
+    done = counts.completed - int(f["reused"])
+    seconds = _seconds_of_work(f, started)
+    cost = int(f.get("cost", 0)) / _MICRO
+    running = state in (BatchState.RUNNING, BatchState.PAUSED)
+    return BatchStatus(
+        batch_id=batch,
+        name=f.get("name"),
+        task_name=f["task"],
+        user_id=f.get("user"),
+        state=state,
+        reason=f.get("reason"),
+        total=int(f["total"]),
+        counts=counts,
+        reused=int(f["reused"]),
+        progress=100.0 * (counts.total - counts.left) / max(1, counts.total),
+        created_at=time_of(f["created"]),
+        started_at=started,
+        ended_at=_time(f, "ended"),
+        start_at=_time(f, "start") if state is BatchState.SCHEDULED else None,
+        cron=f.get("cron"),
+        priority=int(f["prio"]),
+        concurrency=int(f["concurrency"]) if "concurrency" in f else None,
+        budget_usd=None if budget is None else int(budget) / _MICRO,
+        cost_usd=cost,
+        reserved_usd=int(held or 0) / _MICRO,
+        forecast_usd=forecast_usd(cost, done, counts.failed + done, counts.left),
+        items_per_minute=None if done <= 0 or seconds <= 0 else done / seconds * 60,
+        eta=_eta(ledger, f, counts, stages, done, seconds) if running else None,
+        stages=stages,
+        webhook_error=f.get("webhook_error"),
+        metadata=from_json(f["head"] + "null}").get("metadata", {}),
+    )
+
+
+def _counts(f: dict[str, str], states: Sequence[JobState | None]) -> ItemCounts:
+    active = int(f["active"])
+    executing = sum(state is JobState.EXECUTING for state in states)
+    retrying = sum(state is JobState.RETRYING for state in states)
+    return ItemCounts(
+        waiting=int(f["waiting"]),
+        queued=max(0, active - executing - retrying),
+        executing=executing,
+        retrying=retrying,
+        completed=int(f["completed"]),
+        failed=int(f["failed"]),
+        cancelled=int(f["cancelled"]),
+        discarded=int(f["discarded"]),
+    )
+
+
+def _eta(
+    ledger: Ledger, f: dict[str, str], counts: ItemCounts, stages: list[Stage], done: int, seconds: float
+) -> Eta | None:
+    earlier_items, earlier = stages_of_task(ledger, f["task"])
+    took = int(f.get("took", 0))
+    share = float(f.get("share", 1))
+    return eta(
+        Pace(
+            waiting=counts.waiting,
+            active=counts.active,
+            completed=done,
+            stages=stages,
+            slots={queue: max(share * number, 0.01) for queue, number in slots_of(ledger).items()},
+            elapsed=seconds,
+            item_seconds=int(f["took_ms"]) / took / 1000 if took else None,
+            window=int(f["concurrency"]) if "concurrency" in f else None,
+            earlier=earlier,
+            earlier_items=earlier_items,
+        )
+    )
+
+
+def _time(f: dict[str, str], name: str) -> datetime | None:
+    return time_of(f[name]) if name in f else None
+
+
+def _seconds_of_work(f: dict[str, str], started: datetime | None) -> float:
+    if started is None:
+        return 0.0
+    ended = float(f["ended"]) / 1000 if "ended" in f else time.time()
+    idle = int(f.get("idle_ms", 0)) / 1000
+    if "idle_from" in f:
+        ended = float(f["idle_from"]) / 1000
+    return max(0.0, ended - started.timestamp() - idle)
+
+
+def items_page(ledger: Ledger, batch: str, state: ItemState | None, limit: int, after: int) -> ItemPage:
+    """Items of a batch whose numbers come after `after`, in the order of the input. Raises UnknownBatch."""
+    f = ledger.fields(batch)
+    if not f:
+        raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
+    found: list[Record] = []
+    for records in _records_after(ledger, batch, int(f["total"]), state, after):
+        for record in records:
+            if state is None or record.state is state:
+                found.append(record)
+                if len(found) > limit:
+                    return ItemPage(items=_described(ledger, batch, found[:limit]), next_cursor=found[limit - 1].number)
+    return ItemPage(items=_described(ledger, batch, found), next_cursor=None)
+
+
+def _records_after(
+    ledger: Ledger, batch: str, total: int, state: ItemState | None, after: int
+) -> Iterator[list[Record]]:
+    numbers: Sequence[int] = range(after + 1, total + 1)
+    if state in (ItemState.FAILED, ItemState.CANCELLED):
+        numbers = [number for number in ledger.unfinished(batch) if number > after]
+    elif state is ItemState.ACTIVE:
+        numbers = sorted(number for number in _active_numbers(ledger, batch) if number > after)
+    for start in range(0, len(numbers), _LOOKED_AT):
+        yield ledger.records(batch, numbers[start : start + _LOOKED_AT])
+
+
+def _active_numbers(ledger: Ledger, batch: str) -> list[int]:
+    jobs = ledger.active_jobs(batch)
+    pipe = ledger.redis.pipeline(transaction=False)
+    for job in jobs:
+        pipe.hget(ledger.key(f"j:{job}"), "items")
+    places = [place for items in pipe.execute() if items for place in items.decode().split()]
+    return [int(number) for of, _, number in (place.rpartition(":") for place in places) if of == batch]
+
+
+def _described(ledger: Ledger, batch: str, records: Sequence[Record]) -> list[Item]:
+    pipe = ledger.redis.pipeline(transaction=False)
+    for record in records:
+        pipe.hmget(ledger.key(f"j:{record.job_id}"), ["state", "progress", "error", "cost"])
+        pipe.hget(ledger.key(f"be:{batch}"), str(record.number))
+    replies = pipe.execute()
+    return [
+        _item(record, fields, refused)
+        for record, fields, refused in zip(records, replies[0::2], replies[1::2], strict=True)
+    ]
+
+
+def _item(record: Record, fields: Sequence[bytes | None], refused: bytes | None) -> Item:
+    state, progress, error, cost = fields
+    has_job = state is not None and record.state is not ItemState.WAITING and refused is None
+    failed = record.state in (ItemState.FAILED, ItemState.ACTIVE)
+    told = refused.partition(b"\n")[0] if refused else error if failed else None
+    return Item(
+        number=record.number,
+        line=record.line,
+        key=record.key,
+        state=record.state,
+        job_id=record.job_id if has_job else None,
+        job_state=JobState(state.decode()) if has_job and state is not None else None,
+        progress=100.0 if record.state is ItemState.COMPLETED else float(progress or 0) if has_job else 0.0,
+        error=told.decode() if told else None,
+        cost_usd=int(cost or 0) / _MICRO if has_job and not record.reused else 0.0,
+        reused=record.reused,
+    )
+
+
+def failed_items(ledger: Ledger, batch: str) -> Iterator[FailedItem]:
+    """Every item of a batch that failed, with the error of the step that is to blame. Raises UnknownBatch."""
+    if not ledger.fields(batch):
+        raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
+    numbers = ledger.unfinished(batch)
+    for start in range(0, len(numbers), _LOOKED_AT):
+        records = ledger.records(batch, numbers[start : start + _LOOKED_AT])
+        yield from _failures(ledger, batch, [record for record in records if record.state is ItemState.FAILED])
+
+
+def _failures(ledger: Ledger, batch: str, records: Sequence[Record]) -> Iterator[FailedItem]:
+    refused = ledger.redis.hmget(ledger.key(f"be:{batch}"), [str(r.number) for r in records]) if records else []
+    stored = _job_fields(ledger, [record.job_id for record in records])
+    errors = [
+        (told.partition(b"\n")[0] if told else fields[0] or b"").decode()
+        for told, fields in zip(cast("list[bytes | None]", refused), stored, strict=True)
+    ]
+    blamed = [innermost(error)[0] or record.job_id for error, record in zip(errors, records, strict=True)]
+    for record, error, own, fields in zip(records, errors, stored, _job_fields(ledger, blamed), strict=True):
+        # A step that is no longer there leaves what its flow said of it.
+        _, traceback, task, _, retries = fields if fields[2] else own
+        yield FailedItem(
+            number=record.number,
+            line=record.line,
+            key=record.key,
+            job_id=record.job_id if own[2] else "",
+            error=error,
+            frame=frame_of((traceback or b"").decode()),
+            task_name=(task or b"").decode(),
+            at=time_of(own[3]) if own[3] else datetime.now(UTC),
+            retries=int(retries or 0),
+        )
+
+
+def _job_fields(ledger: Ledger, jobs: Sequence[str]) -> list[list[Any]]:
+    pipe = ledger.redis.pipeline(transaction=False)
+    for job in jobs:
+        pipe.hmget(ledger.key(f"j:{job}"), ["error", "traceback", "task", "ended", "retries"])
+    return cast("list[list[Any]]", pipe.execute())
