@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
 
-from ytray import JobState
+from ytray import JobState, batches
 from ytray.api.app import build
 from ytray.api.keys import KeyRing
 from ytray.engine.store import Store
 from ytray.errors import AccessDenied, SettingsError
 
 ALICES, BOBS = "job-of-alice", "job-of-bob"
+ROWS: dict[str, Any] = {"items": [{"dry_run": True}], "task": "cleanup_old_results"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Route:
     path: str
     scope: str
     body: object = None
-    own: int = 200  # what the owner of the job gets
+    own: int = 200  # what the owner of the job or batch gets
     others: int = 403  # what another user gets
 
 
@@ -57,10 +59,22 @@ ROUTES = [
     Route("GET", "/api/budgets", "read"),
     Route("PUT", "/api/budgets/{user_id}", "admin", {"limit_usd": None}, own=403),
     Route("GET", "/api/models", "read"),
+    Route("POST", "/api/batches", "submit", {**ROWS, "task": "nothing"}, own=422),
+    Route("GET", "/api/batches", "read"),
+    Route("GET", "/api/batches/{batch_id}", "read"),
+    Route("GET", "/api/batches/{batch_id}/items", "read"),
+    Route("GET", "/api/batches/{batch_id}/errors", "read"),
+    Route("GET", "/api/batches/{batch_id}/report", "read"),
+    Route("PATCH", "/api/batches/{batch_id}", "submit", {"priority": 5}),
+    Route("POST", "/api/batches/{batch_id}/pause", "submit"),
+    Route("POST", "/api/batches/{batch_id}/resume", "submit", own=202),
+    Route("POST", "/api/batches/{batch_id}/errors/{fingerprint}/replay", "submit", own=422),
+    Route("POST", "/api/batches/{batch_id}/errors/{fingerprint}/discard", "submit", own=422),
     Route("GET", "/api/system", "read"),
     Route("GET", "/metrics", "read", own=403),
-    # Last, since it ends the job.
+    # Last, since they end the job and the batch.
     Route("POST", "/api/jobs/{job_id}/cancel", "submit", own=202),
+    Route("POST", "/api/batches/{batch_id}/cancel", "submit", own=202),
 ]
 
 
@@ -69,16 +83,18 @@ class Guarded:
     api: httpx.Client
     ring: KeyRing
     keys: dict[str, str]
+    batches: dict[str, str]  # by the job of the same user
 
     def ask(self, route: Route, key: str | None, job_id: str = ALICES) -> int:
-        path = route.path.format(job_id=job_id, name="media", key="nothing", user_id="alice")
+        names = {"name": "media", "key": "nothing", "user_id": "alice", "fingerprint": "f"}
+        path = route.path.format(job_id=job_id, batch_id=self.batches[job_id], **names)
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         return self.api.request(route.method, path, json=route.body, headers=headers).status_code
 
 
 @pytest.fixture
 def guarded(bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
-    """An API with keys, over a store where Alice and Bob have a job each."""
+    """An API with keys, over a store where Alice and Bob have a job and a batch each."""
     from ytray.engine import connection
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
@@ -90,10 +106,12 @@ def guarded(bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.
         "bob": ring.create("bob's", ["read", "submit"], "bob")[0],
         "admin": ring.create("ops", ["admin"], None)[0],
     }
+    made = {}
     for job_id, user in ((ALICES, "alice"), (BOBS, "bob")):
         bare_store.track(job_id, JobState.QUEUED, b"{}", 60, ("any", "default", 4, user, b"{}"))
+        made[job_id] = batches.submit(ROWS["items"], task="cleanup_old_results", user_id=user).id
     with httpx.Client(base_url=serving(bare_store, open_without_keys=False), timeout=30) as api:
-        yield Guarded(api, ring, keys)
+        yield Guarded(api, ring, keys, made)
 
 
 def test_the_matrix_covers_every_route(bare_store: Store) -> None:
@@ -116,12 +134,13 @@ def test_every_route_refuses_no_key_a_wrong_key_and_a_missing_scope(guarded: Gua
 
 def test_every_route_keeps_users_apart(guarded: Guarded) -> None:
     for route in ROUTES:
-        if "{job_id}" in route.path:
+        if "{job_id}" in route.path or "{batch_id}" in route.path:
             assert guarded.ask(route, guarded.keys["bob"]) == route.others, route
         assert guarded.ask(route, guarded.keys["alice"]) == route.own, route
     for event_of in (BOBS,):
         headers = {"X-API-Key": guarded.keys["alice"]}
-        assert guarded.api.get("/api/events", params={"job_id": event_of}, headers=headers).status_code == 403
+        for of in ({"job_id": event_of}, {"batch_id": guarded.batches[event_of]}):
+            assert guarded.api.get("/api/events", params=of, headers=headers).status_code == 403
 
 
 def test_an_admin_may_do_everything(guarded: Guarded) -> None:
@@ -143,6 +162,12 @@ def test_a_user_lists_only_their_own_jobs_and_submits_only_their_own(guarded: Gu
     assert accepted.status_code == 202
     status = guarded.api.get(accepted.headers["location"], headers=headers).json()
     assert status["user_id"] == "alice"
+    batches_of_alice = guarded.api.get("/api/batches", headers=headers).json()["batches"]
+    assert [batch["batch_id"] for batch in batches_of_alice] == [guarded.batches[ALICES]]
+    assert guarded.api.get("/api/batches", params={"user_id": "bob"}, headers=headers).status_code == 403
+    assert guarded.api.post("/api/batches", json={**ROWS, "user_id": "bob"}, headers=headers).status_code == 403
+    made = guarded.api.post("/api/batches", json=ROWS, headers=headers)
+    assert guarded.api.get(made.headers["location"], headers=headers).json()["user_id"] == "alice"
 
 
 def test_a_key_is_kept_as_a_hash_and_stops_working_when_revoked(

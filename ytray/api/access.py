@@ -1,4 +1,4 @@
-"""Who makes a request, what it may do, and whose jobs it sees."""
+"""Who makes a request, what it may do, and whose jobs and batches it sees."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ytray.api.keys import Caller, KeyRing, Scope
 from ytray.api.problems import Forbidden, TooManyRequests
+from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.model import JobStatus
 from ytray.engine.store import Store
 from ytray.settings import settings
@@ -52,6 +53,14 @@ def may_see(caller: Caller, job: JobStatus) -> JobStatus:
     """The job, if the caller may see it. Raises Forbidden."""
     check_owner(caller, job.job_id, job.user_id)
     return job
+
+
+def visible_batch(caller: Caller, batch_id: str) -> Batch:
+    """The batch, if the caller may see it. Raises UnknownBatch, Forbidden."""
+    found = batches.get(batch_id)
+    if caller.sees_only is not None and caller.sees_only != found.status().user_id:
+        raise Forbidden(f"batch {batch_id} belongs to another user")
+    return found
 
 
 def user_of(caller: Caller, asked: str | None) -> str | None:

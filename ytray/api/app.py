@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
-from ytray.api import artifacts, deadletters, events, jobs, problems, queues, spending, system, videos
+from ytray.api import artifacts, batches, deadletters, events, jobs, problems, queues, spending, system, videos
 from ytray.api.events import EventHub
 from ytray.api.guard import Guard
 from ytray.api.keys import KeyRing
@@ -51,7 +51,7 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
     app.state.hub = EventHub(where)
     app.state.ray_dashboard = ray_dashboard
     problems.install(app)
-    for part in (jobs, artifacts, videos, queues, deadletters, spending, events, system):
+    for part in (jobs, artifacts, videos, batches, queues, deadletters, spending, events, system):
         app.include_router(part.router)
     _add_pages(app)
     _describe_keys(app)
@@ -59,7 +59,7 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings().cors_origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )

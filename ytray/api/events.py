@@ -12,20 +12,27 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 import redis
 import structlog
 from fastapi import APIRouter, Header, Query, Request
-from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from ytray.api.access import Reader, check_owner
+from ytray.api.access import Reader, check_owner, visible_batch
+from ytray.api.event_entries import (
+    Event,
+    EventReader,
+    Place,
+    entry_place,
+    newest_of_batches,
+    read_place,
+    written_place,
+)
 from ytray.api.problems import documented
-from ytray.engine.model import time_of
 from ytray.engine.store import Store
 from ytray.errors import InvalidArguments
 
@@ -34,22 +41,9 @@ router = APIRouter(tags=["events"])
 _HEARTBEAT = 15.0  # seconds between signs of life, so that proxies keep the connection open
 _BACKLOG = 5_000  # events a client may fall behind before it is disconnected
 _READ_AT_ONCE = 500  # entries of the stream
-_REMEMBERED = 50_000  # jobs whose task and user a replica keeps in mind
 _LEFT = object()  # tells a client's queue that it fell behind
 
 _log = structlog.get_logger("ytray.api.events")
-
-Place = tuple[int, int, int]  # of an event: milliseconds and sequence of its entry in the stream, place in the entry
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event as it is sent, and whom it concerns."""
-
-    place: Place
-    job_id: str
-    user: str
-    text: bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -57,13 +51,16 @@ class Listener:
     """One client: which events it wants, and those that wait for it."""
 
     user: str | None
-    job_id: str | None
+    job_id: str | None = None
+    batch_id: str | None = None
     waiting: asyncio.Queue[Any] = field(default_factory=lambda: asyncio.Queue(_BACKLOG))
 
     def wants(self, event: Event) -> bool:
         """Whether the client may and wants to see the event. The steps of a flow have its id and a dot in front."""
         if self.user is not None and event.user != self.user:
             return False
+        if self.batch_id is not None:
+            return event.batch_id == self.batch_id
         return self.job_id is None or event.job_id == self.job_id or event.job_id.startswith(f"{self.job_id}.")
 
     def hear(self, events: Sequence[Event]) -> None:
@@ -86,13 +83,13 @@ class Listener:
             except TimeoutError:
                 yield b": alive\n\n"
                 continue
-            texts = []
+            found = []
             while event is not _LEFT:
-                texts.append(event.text)
+                found.append(event)
                 if self.waiting.empty():
                     break
                 event = self.waiting.get_nowait()
-            yield b"".join(texts)
+            yield b"".join(event.text for event in newest_of_batches(found))
             if event is _LEFT:
                 return
 
@@ -103,26 +100,25 @@ class EventHub:
     def __init__(self, where: Store) -> None:
         self._store = where
         self._key = where.key("events")
-        self._jobs: dict[str, dict[str, str | None]] = {}
+        self._entries = EventReader(where)
         self._listeners: set[Listener] = set()
         self._reader: _Reader | None = None
-        self._lock = threading.Lock()
 
     async def listen(self, listener: Listener, after: Place | None) -> AsyncIterator[bytes]:
         """The events for one client from now on, or from a place in the past. Ends when the client falls behind."""
         self._listeners.add(listener)
         if self._reader is None:
-            self._reader = _Reader(self._store, self._key, self._events, self._hand_out)
+            self._reader = _Reader(self._store, self._key, self._entries.events, self._hand_out)
         reader = self._reader
         try:
             await reader.started.wait()
             listener.waiting = asyncio.Queue(_BACKLOG)
             joined = reader.reached  # what comes after this is put into the listener's queue
             # The id lets a client resume that is cut off before its first event.
-            yield f"id: {_write(after or joined)}\nretry: 1000\n\n".encode()
+            yield f"id: {written_place(after or joined)}\nretry: 1000\n\n".encode()
             if after is not None:
                 if await run_in_threadpool(self._is_gone, after, joined):
-                    yield f"id: {_write(joined)}\nevent: reset\ndata: {{}}\n\n".encode()
+                    yield f"id: {written_place(joined)}\nevent: reset\ndata: {{}}\n\n".encode()
                 else:
                     async for event in self._past(after, joined):
                         if listener.wants(event):
@@ -151,51 +147,17 @@ class EventHub:
             "list[Any]",
             self._store.redis.xrange(self._key, start, f"{until[0]}-{until[1]}", count=_READ_AT_ONCE),
         )
-        return self._events(rows), (rows[-1][0].decode() if len(rows) == _READ_AT_ONCE else None)
+        return self._entries.events(rows), (rows[-1][0].decode() if len(rows) == _READ_AT_ONCE else None)
 
     def _is_gone(self, place: Place, reached: Place) -> bool:
         """Whether events after that place have been cut off (or another Redis stands in the old one's place)."""
         info = cast("list[Any]", self._store.redis.xrange(self._key, "-", "+", count=1))
-        oldest = _entry(info[0][0]) if info else reached[:2]
+        oldest = entry_place(info[0][0]) if info else reached[:2]
         return place[:2] < oldest or place[:2] > reached[:2]
 
     def _hand_out(self, events: Sequence[Event]) -> None:
         for listener in self._listeners:
             listener.hear(events)
-
-    def _events(self, rows: Sequence[Any]) -> list[Event]:
-        entries = [(_entry(row_id), fields[b"e"].decode()) for row_id, fields in rows]
-        with self._lock:  # the reading thread and those that look into the past share what is known of jobs
-            self._learn({job_id for _, text in entries for job_id in _ids(text)})
-            return [event for at, text in entries for event in self._expand(at, text)]
-
-    def _learn(self, ids: set[str]) -> None:
-        if len(self._jobs) > _REMEMBERED:
-            self._jobs.clear()
-        unknown = [job_id for job_id in ids if job_id not in self._jobs]
-        pipe = self._store.redis.pipeline(transaction=False)
-        for job_id in unknown:
-            pipe.hmget(self._store.key(f"j:{job_id}"), ["task", "queue", "user", "parent"])
-        for job_id, values in zip(unknown, pipe.execute(), strict=True):
-            texts = [None if value is None else value.decode() for value in values]
-            self._jobs[job_id] = dict(zip(("task_name", "queue", "user_id", "parent_id"), texts, strict=True))
-
-    def _expand(self, at: tuple[int, int], text: str) -> Iterator[Event]:
-        if text.startswith("T "):
-            _, source, to, when, *ids = text.split(" ")
-            for place, job_id in enumerate(ids):
-                moved = {"from_state": source, "to_state": to, "at": _rfc3339(when)}
-                yield self._event("transition", (*at, place), job_id, moved)
-        else:
-            _, when, job_id, percent, message = text.split(" ", 4)
-            told = {"progress": float(percent), "progress_message": message, "at": _rfc3339(when)}
-            yield self._event("progress", (*at, 0), job_id, told)
-
-    def _event(self, name: str, place: Place, job_id: str, what: dict[str, Any]) -> Event:
-        job = self._jobs[job_id]
-        data = to_json({"job_id": job_id, **job, **what}).decode()
-        text = f"id: {_write(place)}\nevent: {name}\ndata: {data}\n\n".encode()
-        return Event(place, job_id, job["user_id"] or "", text)
 
 
 class _Reader:
@@ -239,7 +201,7 @@ class _Reader:
 
     def _tell(self, last: str, events: list[Event]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has been closed: so has the replica
-            self._loop.call_soon_threadsafe(self._on_loop, (*_entry(last.encode()), 1 << 30), events)
+            self._loop.call_soon_threadsafe(self._on_loop, (*entry_place(last.encode()), 1 << 30), events)
 
     def _on_loop(self, reached: Place, events: list[Event]) -> None:
         if not self._stopped:
@@ -253,7 +215,7 @@ class _Reader:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "`transition`, `progress` and, when events were missed for good, `reset`.",
+            "description": "`transition`, `progress`, `batch` and, when events were missed for good, `reset`.",
             "content": {
                 "text/event-stream": {
                     "schema": {"type": "string"},
@@ -271,16 +233,21 @@ async def events(
     job_id: Annotated[
         str | None, Query(max_length=255, description="Only of this job and, for a flow, its steps.")
     ] = None,
+    batch_id: Annotated[str | None, Query(max_length=255, description="Only how this batch's items stand.")] = None,
     last_event_id: Annotated[str | None, Header(max_length=64, description="Go on after this event.")] = None,
 ) -> StreamingResponse:
     """Listen to what happens. Browsers reconnect and resume by themselves; other clients send `Last-Event-ID`."""
     hub: EventHub = request.app.state.hub
     where: Store = request.app.state.store
+    if job_id is not None and batch_id is not None:
+        raise InvalidArguments("give a job_id or a batch_id, not both")
+    if batch_id is not None:
+        await run_in_threadpool(visible_batch, caller, batch_id)
     if job_id is not None:
         (owner,) = await run_in_threadpool(where.fields, job_id, "user")
         check_owner(caller, job_id, owner.decode() if owner else None)
-    after = None if not last_event_id else _read(last_event_id)
-    stream = hub.listen(Listener(caller.sees_only, job_id), after)
+    after = None if not last_event_id else read_place(last_event_id)
+    stream = hub.listen(Listener(caller.sees_only, job_id, batch_id), after)
     return StreamingResponse(
         _until_gone(stream),
         media_type="text/event-stream",
@@ -292,30 +259,3 @@ async def _until_gone(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async with contextlib.aclosing(cast("Any", stream)) as chunks:
         async for chunk in chunks:
             yield chunk
-
-
-def _ids(text: str) -> list[str]:
-    words = text.split(" ")
-    return words[4:] if words[0] == "T" else words[2:3]
-
-
-def _entry(row_id: bytes) -> tuple[int, int]:
-    milliseconds, _, sequence = row_id.decode().partition("-")
-    return int(milliseconds), int(sequence)
-
-
-def _write(place: Place) -> str:
-    return f"{place[0]}-{place[1]}.{place[2]}"
-
-
-def _read(written: str) -> Place:
-    try:
-        entry, _, place = written.partition(".")
-        milliseconds, _, sequence = entry.partition("-")
-        return int(milliseconds), int(sequence), int(place)
-    except ValueError:
-        raise InvalidArguments(f"{written!r} is not the id of an event") from None
-
-
-def _rfc3339(milliseconds: str) -> str:
-    return time_of(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ytray.api.keys import KeyRing
 from ytray.api.problems import BodyTooLarge, Forbidden, answer
+from ytray.api.uploads import largest_upload
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]", "testserver"})
@@ -46,7 +47,7 @@ class Guard:
     def __init__(self, app: ASGIApp, keys: KeyRing, largest: int, origins: tuple[str, ...]) -> None:
         self._app = app
         self._keys = keys
-        self._largest = largest + _ROOM
+        self._arguments = largest
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,25 +68,30 @@ class Guard:
                 message["headers"] = [*message["headers"], *_HEADERS, *([] if has_own else [policy])]
             await send(message)
 
+        largest = self._largest(scope, headers)
         read = 0
 
         async def receive_counted() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._largest:
-                raise HTTPException(413, str(self._too_large()))
+            if read > largest:
+                raise HTTPException(413, str(_too_large(largest)))
             return message
 
-        if (refusal := self._refusal(scope, headers)) is not None:
+        if (refusal := self._refusal(scope, headers, largest)) is not None:
             await answer(Request(scope), refusal)(scope, receive, send_guarded)
         else:
             await self._app(scope, receive_counted, send_guarded)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Any:
+    def _largest(self, scope: Scope, headers: Headers) -> int:
+        content_type = headers.get("content-type", "")
+        return largest_upload(scope["method"], scope["path"], content_type, self._arguments) + _ROOM
+
+    def _refusal(self, scope: Scope, headers: Headers, largest: int) -> Any:
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._largest:
-            return self._too_large()
+        if length.isdigit() and int(length) > largest:
+            return _too_large(largest)
         host, origin = headers.get("host", ""), headers.get("origin")
         acts = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if acts and origin is not None and origin not in self._origins and urlsplit(origin).netloc != host:
@@ -98,5 +104,6 @@ class Guard:
             )
         return None
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the request is larger than the {self._largest:,} bytes that the API takes")
+
+def _too_large(largest: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request is larger than the {largest:,} bytes that the API takes here")

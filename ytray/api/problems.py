@@ -13,16 +13,20 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from ytray import errors
+from ytray.engine.batch.model import InvalidRows
 from ytray.errors import YtrayError
 from ytray.spend.model import Unpriced
 
 _log = structlog.get_logger("ytray.api")
 
 # Which status each error answers with, and what the caller can do about it.
+# The first that fits counts.
 _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
+    InvalidRows: (422, "correct the rows that `errors` names, or say skip_invalid to leave them out"),
     errors.InvalidArguments: (422, "GET /api/tasks shows what each task takes"),
     errors.UnknownTask: (422, "GET /api/tasks lists the tasks"),
     errors.PayloadTooLarge: (413, "put large data into a file and pass its address"),
@@ -30,6 +34,8 @@ _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
     errors.UnknownJob: (404, "GET /api/jobs lists the jobs there are"),
     errors.ResultExpired: (404, "results are kept for YTRAY_RESULT_TTL seconds after the job's end"),
     errors.InvalidTransition: (409, "GET /api/jobs/{id}/status shows the job's state"),
+    errors.UnknownBatch: (404, "GET /api/batches lists the batches there are"),
+    errors.InvalidBatchMove: (409, "GET /api/batches/{id} shows the batch's state"),
     errors.IdempotencyConflict: (409, "use a new key for new work"),
     Unpriced: (422, "GET /api/models lists the models that have a price; YTRAY_PRICES names a table of your own"),
     errors.SystemUnavailable: (503, "try again; with the same Idempotency-Key nothing is done twice"),
@@ -48,8 +54,10 @@ class Problem(BaseModel):
     instance: str = Field(examples=["/api/jobs/0199/status"])
     request_id: str
     job_id: str | None = None
+    batch_id: str | None = None
     hint: str | None = None
     errors: list[dict[str, Any]] | None = None
+    count: int | None = Field(None, description="How many rows are wrong; `errors` names the first of them.")
 
 
 class Forbidden(YtrayError):
@@ -106,7 +114,17 @@ def answer(request: Request, error: YtrayError) -> Response:
     headers = {"Retry-After": str(wait)} if status in (429, 503) else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(request, status, str(error), kind=kind_of(type(error)), hint=hint, headers=headers)
+    bad = error if isinstance(error, InvalidRows) else None
+    return problem(
+        request,
+        status,
+        str(error),
+        kind=kind_of(type(error)),
+        hint=hint,
+        headers=headers,
+        wrong=[row.model_dump() for row in bad.rows] if bad else None,
+        count=bad.count if bad else None,
+    )
 
 
 def problem(
@@ -118,6 +136,7 @@ def problem(
     hint: str | None = None,
     headers: dict[str, str] | None = None,
     wrong: list[dict[str, Any]] | None = None,
+    count: int | None = None,
 ) -> Response:
     """A problem as a response."""
     told = Problem(
@@ -128,8 +147,10 @@ def problem(
         instance=request.url.path,
         request_id=request.scope.get("state", {}).get("request_id", ""),
         job_id=request.path_params.get("job_id"),
+        batch_id=request.path_params.get("batch_id"),
         hint=hint,
         errors=wrong,
+        count=count,
     )
     return Response(to_json(told, exclude_none=True), status, headers=headers, media_type="application/problem+json")
 
@@ -157,6 +178,10 @@ def install(app: FastAPI) -> None:
     async def by_framework(request: Request, error: HTTPException) -> Response:
         hint = "see /docs for the routes there are" if error.status_code in (404, 405) else None
         return problem(request, error.status_code, str(error.detail), hint=hint, headers=dict(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    async def broken_off(request: Request, _: ClientDisconnect) -> Response:
+        return problem(request, 400, "the request broke off before it was whole; nothing was done")
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:

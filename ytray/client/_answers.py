@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from ytray.client._calls import Call
 from ytray.client._retrying import asked_to_wait
+from ytray.engine.batch.model import BadRow, InvalidRows
 from ytray.errors import (
     AccessDenied,
     IdempotencyConflict,
     InvalidArguments,
+    InvalidBatchMove,
     InvalidTransition,
     JobCancelled,
     JobFailed,
@@ -25,6 +28,7 @@ from ytray.errors import (
     ResultExpired,
     SettingsError,
     SystemUnavailable,
+    UnknownBatch,
     UnknownJob,
     UnknownTask,
     YtrayError,
@@ -113,6 +117,8 @@ def refusal(target: Target, call: Call[Any], response: httpx.Response) -> YtrayE
         return JobFailed(job_id, told)
     if name == "job-cancelled":
         return JobCancelled(job_id)
+    if name == "invalid-rows" and (rows := _bad_rows(problem)):
+        return InvalidRows(rows, int(problem.get("count") or len(rows)))
     kind = _BY_TYPE.get(name) or _BY_STATUS.get(response.status_code)
     if kind is None:
         hint = f"; {problem['hint']}" if problem.get("hint") else ""
@@ -150,11 +156,13 @@ _BY_TYPE: dict[str, type[YtrayError]] = {
         AccessDenied,
         IdempotencyConflict,
         InvalidArguments,
+        InvalidBatchMove,
         InvalidTransition,
         PayloadTooLarge,
         PermanentError,
         ResultExpired,
         SystemUnavailable,
+        UnknownBatch,
         UnknownJob,
         UnknownTask,
         Unpriced,
@@ -183,6 +191,13 @@ def _told(problem: Mapping[str, Any]) -> str:
             place = ".".join(map(str, place)) if isinstance(place, list) else str(place)
             parts.append(f"{place}: {message}")
     return "; ".join(parts)
+
+
+def _bad_rows(problem: Mapping[str, Any]) -> list[BadRow]:
+    try:
+        return [BadRow.model_validate(row, extra="ignore") for row in problem.get("errors") or ()]
+    except ValidationError:
+        return []  # a newer server tells it in another way; its `detail` says the same
 
 
 def _foreign(target: Target, call: Call[Any], response: httpx.Response) -> YtrayError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from ytray.studio.model import Estimate
 
 T = TypeVar("T")
 
-_JSON = {"Content-Type": "application/json"}
+JSON = {"Content-Type": "application/json"}
 
 _ARTIFACTS = TypeAdapter(list[Artifact])
 _BUDGETS = TypeAdapter(list[Budget])
@@ -47,6 +48,8 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
     about: str = ""  # the job that it is about, for errors
+    file: Path | None = None  # streamed up in place of a body, from its start each time that the call is sent
+    answer_within: float = 0.0  # seconds that the answer may take, where that is more than the client's timeout
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -91,7 +94,7 @@ def create_video(
 
 def estimate_video(brief: Mapping[str, Any]) -> Call[Estimate]:
     """What the making of a video would cost."""
-    return Call("POST", "/api/videos", _estimate, {"estimate": "true"}, _as_json(brief), _JSON)
+    return Call("POST", "/api/videos", _estimate, {"estimate": "true"}, _as_json(brief), JSON)
 
 
 def status(job_id: str) -> Call[JobStatus]:
@@ -101,7 +104,7 @@ def status(job_id: str) -> Call[JobStatus]:
 
 def history(job_id: str) -> Call[list[Transition]]:
     """Every move of a job."""
-    return Call("GET", f"{_job(job_id)}/history", _inside("transitions", _TRANSITIONS), about=job_id)
+    return Call("GET", f"{_job(job_id)}/history", inside("transitions", _TRANSITIONS), about=job_id)
 
 
 def result(job_id: str) -> Call[Any]:
@@ -111,7 +114,7 @@ def result(job_id: str) -> Call[Any]:
 
 def children(job_id: str) -> Call[list[JobStatus]]:
     """The steps of a flow."""
-    return Call("GET", f"{_job(job_id)}/children", _inside("jobs", _STATUSES), about=job_id)
+    return Call("GET", f"{_job(job_id)}/children", inside("jobs", _STATUSES), about=job_id)
 
 
 def logs(job_id: str, after: int) -> Call[LogPage]:
@@ -121,12 +124,12 @@ def logs(job_id: str, after: int) -> Call[LogPage]:
 
 def artifacts(job_id: str) -> Call[list[Artifact]]:
     """The files of a job."""
-    return Call("GET", f"{_job(job_id)}/artifacts", _inside("artifacts", _ARTIFACTS), about=job_id)
+    return Call("GET", f"{_job(job_id)}/artifacts", inside("artifacts", _ARTIFACTS), about=job_id)
 
 
 def artifact(job_id: str, name: str, headers: Mapping[str, str]) -> Call[bytes]:
     """One file of a job."""
-    return Call("GET", f"{_job(job_id)}/artifacts/{_segment(name)}", bytes, headers=headers, about=job_id)
+    return Call("GET", f"{_job(job_id)}/artifacts/{segment(name)}", bytes, headers=headers, about=job_id)
 
 
 def cancel(job_id: str) -> Call[None]:
@@ -151,113 +154,121 @@ def jobs(
         "limit": str(limit),
         "cursor": cursor,
     }
-    return Call("GET", "/api/jobs", JobPage.model_validate_json, _given(filters))
+    return Call("GET", "/api/jobs", JobPage.model_validate_json, given(filters))
 
 
 def queues() -> Call[list[QueueStatus]]:
     """Every queue."""
-    return Call("GET", "/api/queues", _inside("queues", _QUEUES))
+    return Call("GET", "/api/queues", inside("queues", _QUEUES))
 
 
 def pause(queue: str) -> Call[None]:
     """Pause a queue."""
-    return Call("POST", f"/api/queues/{_segment(queue)}/pause", _nothing)
+    return Call("POST", f"/api/queues/{segment(queue)}/pause", _nothing)
 
 
 def resume(queue: str) -> Call[None]:
     """Resume a queue."""
-    return Call("POST", f"/api/queues/{_segment(queue)}/resume", _nothing)
+    return Call("POST", f"/api/queues/{segment(queue)}/resume", _nothing)
 
 
 def counts() -> Call[dict[JobState, int]]:
     """How many jobs are in each state."""
-    return Call("GET", "/api/counts", _inside("counts", _COUNTS))
+    return Call("GET", "/api/counts", inside("counts", _COUNTS))
 
 
 def dead_letters(limit: int, cursor: str | None) -> Call[DeadLetterPage]:
     """A page of the dead-letter queue."""
-    params = _given({"limit": str(limit), "cursor": cursor})
+    params = given({"limit": str(limit), "cursor": cursor})
     return Call("GET", "/api/dlq", DeadLetterPage.model_validate_json, params)
 
 
 def dead_letter(job_id: str) -> Call[DeadLetter]:
     """One job of the dead-letter queue."""
-    return Call("GET", f"/api/dlq/{_segment(job_id)}", DeadLetter.model_validate_json, about=job_id)
+    return Call("GET", f"/api/dlq/{segment(job_id)}", DeadLetter.model_validate_json, about=job_id)
 
 
 def settle(what: str, job_ids: Iterable[str] | None) -> Call[list[str]]:
     """Replay (`retry`) or discard (`remove`) jobs of the dead-letter queue, or all of them."""
     body = {"all": True} if job_ids is None else {"job_ids": list(job_ids)}
-    read = _inside("job_ids", _IDS)
-    return Call("POST", f"/api/dlq/{what}", read, body=to_json(body), headers=_JSON, repeatable=False)
+    read = inside("job_ids", _IDS)
+    return Call("POST", f"/api/dlq/{what}", read, body=to_json(body), headers=JSON, repeatable=False)
 
 
 def spending(job_id: str | None, user_id: str | None, limit: int) -> Call[list[Entry]]:
     """Paid calls."""
-    params = _given({"job_id": job_id, "user_id": user_id, "limit": str(limit)})
-    return Call("GET", "/api/spend", _inside("entries", _ENTRIES), params, about=job_id or "")
+    params = given({"job_id": job_id, "user_id": user_id, "limit": str(limit)})
+    return Call("GET", "/api/spend", inside("entries", _ENTRIES), params, about=job_id or "")
 
 
 def allow_call(key: str) -> Call[Entry]:
     """Allow an uncertain call."""
-    path = f"/api/spend/{_segment(key)}/allow"
+    path = f"/api/spend/{segment(key)}/allow"
     return Call("POST", path, Entry.model_validate_json, repeatable=False)
 
 
 def budgets() -> Call[list[Budget]]:
     """The budgets of users."""
-    return Call("GET", "/api/budgets", _inside("budgets", _BUDGETS))
+    return Call("GET", "/api/budgets", inside("budgets", _BUDGETS))
 
 
 def set_budget(user_id: str, limit_usd: float | None) -> Call[Budget]:
     """Set a user's budget, or go back to the default."""
     body = to_json({"limit_usd": limit_usd})
-    return Call("PUT", f"/api/budgets/{_segment(user_id)}", Budget.model_validate_json, body=body, headers=_JSON)
+    return Call("PUT", f"/api/budgets/{segment(user_id)}", Budget.model_validate_json, body=body, headers=JSON)
 
 
 def models() -> Call[list[ModelStatus]]:
     """Every model that has a price."""
-    return Call("GET", "/api/models", _inside("models", _MODELS))
+    return Call("GET", "/api/models", inside("models", _MODELS))
 
 
 def tasks() -> Call[list[TaskInfo]]:
     """Every task."""
-    return Call("GET", "/api/tasks", _inside("tasks", _TASKS))
+    return Call("GET", "/api/tasks", inside("tasks", _TASKS))
 
 
-def events(job_id: str | None, last_id: str) -> Call[bytes]:
+def events(job_id: str | None, last_id: str, batch_id: str | None = None) -> Call[bytes]:
     """The stream of events, from after `last_id`."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     if last_id:
         headers["Last-Event-ID"] = last_id
-    return Call("GET", "/api/events", bytes, _given({"job_id": job_id}), headers=headers, about=job_id or "")
+    return Call(
+        "GET",
+        "/api/events",
+        bytes,
+        given({"job_id": job_id, "batch_id": batch_id}),
+        headers=headers,
+        about=job_id or "",
+    )
 
 
 def _submission(path: str, body: dict[str, Any], key: str | None) -> Call[str]:
     key = uuid.uuid4().hex if key is None else key
     # A header holds ASCII only, and loses spaces at its ends; any other key travels in the body alone.
     fits = key.isascii() and key.isprintable() and key == key.strip()
-    headers = {**_JSON, "Idempotency-Key": key} if fits and key else _JSON
+    headers = {**JSON, "Idempotency-Key": key} if fits and key else JSON
     sent = _as_json({**body, "idempotency_key": key})
-    return Call("POST", path, _inside("job_id", _ID), body=sent, headers=headers)
+    return Call("POST", path, inside("job_id", _ID), body=sent, headers=headers)
 
 
 def _as_json(body: Mapping[str, Any]) -> bytes:
     try:
-        return to_json(_given(body))
+        return to_json(given(body))
     except ValueError as invalid:
         raise InvalidArguments(f"arguments or metadata that JSON cannot hold: {invalid}") from None
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _job(job_id: str) -> str:
-    return f"/api/jobs/{_segment(job_id)}"
+    return f"/api/jobs/{segment(job_id)}"
 
 
-def _segment(value: str) -> str:
+def segment(value: str) -> str:
     """A value as one part of a path. Raises InvalidArguments for those that would change what the path means."""
     if value in ("", ".", ".."):
         raise InvalidArguments(
@@ -274,6 +285,7 @@ def _nothing(_: bytes) -> None:
     return None
 
 
-def _inside(name: str, kind: TypeAdapter[T]) -> Callable[[bytes], T]:
+def inside(name: str, kind: TypeAdapter[T]) -> Callable[[bytes], T]:
+    """Reads the part of that name out of an answer."""
     # Whatever a newer server adds is left out, also by models that elsewhere refuse what they do not know.
     return lambda content: kind.validate_python(from_json(content)[name], extra="ignore")

@@ -1,15 +1,14 @@
-"""Server-Sent Events, and how long to wait for a job with and without them. Pure: the clients do the reading."""
+"""Server-Sent Events, and how long to wait for an end with and without them. Pure: the clients do the reading."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from ytray.client.model import Event
-from ytray.engine.model import JobState
 
 SILENCE = 30.0  # seconds: the server sends something every 15, so a stream silent for so long is dead
 _FIRST_POLL, _SLOWEST_POLL = 0.1, 2.0  # seconds
@@ -68,18 +67,42 @@ class EventReader:
 
 
 class Patience:
-    """The waiting for one job's end: by events while there is time for them, else by looking now and then.
+    """The waiting for an end: by events while there is time for them, else by looking now and then.
 
     A stream can be silent for SILENCE seconds without being dead, and a read cannot be broken off earlier; so the last
     seconds of a timeout are waited by looking.
+
+    Args:
+        what: is waited for, as an error names it.
+        timeout: seconds to wait at most; None waits for as long as it takes.
+        tells_end: whether an event says that it may have ended.
     """
 
-    def __init__(self, job_id: str, timeout: float | None) -> None:
-        self._job_id = job_id
+    def __init__(self, what: str, timeout: float | None, tells_end: Callable[[Event], bool]) -> None:
+        self._what = what
         self._timeout = timeout
+        self._tells_end = tells_end
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._next_poll = _FIRST_POLL
         self.events_work = True  # until a stream fails before it said anything
+
+    @classmethod
+    def with_job(cls, job_id: str, timeout: float | None) -> Patience:
+        """The waiting for a job."""
+
+        def ends(event: Event) -> bool:
+            return event.job_id == job_id and event.to_state is not None and event.to_state.has_ended
+
+        return cls(f"job {job_id}", timeout, ends)
+
+    @classmethod
+    def with_batch(cls, batch_id: str, timeout: float | None) -> Patience:
+        """The waiting for a batch."""
+
+        def ends(event: Event) -> bool:
+            return event.batch_id == batch_id and event.state is not None and event.state.has_ended
+
+        return cls(f"batch {batch_id}", timeout, ends)
 
     @property
     def left(self) -> float:
@@ -91,19 +114,14 @@ class Patience:
         """Whether to wait by events."""
         return self.events_work and self.left > SILENCE
 
-    def pause(self, state: JobState) -> float:
+    def pause(self, state: str) -> float:
         """Seconds until the next look. Raises TimeoutError when no time is left."""
         if self.left <= 0:
-            raise TimeoutError(f"job {self._job_id} is {state} after {self._timeout:g} s; it goes on in the background")
+            raise TimeoutError(f"{self._what} is {state} after {self._timeout:g} s; it goes on in the background")
         pause, self._next_poll = self._next_poll, min(_SLOWEST_POLL, self._next_poll * 2)
         return min(pause, self.left)
 
     def should_look(self, events: Iterable[Event]) -> bool:
-        """Whether, after these events (none: a sign of life), the job's status may say that it ended."""
+        """Whether, after these events (none: a sign of life), the status may say that it ended."""
         some = list(events)
-        return not some or any(self._may_end(event) for event in some)
-
-    def _may_end(self, event: Event) -> bool:
-        if event.type == "transition" and event.job_id == self._job_id:
-            return event.to_state is not None and event.to_state.has_ended
-        return event.type == "reset"
+        return not some or any(event.type == "reset" or self._tells_end(event) for event in some)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ import httpx
 
 from ytray.client import _calls
 from ytray.client._answers import Target, read, refusal, unreachable
+from ytray.client._async_batches import AsyncBatchMethods
 from ytray.client._calls import Call
 from ytray.client._downloading import Download
 from ytray.client._following import SILENCE, EventReader, Patience
@@ -27,8 +28,10 @@ from ytray.studio.model import Estimate
 
 T = TypeVar("T")
 
+_PART = 65_536  # bytes of a file that are sent at once
 
-class AsyncClient:
+
+class AsyncClient(AsyncBatchMethods):
     """ytray over HTTP, for one event loop; an asynchronous context manager.
 
     Args:
@@ -213,10 +216,15 @@ class AsyncClient:
         Raises TimeoutError, JobFailed (with the error, traceback and retry count), JobCancelled, ResultExpired,
         UnknownJob.
         """
-        patience = Patience(job_id, timeout)
+        patience = Patience.with_job(job_id, timeout)
+        events = _calls.events(job_id, "")
+
+        async def ended() -> bool:
+            return (await self.status(job_id)).current_state.has_ended
+
         status = await self.status(job_id)
         while not status.current_state.has_ended:
-            if not patience.can_follow or not await self._follow(job_id, patience):
+            if not patience.can_follow or not await self._follow(events, patience, ended):
                 await asyncio.sleep(patience.pause(status.current_state))
             status = await self.status(job_id)
         if status.current_state is JobState.CANCELLED:
@@ -310,8 +318,8 @@ class AsyncClient:
         """Every task that can be submitted, with its JSON Schemas."""
         return await self._do(_calls.tasks())
 
-    async def events(self, job_id: str | None = None) -> AsyncIterator[Event]:
-        """What happens from now on, to one job and its steps or to all jobs, without an end.
+    async def events(self, job_id: str | None = None, *, batch_id: str | None = None) -> AsyncIterator[Event]:
+        """What happens from now on, to one job and its steps, to one batch, or to all of them, without an end.
 
         A stream that breaks is taken up after the last event that came; when that is too long ago, an event `reset`
         comes instead of those that were missed.
@@ -319,7 +327,7 @@ class AsyncClient:
         reader = EventReader()
         tries = 0
         while True:
-            call = _calls.events(job_id, reader.last_id)
+            call = _calls.events(job_id, reader.last_id, batch_id)
             tries += 1
             try:
                 async with self._listen(call) as response:
@@ -426,15 +434,24 @@ class AsyncClient:
         while True:
             tries += 1
             try:
-                response = await self._http.request(
-                    call.method, call.path, params=call.params, content=call.body, headers=call.headers
-                )
+                response = await self._send(call)
                 pause = pause_after_answer(call, response, tries, self._tries, random.random())
                 if pause is None:
                     return read(self._target, call, response)
             except httpx.TransportError as broken:
                 pause = self._pause_after_break(call, broken, tries)
             await asyncio.sleep(pause)
+
+    async def _send(self, call: Call[Any]) -> httpx.Response:
+        size = {} if call.file is None else {"Content-Length": str(call.file.stat().st_size)}
+        return await self._http.request(
+            call.method,
+            call.path,
+            params=call.params,
+            content=call.body if call.file is None else _parts(call.file),
+            headers={**call.headers, **size},
+            timeout=httpx.Timeout(self._timeout, read=max(self._timeout, call.answer_within)),
+        )
 
     def _pause_after_break(self, call: Call[Any], broken: httpx.TransportError, tries: int) -> float:
         pause = pause_after_break(call, broken, tries, self._tries, random.random())
@@ -446,23 +463,20 @@ class AsyncClient:
         silence = httpx.Timeout(self._timeout, read=SILENCE)
         return self._http.stream(call.method, call.path, params=call.params, headers=call.headers, timeout=silence)
 
-    async def _follow(self, job_id: str, patience: Patience) -> bool:
-        """Listen until the job has ended; False when the stream broke, or there is no time left to listen."""
+    async def _follow(self, call: Call[bytes], patience: Patience, ended: Callable[[], Awaitable[bool]]) -> bool:
+        """Listen until it has ended; False when the stream broke, or there is no time left to listen."""
         reader, heard = EventReader(), False
         try:
-            async with self._listen(_calls.events(job_id, "")) as response:
+            async with self._listen(call) as response:
                 if not response.is_success:
                     patience.events_work = False
                     return False
                 # What ended before the stream began is not told by it.
-                if (await self.status(job_id)).current_state.has_ended:
+                if await ended():
                     return True
                 async for received in response.aiter_bytes():
                     heard = True
-                    if (
-                        patience.should_look(reader.feed(received))
-                        and (await self.status(job_id)).current_state.has_ended
-                    ):
+                    if patience.should_look(reader.feed(received)) and await ended():
                         return True
                     if not patience.can_follow:
                         return False
@@ -476,3 +490,9 @@ class AsyncClient:
             return (await self.dead_letter(job_id)).traceback
         except (UnknownJob, AccessDenied):
             return ""
+
+
+async def _parts(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while part := await asyncio.to_thread(file.read, _PART):
+            yield part

@@ -3,10 +3,13 @@ that an older client reads a newer server."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
+from ytray.engine.batch.model import BatchState
 from ytray.engine.joblog import LogLine
 from ytray.engine.model import JobState, Time
 
@@ -48,14 +51,16 @@ class TaskInfo(_Read):
 
 
 class Event(_Read):
-    """Something that happened to a job.
+    """Something that happened to a job or a batch.
 
     A `transition` has `from_state` and `to_state`, a `progress` has `progress` (percent) and `progress_message`. A
-    `reset` says that events were missed, so that whoever keeps a picture of the jobs reads it anew; it names no job.
+    `batch` has `batch_id` and how the batch stands: its `state`, and how many items are `waiting`, `active`,
+    `completed` and `failed`. A `reset` says that events were missed, so that whoever keeps a picture of the jobs reads
+    it anew; it names no job.
     """
 
     id: str
-    type: Literal["transition", "progress", "reset"]
+    type: Literal["transition", "progress", "batch", "reset"]
     job_id: str = ""
     task_name: str = ""
     queue: str = ""
@@ -65,4 +70,31 @@ class Event(_Read):
     to_state: JobState | None = None
     progress: float | None = None
     progress_message: str = ""
+    batch_id: str = ""
+    state: BatchState | None = None
+    waiting: int = 0
+    active: int = 0
+    completed: int = 0
+    failed: int = 0
     at: Time | None = None
+
+
+class BatchChoices(TypedDict, total=False):
+    """What is chosen for a batch as a whole; money is in US dollars.
+
+    `concurrency` is how many items are in the making at once, at most; `priority` 0 to 9 is that of its items and its
+    share beside other batches; `start_at` has a time zone; `cron` has five fields, in UTC; `on_complete` and
+    `on_failure` are addresses that are told.
+    """
+
+    name: str | None
+    user_id: str | None
+    concurrency: int | None
+    budget_usd: float | None
+    priority: int
+    start_at: datetime | None
+    cron: str | None
+    on_complete: str | None
+    on_failure: str | None
+    idempotency_key: str | None
+    metadata: Mapping[str, Any]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ import httpx
 
 from ytray.client import _calls
 from ytray.client._answers import Target, read, refusal, unreachable
+from ytray.client._batches import BatchMethods
 from ytray.client._calls import Call
 from ytray.client._downloading import Download
 from ytray.client._following import SILENCE, EventReader, Patience
@@ -28,7 +30,7 @@ from ytray.studio.model import Estimate
 T = TypeVar("T")
 
 
-class Client:
+class Client(BatchMethods):
     """ytray over HTTP. Safe to share between threads; a context manager.
 
     Args:
@@ -211,10 +213,13 @@ class Client:
         Raises TimeoutError, JobFailed (with the error, traceback and retry count), JobCancelled, ResultExpired,
         UnknownJob.
         """
-        patience = Patience(job_id, timeout)
+        patience = Patience.with_job(job_id, timeout)
+        events = _calls.events(job_id, "")
         status = self.status(job_id)
         while not status.current_state.has_ended:
-            if not patience.can_follow or not self._follow(job_id, patience):
+            if not patience.can_follow or not self._follow(
+                events, patience, lambda: self.status(job_id).current_state.has_ended
+            ):
                 time.sleep(patience.pause(status.current_state))
             status = self.status(job_id)
         if status.current_state is JobState.CANCELLED:
@@ -305,8 +310,8 @@ class Client:
         """Every task that can be submitted, with its JSON Schemas."""
         return self._do(_calls.tasks())
 
-    def events(self, job_id: str | None = None) -> Iterator[Event]:
-        """What happens from now on, to one job and its steps or to all jobs, without an end.
+    def events(self, job_id: str | None = None, *, batch_id: str | None = None) -> Iterator[Event]:
+        """What happens from now on, to one job and its steps, to one batch, or to all of them, without an end.
 
         A stream that breaks is taken up after the last event that came; when that is too long ago, an event `reset`
         comes instead of those that were missed.
@@ -314,7 +319,7 @@ class Client:
         reader = EventReader()
         tries = 0
         while True:
-            call = _calls.events(job_id, reader.last_id)
+            call = _calls.events(job_id, reader.last_id, batch_id)
             tries += 1
             try:
                 with self._listen(call) as response:
@@ -419,15 +424,24 @@ class Client:
         while True:
             tries += 1
             try:
-                response = self._http.request(
-                    call.method, call.path, params=call.params, content=call.body, headers=call.headers
-                )
+                response = self._send(call)
                 pause = pause_after_answer(call, response, tries, self._tries, random.random())
                 if pause is None:
                     return read(self._target, call, response)
             except httpx.TransportError as broken:
                 pause = self._pause_after_break(call, broken, tries)
             time.sleep(pause)
+
+    def _send(self, call: Call[Any]) -> httpx.Response:
+        with contextlib.ExitStack() as opened:
+            return self._http.request(
+                call.method,
+                call.path,
+                params=call.params,
+                content=call.body if call.file is None else opened.enter_context(call.file.open("rb")),
+                headers=call.headers,
+                timeout=httpx.Timeout(self._timeout, read=max(self._timeout, call.answer_within)),
+            )
 
     def _pause_after_break(self, call: Call[Any], broken: httpx.TransportError, tries: int) -> float:
         pause = pause_after_break(call, broken, tries, self._tries, random.random())
@@ -439,20 +453,20 @@ class Client:
         silence = httpx.Timeout(self._timeout, read=SILENCE)
         return self._http.stream(call.method, call.path, params=call.params, headers=call.headers, timeout=silence)
 
-    def _follow(self, job_id: str, patience: Patience) -> bool:
-        """Listen until the job has ended; False when the stream broke, or there is no time left to listen."""
+    def _follow(self, call: Call[bytes], patience: Patience, ended: Callable[[], bool]) -> bool:
+        """Listen until it has ended; False when the stream broke, or there is no time left to listen."""
         reader, heard = EventReader(), False
         try:
-            with self._listen(_calls.events(job_id, "")) as response:
+            with self._listen(call) as response:
                 if not response.is_success:
                     patience.events_work = False
                     return False
                 # What ended before the stream began is not told by it.
-                if self.status(job_id).current_state.has_ended:
+                if ended():
                     return True
                 for received in response.iter_bytes():
                     heard = True
-                    if patience.should_look(reader.feed(received)) and self.status(job_id).current_state.has_ended:
+                    if patience.should_look(reader.feed(received)) and ended():
                         return True
                     if not patience.can_follow:
                         return False

@@ -1,0 +1,145 @@
+"""What `AsyncClient` does with batches: the twin of `_batches.py`, method for method."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar, Unpack
+
+from ytray.client import _batch_calls, _calls
+from ytray.client._batch_calls import Rows
+from ytray.client._calls import Call
+from ytray.client._following import Patience
+from ytray.client.model import BatchChoices
+from ytray.engine.batch.model import (
+    BatchPage,
+    BatchState,
+    BatchStatus,
+    ErrorGroup,
+    ItemPage,
+    ItemState,
+    Prepared,
+    Resumed,
+)
+
+T = TypeVar("T")
+
+
+class AsyncBatchMethods(ABC):
+    """The methods of a client for batches: many items as one."""
+
+    @abstractmethod
+    async def _do(self, call: Call[T]) -> T: ...
+
+    @abstractmethod
+    async def _follow(self, call: Call[bytes], patience: Patience, ended: Callable[[], Awaitable[bool]]) -> bool: ...
+
+    async def create_batch(
+        self, rows: Rows, *, task: str | None = None, skip_invalid: bool = False, **chosen: Unpack[BatchChoices]
+    ) -> str:
+        """Submit a batch and return its id; it is durable then, and submitted once even if the connection failed.
+
+        Args:
+            rows: the arguments of each item, or a file of them (.csv, .tsv, .jsonl), which is streamed up.
+            task: what is done for each item, any task or flow; by default a video is made of it.
+            skip_invalid: leave wrong rows out, where one would refuse all.
+
+        Raises InvalidRows (its `rows` name what is wrong), UnknownTask, InvalidArguments, PayloadTooLarge,
+        IdempotencyConflict; then nothing was submitted.
+        """
+        return await self._do(_batch_calls.create(rows, task, skip_invalid, chosen))
+
+    async def estimate_batch(self, rows: Rows, *, task: str | None = None, **chosen: Unpack[BatchChoices]) -> Prepared:
+        """What an input is (rows that are right, wrong, done before) and would cost; submits nothing."""
+        return await self._do(_batch_calls.estimate(rows, task, chosen))
+
+    async def batch(self, batch_id: str) -> BatchStatus:
+        """What is known of the batch now. Raises UnknownBatch."""
+        return await self._do(_batch_calls.status(batch_id))
+
+    async def batches(
+        self,
+        state: BatchState | str | None = None,
+        *,
+        user_id: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> BatchPage:
+        """The newest batches that match; `limit` is 1 to 1,000 for a page."""
+        return await self._do(_batch_calls.page(user_id, state, limit, cursor))
+
+    async def batch_items(
+        self, batch_id: str, state: ItemState | str | None = None, *, limit: int = 100, cursor: int | None = None
+    ) -> ItemPage:
+        """The batch's items in the order of its input; `limit` is 1 to 1,000 for a page. Raises UnknownBatch."""
+        return await self._do(_batch_calls.items(batch_id, state, limit, cursor))
+
+    async def batch_errors(self, batch_id: str) -> list[ErrorGroup]:
+        """The failed items by what went wrong, with examples and what to do about each. Raises UnknownBatch."""
+        return await self._do(_batch_calls.errors(batch_id))
+
+    async def replay_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Run the failed items of a group once more; returns how many. Raises UnknownBatch."""
+        return await self._do(_batch_calls.settle(batch_id, fingerprint, "replay"))
+
+    async def discard_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Give the failed items of a group up; returns how many. Raises UnknownBatch."""
+        return await self._do(_batch_calls.settle(batch_id, fingerprint, "discard"))
+
+    async def resume_batch(self, batch_id: str, rows: Rows | None = None) -> Resumed:
+        """Go on with a paused batch, and run its failed and cancelled items again.
+
+        Args:
+            rows: the edited input, compared by the rows' keys; by default the batch stays as it is.
+
+        Raises InvalidRows, UnknownBatch, InvalidBatchMove; then nothing was changed.
+        """
+        return await self._do(_batch_calls.resume(batch_id, rows))
+
+    async def pause_batch(self, batch_id: str, reason: str | None = None) -> BatchStatus:
+        """Start no more of its items; those that run go on. Raises UnknownBatch, InvalidBatchMove."""
+        return await self._do(_batch_calls.stop(batch_id, "pause", reason))
+
+    async def cancel_batch(self, batch_id: str, reason: str | None = None) -> BatchStatus:
+        """Cancel every item that has not ended; what completed stays. Raises UnknownBatch, InvalidBatchMove."""
+        return await self._do(_batch_calls.stop(batch_id, "cancel", reason))
+
+    async def change_batch(
+        self,
+        batch_id: str,
+        *,
+        priority: int | None = None,
+        concurrency: int | None = None,
+        budget_usd: float | None = None,
+    ) -> BatchStatus:
+        """Change what was chosen for the batch, also while it runs; None leaves a thing as it is.
+
+        Raises UnknownBatch, InvalidArguments.
+        """
+        return await self._do(_batch_calls.change(batch_id, priority, concurrency, budget_usd))
+
+    async def batch_report(self, batch_id: str, format: Literal["markdown", "html"] = "markdown") -> str:
+        """What came of the batch, to read. Raises UnknownBatch."""
+        return await self._do(_batch_calls.report(batch_id, format))
+
+    async def wait_for_batch(self, batch_id: str, timeout: float | None = None) -> BatchStatus:
+        """Wait for the batch's end, whichever it is, and return its status then.
+
+        Args:
+            timeout: seconds to wait at most; None waits for as long as it takes, also while the batch is paused.
+
+        Raises TimeoutError, UnknownBatch.
+        """
+        patience = Patience.with_batch(batch_id, timeout)
+        events = _calls.events(None, "", batch_id)
+        status = await self.batch(batch_id)
+
+        async def ended() -> bool:
+            return (await self.batch(batch_id)).state.has_ended
+
+        while not status.state.has_ended:
+            if not patience.can_follow or not await self._follow(events, patience, ended):
+                await asyncio.sleep(patience.pause(status.state))
+            status = await self.batch(batch_id)
+        return status
