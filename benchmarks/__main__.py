@@ -1,8 +1,8 @@
 """Run the measures on this machine, one after the other, and print them beside their targets.
 
 Each side runs in a process of its own, with a fresh Redis (append-only file, everysec) where it uses one. The peers
-are installed into an environment of their own, .tools/bench-peers. Arguments: which groups to measure (jobs, http,
-rendering; all without any); their sections of docs/benchmarks.md are written anew. `--quick` runs a tenth, to try
+are installed into an environment of their own, .tools/bench-peers. Arguments: which groups to measure (jobs, batches,
+http, rendering; all without any); their sections of docs/benchmarks.md are written anew. `--quick` runs a tenth, to try
 things, and writes nothing.
 """
 
@@ -71,6 +71,11 @@ def _jobs() -> list[Row]:
     return _rows(own, bare, dramatiq, celery)
 
 
+def _batches() -> list[Row]:
+    sizes, rows = ("500,2000", "20000") if QUICK else ("1000,10000,100000", "1000000")
+    return _batch_rows(_side(sys.executable, "batch_side.py", sizes, rows))
+
+
 def _http() -> list[Row]:
     plain = _side(sys.executable, "serve_side.py")
     return _http_rows(_side(sys.executable, "api_side.py", DEEP.rpartition(",")[2], "500"), plain)
@@ -125,6 +130,33 @@ def _rows(own: dict[str, Any], bare: dict[str, Any], dramatiq: dict[str, Any], c
             f"tracker {found['tracker_mb']:.0f} MB"
         )
         rows.append(Row(f"{int(depth):,} waiting jobs", told, "", "", "≤ 1,500 B", size <= 1500))
+    return rows
+
+
+def _batch_rows(found: dict[str, Any]) -> list[Row]:
+    rows, first = [], next(iter(found["sizes"].values()))
+    for size, one in found["sizes"].items():
+        whole, least = one["submit_us"] + one["item_us"], first["submit_us"] + first["item_us"]
+        told = (
+            f"{whole / 1000:.2f} ms an item ({one['submit_us']:.0f} µs of it submission), ${one['usd']:.4f}; "
+            f"{one['bytes']:,.0f} B in Redis; a status {one['status_ms']:.1f} ms"
+        )
+        flat = whole <= 1.3 * least and abs(one["usd"] - found["price"]) < 1e-9
+        rows.append(
+            Row(
+                f"{int(size):,} items that do nothing but pay",
+                told,
+                f"{int(next(iter(found['sizes']))):,} items",
+                f"{whole / least:.2f}×",
+                "≤ 1.3×, same cost",
+                flat,
+            )
+        )
+    read = found["input"]
+    memory = f"{read['client_mb']:.0f} MB more in the client, {read['bytes']:,.0f} B a row in Redis"
+    told = f"{read['per_s']:,.0f} rows/s; {memory}"
+    small = read["client_mb"] <= 100
+    rows.append(Row(f"an input of {read['rows']:,} rows, checked and put aside", told, "", "", "≤ 100 MB", small))
     return rows
 
 
@@ -196,11 +228,13 @@ def _node_rows(found: dict[str, Any]) -> list[Row]:
     ]
 
 
-GROUPS = {"jobs": _jobs, "http": _http, "rendering": _rendering}
+GROUPS = {"jobs": _jobs, "batches": _batches, "http": _http, "rendering": _rendering}
 _ABOUT = {
     "jobs": "Redis with its append-only file (everysec) over a Unix socket. Peers: Celery prefork 4, acks_late, "
     "events, result backend; Dramatiq 2 processes × 8 threads, results; bare Ray tasks, which keep no state at all. "
     "Best of 3 after a warm-up of each side.",
+    "batches": "Each item is a job that makes one paid call of a seller that answers at once: intent, reservation and "
+    "settlement in the spend journal, fence, result, the batch's counters. Slots: one a core.",
     "http": "One replica behind HAProxy; load from processes of its own.",
     "rendering": "All sides encode with the same settings of libx264 (veryfast, crf 20). ytray's and the encoder's "
     "times are medians of 3, taken in turn. MoviePy is a script as people write it: its default compositing, no lit "
