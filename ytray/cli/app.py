@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ytray.cli import deadletters, jobs, logs, operating, queues, rendering, spending, top, videos
+from ytray.cli import batches, deadletters, jobs, logs, operating, queues, rendering, spending, top, videos
 from ytray.cli import keys as api_keys
 from ytray.cli.backend import Reach
 
@@ -43,6 +43,7 @@ logs.add_to(app)
 top.add_to(app)
 spending.add_to(app)
 operating.add_to(app)
+app.add_typer(batches.app, name="batch")
 app.add_typer(queues.app, name="queues")
 app.add_typer(deadletters.app, name="dlq")
 app.add_typer(api_keys.app, name="keys")

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import typer
 
 if TYPE_CHECKING:
     from ytray.client.model import LogPage
+    from ytray.engine.batch.model import (
+        BatchOptions,
+        BatchPage,
+        BatchStatus,
+        ErrorGroup,
+        ItemPage,
+        ItemState,
+        Prepared,
+        Resumed,
+    )
     from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
     from ytray.spend.model import Budget, Entry
     from ytray.spend.models import ModelStatus
     from ytray.studio.model import Brief, Estimate
 
 
+class Preparing(Protocol):
+    """A batch's input that was read and checked: it becomes a batch, or is dropped."""
+
+    @property
+    def prepared(self) -> Prepared:
+        """What was read, and what it would cost and take."""
+
+    def commit(self, *, skip_invalid: bool) -> str:
+        """Make it a batch and return its id. Raises InvalidRows when rows are wrong and not to be skipped."""
+
+    def drop(self) -> None:
+        """Forget it; nothing was submitted."""
+
+
 class Backend(Protocol):
     """A ytray system. All methods raise ytray's errors, the same ones inside and over HTTP."""
 
     pace: float  # seconds between looks at it that it bears well
+
+    @property
+    def stays(self) -> bool:
+        """Whether it goes on when the command ends; one that the command had to start itself does not."""
 
     def submit(
         self,
@@ -101,6 +129,46 @@ class Backend(Protocol):
 
     def discard(self, job_ids: Sequence[str] | None) -> list[str]:
         """Take these jobs out of it, or all; returns those that were in it."""
+
+    def prepare_batch(
+        self, source: Path, *, task: str, options: BatchOptions, told: Callable[[int], None]
+    ) -> Preparing:
+        """Read and check a batch's input; `told` hears how many rows were read so far, where that is known."""
+
+    def batch(self, batch_id: str) -> BatchStatus:
+        """What is known of a batch."""
+
+    def batches(self, *, limit: int) -> BatchPage:
+        """The newest batches; `limit` is 1 to 1,000."""
+
+    def batch_items(self, batch_id: str, state: ItemState | None, *, limit: int, cursor: int | None) -> ItemPage:
+        """Items of a batch in the order of its input; `limit` is 1 to 1,000."""
+
+    def batch_errors(self, batch_id: str) -> list[ErrorGroup]:
+        """The failed items of a batch, those with alike errors together, the largest group first."""
+
+    def resume_batch(self, batch_id: str, source: Path | None) -> Resumed:
+        """Go on with a paused batch, and run what failed or was cancelled again; `source` is its edited input."""
+
+    def pause_batch(self, batch_id: str) -> BatchStatus:
+        """Start no more items of a batch."""
+
+    def cancel_batch(self, batch_id: str) -> BatchStatus:
+        """Cancel every item of a batch that has not ended."""
+
+    def change_batch(
+        self, batch_id: str, *, priority: int | None, concurrency: int | None, budget_usd: float | None
+    ) -> BatchStatus:
+        """Change how a batch is run; None leaves a thing as it is."""
+
+    def replay_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Run the failed items of a group of errors once more; returns how many."""
+
+    def discard_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Give the failed items of a group of errors up; returns how many."""
+
+    def batch_report(self, batch_id: str, form: Literal["markdown", "html"]) -> str:
+        """What came of a batch, to read."""
 
     def spending(self, job_id: str | None, *, user_id: str | None, limit: int) -> list[Entry]:
         """All paid calls of a job and its steps, oldest first; or the newest 1 to 1,000 of a user or of everybody."""

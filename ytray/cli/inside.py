@@ -6,11 +6,22 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ytray
 from ytray.artifacts import ArtifactStore
 from ytray.client.model import LogPage
+from ytray.engine.batch.batches import Batch, batches
+from ytray.engine.batch.model import (
+    BatchOptions,
+    BatchPage,
+    BatchStatus,
+    ErrorGroup,
+    ItemPage,
+    ItemState,
+    Resumed,
+)
+from ytray.engine.batch.preparing import Preparation
 from ytray.engine.connection import open_store
 from ytray.engine.dlq import dlq
 from ytray.engine.job import Job
@@ -19,17 +30,22 @@ from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueSt
 from ytray.engine.task import all_tasks, find
 from ytray.engine.tracking import Tracking, job_tracker
 from ytray.errors import InvalidArguments, UnknownJob
+from ytray.settings import settings
 from ytray.spend import budgets, journal
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus, model_statuses
 from ytray.studio.model import Brief, Estimate
 from ytray.studio.render.digests import digest
+from ytray.system.ray_cluster import recorded
 
 
 class Inside:
     """`ytray.cli.backend.Backend` over the engine itself."""
 
     pace = 0.25
+
+    def __init__(self) -> None:
+        self.stays = settings().ray_address is not None or recorded(settings().home) is not None
 
     def submit(
         self,
@@ -122,9 +138,7 @@ class Inside:
             return file
         if not path.is_file():
             raise InvalidArguments(f"{file} is no file in {folder}, and no artifact of this system")
-        job_id, name = f"given-{digest(path)[:32]}", f"file{path.suffix.lower()}"
-        uri = store.uri(job_id, name)
-        return uri if store.exists(uri) else store.publish(path, job_id, name)
+        return store.take_in(path, digest(path)[:32])
 
     def queues(self) -> list[QueueStatus]:
         """Every queue."""
@@ -159,6 +173,60 @@ class Inside:
     def discard(self, job_ids: Sequence[str] | None) -> list[str]:
         """Take these jobs out of it, or all."""
         return self._settled(job_ids, dlq.remove)
+
+    def prepare_batch(
+        self, source: Path, *, task: str, options: BatchOptions, told: Callable[[int], None]
+    ) -> Preparation:
+        """Read and check a batch's input."""
+        return batches.prepare(source, task=task, options=options, told=told)
+
+    def batch(self, batch_id: str) -> BatchStatus:
+        """What is known of a batch."""
+        return _batch(batch_id).status()
+
+    def batches(self, *, limit: int) -> BatchPage:
+        """The newest batches."""
+        open_store()
+        return batches.page(limit=limit)
+
+    def batch_items(self, batch_id: str, state: ItemState | None, *, limit: int, cursor: int | None) -> ItemPage:
+        """Items of a batch."""
+        return _batch(batch_id).items(state, limit=limit, cursor=cursor)
+
+    def batch_errors(self, batch_id: str) -> list[ErrorGroup]:
+        """The failed items of a batch in groups."""
+        return _batch(batch_id).errors()
+
+    def resume_batch(self, batch_id: str, source: Path | None) -> Resumed:
+        """Go on with a batch."""
+        return Batch(batch_id).resume(source)
+
+    def pause_batch(self, batch_id: str) -> BatchStatus:
+        """Start no more items of a batch."""
+        return _batch(batch_id).pause()
+
+    def cancel_batch(self, batch_id: str) -> BatchStatus:
+        """Cancel every item of a batch that has not ended."""
+        return _batch(batch_id).cancel()
+
+    def change_batch(
+        self, batch_id: str, *, priority: int | None, concurrency: int | None, budget_usd: float | None
+    ) -> BatchStatus:
+        """Change how a batch is run."""
+        return _batch(batch_id).change(priority=priority, concurrency=concurrency, budget_usd=budget_usd)
+
+    def replay_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Run the failed items of a group of errors once more."""
+        return Batch(batch_id).replay(fingerprint)
+
+    def discard_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Give the failed items of a group of errors up."""
+        return _batch(batch_id).discard(fingerprint)
+
+    def batch_report(self, batch_id: str, form: Literal["markdown", "html"]) -> str:
+        """What came of a batch, to read."""
+        made = _batch(batch_id).report()
+        return made.html if form == "html" else made.markdown
 
     def spending(self, job_id: str | None, *, user_id: str | None, limit: int) -> list[Entry]:
         """Paid calls."""
@@ -204,3 +272,8 @@ class Inside:
 def _tracker() -> Tracking:
     open_store()
     return job_tracker
+
+
+def _batch(batch_id: str) -> Batch:
+    open_store()
+    return Batch(batch_id)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from ytray.artifacts import owner_and_name
 from ytray.client import Client, LogPage
+from ytray.client.model import BatchChoices
+from ytray.engine.batch.model import (
+    BatchOptions,
+    BatchPage,
+    BatchStatus,
+    ErrorGroup,
+    ItemPage,
+    ItemState,
+    Prepared,
+    Resumed,
+)
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
@@ -14,10 +27,29 @@ from ytray.spend.models import ModelStatus
 from ytray.studio.model import Brief, Estimate
 
 
+@dataclass(frozen=True)
+class _Checked:
+    """An input that the server has checked. It keeps nothing of it: what is committed is sent once more."""
+
+    prepared: Prepared
+    _client: Client
+    _source: Path
+    _task: str
+    _options: BatchChoices
+
+    def commit(self, *, skip_invalid: bool) -> str:
+        """Send it to be a batch."""
+        return self._client.create_batch(self._source, task=self._task, skip_invalid=skip_invalid, **self._options)
+
+    def drop(self) -> None:
+        """Nothing is there to be forgotten."""
+
+
 class Remote:
     """`ytray.cli.backend.Backend` over `ytray.client.Client`."""
 
     pace = 1.0
+    stays = True
 
     def __init__(self, url: str, key: str | None, *, timeout: float, tries: int) -> None:
         self._client = Client(url, key, timeout, tries=tries)
@@ -93,7 +125,7 @@ class Remote:
 
     def fetch(self, uri: str, target: Path) -> None:
         """Download an artifact."""
-        *_, job_id, name = uri.split("/")  # wherever the server keeps it: the job that made it, and its name
+        job_id, name = owner_and_name(uri)
         self._client.download(job_id, name, target)
 
     def adopt(self, file: str, folder: Path) -> str:
@@ -134,6 +166,59 @@ class Remote:
         """Take these jobs out of it, or all."""
         return self._client.discard_all() if job_ids is None else self._client.discard(job_ids)
 
+    def prepare_batch(self, source: Path, *, task: str, options: BatchOptions, told: Callable[[int], None]) -> _Checked:
+        """Have a batch's input checked there."""
+        choices = _choices(options)
+        prepared = self._client.estimate_batch(source, task=task, **choices)
+        told(prepared.accepted)
+        return _Checked(prepared, self._client, source, task, choices)
+
+    def batch(self, batch_id: str) -> BatchStatus:
+        """What is known of a batch."""
+        return self._client.batch(batch_id)
+
+    def batches(self, *, limit: int) -> BatchPage:
+        """The newest batches."""
+        return self._client.batches(limit=limit)
+
+    def batch_items(self, batch_id: str, state: ItemState | None, *, limit: int, cursor: int | None) -> ItemPage:
+        """Items of a batch."""
+        return self._client.batch_items(batch_id, state, limit=limit, cursor=cursor)
+
+    def batch_errors(self, batch_id: str) -> list[ErrorGroup]:
+        """The failed items of a batch in groups."""
+        return self._client.batch_errors(batch_id)
+
+    def resume_batch(self, batch_id: str, source: Path | None) -> Resumed:
+        """Go on with a batch."""
+        return self._client.resume_batch(batch_id, source)
+
+    def pause_batch(self, batch_id: str) -> BatchStatus:
+        """Start no more items of a batch."""
+        return self._client.pause_batch(batch_id)
+
+    def cancel_batch(self, batch_id: str) -> BatchStatus:
+        """Cancel every item of a batch that has not ended."""
+        return self._client.cancel_batch(batch_id)
+
+    def change_batch(
+        self, batch_id: str, *, priority: int | None, concurrency: int | None, budget_usd: float | None
+    ) -> BatchStatus:
+        """Change how a batch is run."""
+        return self._client.change_batch(batch_id, priority=priority, concurrency=concurrency, budget_usd=budget_usd)
+
+    def replay_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Run the failed items of a group of errors once more."""
+        return self._client.replay_errors(batch_id, fingerprint)
+
+    def discard_errors(self, batch_id: str, fingerprint: str) -> int:
+        """Give the failed items of a group of errors up."""
+        return self._client.discard_errors(batch_id, fingerprint)
+
+    def batch_report(self, batch_id: str, form: Literal["markdown", "html"]) -> str:
+        """What came of a batch, to read."""
+        return self._client.batch_report(batch_id, form)
+
     def spending(self, job_id: str | None, *, user_id: str | None, limit: int) -> list[Entry]:
         """Paid calls."""
         return self._client.spending(job_id, user_id, limit)
@@ -161,3 +246,18 @@ class Remote:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _choices(options: BatchOptions) -> BatchChoices:
+    return BatchChoices(
+        name=options.name,
+        user_id=options.user_id,
+        concurrency=options.concurrency,
+        budget_usd=options.budget_usd,
+        priority=options.priority,
+        start_at=options.start_at,
+        cron=options.cron,
+        on_complete=options.on_complete,
+        on_failure=options.on_failure,
+        idempotency_key=options.idempotency_key,
+    )
