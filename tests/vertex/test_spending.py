@@ -21,10 +21,11 @@ from tests.vertex.server import VertexServer
 from tests.vertex.tasks_for_vertex import buys, buys_slowly
 from ytray import JobFailed, JobState, current_job, dlq, job_tracker
 from ytray.engine.breaker import breaker_states
+from ytray.engine.context import CurrentJob
 from ytray.engine.metrics import render
-from ytray.engine.store import Store
+from ytray.engine.store import LaneRoom, Store, Submission
 from ytray.spend import budgets
-from ytray.spend.journal import entries_of_job, latest_entries
+from ytray.spend.journal import Intent, entries_of_job, latest_entries
 from ytray.spend.limits import take_turn
 from ytray.spend.model import Call, ProviderBusy, SpendState
 from ytray.spend.prices import price_of
@@ -248,6 +249,32 @@ def test_another_job_goes_on_with_the_operation_of_one_that_failed(system: Store
     assert other.status().cost_usd == pytest.approx(0.4)
     assert system.redis.hlen(system.key("held")) == 0
     dlq.remove(failed.id)
+
+
+def test_a_job_whose_worker_dies_each_time_before_its_call_gives_back_what_it_reserved(bare_store: Store) -> None:
+    store = bare_store
+    store.take_office("tracker", "e", 60)
+    store.submit([("job", b'{"code":"x","args":{}}')], Submission("noop", "default", "default", 4, user="ann"))
+    calls = [Call("test", "a-model", kind, {}, estimate_usd=0.5) for kind in ("unsent", "sent")]
+    for worker in ("one", "two", "three"):
+        ((claimed,),) = store.claim("tracker", "e", 60_000, [LaneRoom("default", 0, 1)])
+        store.start(worker, 60_000, 60, [("job", claimed.fence)])
+        if worker == "three":
+            job = CurrentJob("job", user_id="ann", fence=claimed.fence, worker=worker, store=store)
+            intents = [Intent(job, store, call) for call in calls]
+            assert [intent.open(at_once=1 if intent is intents[0] else 0).verdict for intent in intents] == ["GO", "GO"]
+            intents[1].sent()
+            assert budgets.user_budget(store, "ann").reserved_usd == 1.0
+        store.hand_back([("job", "*")], "its worker died", blame=True, result_ttl=60)
+    assert store.state("job") is JobState.FAILED
+    of_user = budgets.user_budget(store, "ann")
+    assert (of_user.reserved_usd, of_user.spent_usd) == (0, 0.5)
+    states = {entry.kind: (entry.state, entry.error) for entry in entries_of_job(store, "job")}
+    assert states == {
+        "unsent": (SpendState.FAILED, "its job failed before the call was made"),
+        "sent": (SpendState.UNCERTAIN, "its job failed while the call ran"),
+    }
+    assert store.redis.exists(store.key("held"), store.key("busy:a-model")) == 0
 
 
 def test_two_jobs_that_want_the_same_film_pay_for_one(system: Store, vertex: VertexServer) -> None:

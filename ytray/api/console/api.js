@@ -1,22 +1,25 @@
 // Calls to the API. Every error is a problem (RFC 9457): its detail and hint are written for people.
 
+const JSON_TYPE = "application/json";
+
 export class Problem extends Error {
   constructor(status, problem) {
     super(problem.detail || problem.title || `the server answered ${status}`);
     this.status = status;
     this.hint = problem.hint;
     this.errors = problem.errors || [];
+    this.count = problem.count;
   }
 }
 
-async function call(method, path, body) {
+async function call(method, path, body, type = JSON_TYPE) {
   let answer;
   try {
     answer = await fetch(path, {
       method,
       credentials: "same-origin",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: body === undefined ? {} : { "Content-Type": type },
+      body: body !== undefined && type === JSON_TYPE ? JSON.stringify(body) : body,
     });
   } catch {
     throw new Problem(0, { detail: "the API cannot be reached", hint: "is `ytray up` still running?" });
@@ -33,8 +36,12 @@ async function call(method, path, body) {
 
 export const get = (path) => call("GET", path);
 export const post = (path, body = {}) => call("POST", path, body);
+export const upload = (path, file, type) => call("POST", path, file, type);
 export const put = (path, body) => call("PUT", path, body);
 export const remove = (path) => call("DELETE", path);
 
 /** The path of a job's resource. */
 export const job = (id, what) => `/api/jobs/${encodeURIComponent(id)}/${what}`;
+
+/** The path of a batch, or of a resource of it. */
+export const batch = (id, what = "") => `/api/batches/${encodeURIComponent(id)}${what && `/${what}`}`;

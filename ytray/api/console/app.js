@@ -3,10 +3,13 @@
 import { get, post, remove } from "./api.js";
 import { el, empty, fill, notice, throttled } from "./dom.js";
 import { connect, disconnect, listen } from "./live.js";
+import { show as batch } from "./views/batch.js";
+import { show as batches } from "./views/batches.js";
 import { show as create } from "./views/create.js";
 import { show as deadletters } from "./views/deadletters.js";
 import { show as job } from "./views/job.js";
 import { show as jobs } from "./views/jobs.js";
+import { show as newBatch } from "./views/newbatch.js";
 import { show as overview } from "./views/overview.js";
 import { show as spending } from "./views/spending.js";
 
@@ -16,13 +19,14 @@ let leave = null;
 let system = null;
 let shown = 0;
 
-const VIEWS = { "": overview, jobs, deadletters, spending, create };
+const VIEWS = { "": overview, jobs, batches, "batches/new": newBatch, deadletters, spending, create };
+const PAGES = { jobs: job, batches: batch }; // of one of them
 
 async function route() {
   const turn = ++shown;
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
-  const view = name === "jobs" && id ? job : VIEWS[name];
+  const view = VIEWS[path] || (id && PAGES[name]) || VIEWS[name];
   leave?.();
   leave = null;
   for (const link of document.querySelectorAll("nav a")) {
@@ -136,7 +140,7 @@ document.getElementById("sign-out").addEventListener("click", async () => {
 document.getElementById("keys").addEventListener("click", showKeys);
 
 const KEYS = [
-  ["g then o, j, d, s, c", "overview, jobs, dead letters, spending, create"],
+  ["g then o, j, b, d, s, c", "overview, jobs, batches, dead letters, spending, create"],
   ["/", "search"],
   ["j, k", "next, previous row"],
   ["Enter", "open the row"],
@@ -157,7 +161,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
   if (going) {
     going = false;
-    const to = { o: "#/", j: "#/jobs", d: "#/deadletters", s: "#/spending", c: "#/create" }[event.key];
+    const to = { o: "#/", j: "#/jobs", b: "#/batches", d: "#/deadletters", s: "#/spending", c: "#/create" }[event.key];
     if (to) location.hash = to;
     return;
   }

@@ -35,6 +35,24 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Make these nodes, in this order, all that a parent holds. Nodes that stay are not touched, and the focus stays. */
+export function arrange(parent, nodes) {
+  const held = document.activeElement;
+  const wanted = new Set(nodes);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, place) => {
+    if (parent.children[place] !== node) parent.insertBefore(node, parent.children[place] ?? null);
+  });
+  if (document.activeElement !== held && parent.contains(held)) held.focus({ preventScroll: true });
+}
+
+/** Show a node or hide it. The focus, should it be on what is hidden, goes on to the first of others that is shown. */
+export function hide(node, isHidden, ...others) {
+  const isLost = isHidden && document.activeElement === node;
+  node.hidden = isHidden;
+  if (isLost) others.find((other) => !other.hidden)?.focus();
+}
+
 /** Calls `work` at most once in so many milliseconds, and always after the last call. */
 export function throttled(work, milliseconds) {
   let timer = null;

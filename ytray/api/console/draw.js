@@ -19,6 +19,28 @@ export function curve(values) {
     values.map((value, place) => el("circle", { cx: x(place), cy: y(value), r: 3, className: "dot" }, el("title", {}, value.toFixed(2)))));
 }
 
+/**
+ * How many of `total` were done, over time: `seen` are pairs of seconds and a number. Before them the line is pale, and
+ * so it is until the end that is expected, around which lies a band.
+ */
+export function climb(seen, total, now, eta) {
+  const end = eta ? now + eta.seconds : now;
+  const whole = Math.max(1e-3, eta ? Math.min(now + eta.high_seconds, end * 1.25) : now);
+  const point = ([at, done]) => `${(at / whole * WIDE).toFixed(2)},${((1 - done / Math.max(1, total)) * HIGH).toFixed(2)}`;
+  const line = (points, className) => el("polyline", { points: points.map(point).join(" "), className });
+  const last = seen.at(-1);
+  const low = eta && (now + eta.low_seconds) / whole * WIDE;
+  return {
+    whole,
+    node: el("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", role: "img", "aria-label": `${last[1]} of ${total}` },
+      eta ? el("rect", { x: low, width: Math.max(0, WIDE - low), y: 0, height: HIGH, className: "band" }) : null,
+      el("line", { x1: 0, x2: WIDE, y1: HIGH, y2: HIGH, className: "axis" }),
+      line([[0, 0], seen[0]], "line pale"),
+      eta ? line([last, [end, total]], "line pale") : null,
+      line(seen, "line")),
+  };
+}
+
 /** A column for each value, with the band where values should lie; a click on one calls `pick` with its place. */
 export function columns(values, [low, high], pick = () => {}) {
   const most = Math.max(high * 1.15, ...values);

@@ -17,6 +17,14 @@ export function span(seconds) {
   return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 
+/** "about 12 min, between 9 and 16", as the parts before and after the comma; of less than ten with a decimal. */
+export function expected({ seconds, low_seconds, high_seconds }) {
+  const [unit, size] = [["s", 1, 100], ["min", 60, 6000], ["h", 3600, 172_800]].find(([, , most]) => seconds < most) ?? ["days", 86_400];
+  const [likely, low, high] = [seconds, low_seconds, high_seconds].map((number) => number / size);
+  const digits = size > 1 && likely < 10 ? 1 : 0;
+  return [`about ${likely.toFixed(digits)} ${unit}`, `between ${low.toFixed(digits)} and ${high.toFixed(digits)}`];
+}
+
 /** Seconds between two times in RFC 3339; until now where the second is missing. */
 export function between(from, to) {
   return ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000;
@@ -47,6 +55,11 @@ export function price(number) {
 /** "12,345". */
 export function count(number) {
   return number.toLocaleString("en");
+}
+
+/** An error of a job without what the flows around it say: the step's own. */
+export function innermost(error) {
+  return error.split(/JobFailed: job \S+ failed after \d+ retries: /).at(-1);
 }
 
 /** The local date and time, in full. */

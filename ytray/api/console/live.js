@@ -3,7 +3,7 @@
 const listeners = new Set();
 let source = null;
 
-/** Call `listener(kind, data)` for each event, kind being transition, progress or reset; returns how to stop it. */
+/** Call `listener(kind, data)` for each event: a transition, progress, batch or reset; returns how to stop it. */
 export function listen(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -43,7 +43,7 @@ export function connect(indicator) {
     // A browser gives up after an answer that is no stream, such as a 503 of a starting replica.
     if (stream.readyState === EventSource.CLOSED && stream === source) setTimeout(() => connect(indicator), 2000);
   };
-  for (const kind of ["transition", "progress", "reset"]) {
+  for (const kind of ["transition", "progress", "batch", "reset"]) {
     stream.addEventListener(kind, (event) => tell(kind, JSON.parse(event.data)));
   }
 }

@@ -162,6 +162,8 @@ def _by_work(pace: Pace, kinds: list[_Kind]) -> tuple[float, float]:
         rate = min(_RATES[1], max(_RATES[0], 1 + trust * (done[busiest] / pace.elapsed - 1)))
     alone = sum(kind.per_item * kind.mean for kind in kinds)
     item = alone if pace.item_seconds is None else min(alone, pace.item_seconds)
+    if not pace.waiting and alone > 0:  # the last ones have done a part of theirs
+        item *= min(1.0, sum(kind.left * kind.mean for kind in kinds) / (pace.active * alone))
     by_slots = work[busiest] / rate
     by_window = pace.waiting * (alone if pace.item_seconds is None else pace.item_seconds) / pace.at_once
     if by_slots >= by_window:

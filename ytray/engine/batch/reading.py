@@ -69,7 +69,7 @@ def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
         reserved_usd=int(held or 0) / _MICRO,
         forecast_usd=forecast_usd(cost, done, counts.failed + done, counts.left),
         items_per_minute=None if done <= 0 or seconds <= 0 else done / seconds * 60,
-        eta=_eta(ledger, f, counts, stages, done, seconds) if running else None,
+        eta=_eta(ledger, batch, f, counts, stages, done, seconds) if running else None,
         stages=stages,
         webhook_error=f.get("webhook_error"),
         metadata=from_json(f["head"] + "null}").get("metadata", {}),
@@ -93,10 +93,17 @@ def _counts(f: dict[str, str], states: Sequence[JobState | None]) -> ItemCounts:
 
 
 def _eta(
-    ledger: Ledger, f: dict[str, str], counts: ItemCounts, stages: list[Stage], done: int, seconds: float
+    ledger: Ledger,
+    batch: str,
+    f: dict[str, str],
+    counts: ItemCounts,
+    stages: list[Stage],
+    done: int,
+    seconds: float,
 ) -> Eta | None:
     earlier_items, earlier = stages_of_task(ledger, f["task"])
     took = int(f.get("took", 0))
+    steps = cast("dict[bytes, bytes]", ledger.redis.hgetall(ledger.key(f"bp:{batch}")))
     share = float(f.get("share", 1))
     return eta(
         Pace(
@@ -108,6 +115,7 @@ def _eta(
             elapsed=seconds,
             item_seconds=int(f["took_ms"]) / took / 1000 if took else None,
             window=int(f["concurrency"]) if "concurrency" in f else None,
+            per_item={task.decode(): int(n) / took for task, n in steps.items()} if steps and took else None,
             earlier=earlier,
             earlier_items=earlier_items,
         )

@@ -7,7 +7,7 @@ local f = redis.call('HMGET', P .. 'b:' .. batch, 'state', 'ended', 'active', 'u
 local ended_states = {COMPLETED = true, FAILED = true, CANCELLED = true}
 if not f[1] or not ended_states[f[1]] or f[3] ~= '0' or tonumber(f[2] or 0) >= before then return 0 end
 if not dry then
-  for _, kind in ipairs({'b:', 'bq:', 'bi:', 'bk:', 'ba:', 'bf:', 'bd:', 'be:'}) do
+  for _, kind in ipairs({'b:', 'bq:', 'bi:', 'bk:', 'ba:', 'bf:', 'bd:', 'be:', 'bp:'}) do
     redis.call('UNLINK', P .. kind .. batch)
   end
   redis.call('ZREM', P .. 'batches', batch)

@@ -48,6 +48,7 @@
 --   bf:<batch>        zset    numbers of the items that failed or were cancelled, by time
 --   bd:<batch>        hash    "queue|task|n", "…|ms", "…|sq": steps that its items have done, their time and its square
 --   bt:<task>         hash    the same of all batches of a task, and "items": how many items were done
+--   bp:<batch>        hash    how many steps of each task its completed items took, where these are flows
 --   be:<batch>        hash    number → error and row of an item that never got a job
 --   bs:<batch>        hash    the part of a batch's input that was staged last, and what was answered; expires
 --   it:<job>          string  the job that stands for a batch's row after this one was cancelled
@@ -251,6 +252,18 @@ local function item_moved(job, letter, at)
   wake('feeder')
 end
 
+-- Which steps a completed item took: what the items that are left will need is known by that.
+local function count_steps(batch, id)
+  for _, kid in ipairs(redis.call('SMEMBERS', P .. 'k:' .. id)) do
+    local f = redis.call('HMGET', P .. 'j:' .. kid, 'task', 'lane')
+    if f[2] == '~flow' then
+      count_steps(batch, kid)
+    elseif f[1] then
+      redis.call('HINCRBY', P .. 'bp:' .. batch, f[1], 1)
+    end
+  end
+end
+
 local ITEM_LETTERS = {COMPLETED = 'c', FAILED = 'f', CANCELLED = 'x'}
 
 -- An item's job has ended. One that is over the batch's budget pauses the batch: the rest would fail in the same way.
@@ -261,6 +274,7 @@ local function item_ended(job, at)
     if job.state == 'COMPLETED' then
       redis.call('HINCRBY', key, 'took_ms', int(at - (f[1] or at)))
       redis.call('HINCRBY', key, 'took', 1)
+      if job.lane == '~flow' then count_steps(batch, job.id) end
       redis.call('HINCRBY', P .. 'bt:' .. job.task, 'items', 1)
     elseif job.state == 'FAILED' and f[2] and string.find(f[2], 'OverBudget: ', 1, true)
       and string.find(f[2], batch, 1, true) and redis.call('HGET', key, 'state') == 'RUNNING' then

@@ -42,7 +42,7 @@ export async function show(main, { id, system }) {
   async function head() {
     const dead = status.current_state === "FAILED" && await get(`/api/dlq/${encodeURIComponent(id)}`).then(() => true, () => false);
     fill(parts.head,
-      status.parent_id ? el("p", { className: "dim" }, "step of ", jobLink(status.parent_id, status.parent_id)) : null,
+      status.parent_id ? el("p", { className: "dim" }, origin(id, status.parent_id)) : null,
       el("h1", {}, status.task_name, " ", stateChip(status.current_state)),
       el("p", { className: "id", data: { test: "job-id" } }, id),
       ENDED.has(status.current_state) ? null : el("p", { className: "progress wide" },
@@ -209,6 +209,12 @@ export async function show(main, { id, system }) {
     hasLeft = true;
     filmed?.();
   };
+}
+
+/** What a job is part of: a flow, whose steps have its id in front of theirs, or a batch. */
+function origin(id, parent) {
+  if (id.startsWith(`${parent}.`)) return ["step of ", jobLink(parent, parent)];
+  return ["item of ", el("a", { href: `#/batches/${encodeURIComponent(parent)}`, className: "id" }, parent)];
 }
 
 function reason(metadata) {

@@ -4,7 +4,10 @@ import { get, post } from "../api.js";
 import { el, empty, fill, notice, throttled } from "../dom.js";
 import { count, dollars, span } from "../format.js";
 import { listenFrom } from "../live.js";
+import { BatchTable } from "./batchtable.js";
 import { JobTable, STATES } from "./parts.js";
+
+const BATCHES = 10; // the newest, of which those are shown that are under way
 
 export async function show(main, { system }) {
   document.title = "Overview · ytray";
@@ -14,6 +17,8 @@ export async function show(main, { system }) {
   const running = new JobTable(["task", "progress", "created"]);
   const recent = new JobTable(["state", "task", "created", "error"]);
   const nothingRuns = el("p", { className: "dim" }, "Nothing runs now.");
+  const batches = new BatchTable(["batch", "items", "left"]);
+  const batching = el("section", { hidden: true, data: { test: "running-batches" } }, el("h2", {}, "Batches"), batches.node);
   const lately = el("section", {});
   const spent = el("p", { className: "spent", hidden: true, data: { test: "spent" } });
   const mayPause = system.scopes.includes("admin");
@@ -40,6 +45,13 @@ export async function show(main, { system }) {
     fill(lately, last.jobs.length ? [el("h2", {}, "Latest"), recent.node] : empty("No jobs yet",
       "Make your first video: ", el("a", { href: "#/create" }, "type a sentence"), ", or run ",
       el("code", {}, 'ytray create "Why do cats purr?"'), "."));
+  }
+
+  async function underWay() {
+    const page = await get(`/api/batches?limit=${BATCHES}`);
+    const found = page.batches.filter((batch) => batch.state === "RUNNING" || batch.state === "PAUSED");
+    batches.show(found);
+    batching.hidden = !found.length;
   }
 
   async function money() {
@@ -75,15 +87,23 @@ export async function show(main, { system }) {
         queue.paused ? "Resume" : "Pause") : null);
   }
 
-  fill(main, el("h1", { className: "visually-hidden" }, "Overview"), counts, queues, spent, breakers,
+  fill(main, el("h1", { className: "visually-hidden" }, "Overview"), counts, queues, spent, breakers, batching,
     el("section", {}, el("h2", {}, "Running now"), nothingRuns, running.node), lately);
   const soon = throttled(() => refresh().catch(() => {}), 1000);
+  const batchesSoon = throttled(() => underWay().catch(() => {}), 3000);
+  batchesSoon();
   const deaf = await listenFrom(refresh, (kind, data) => {
+    batches.hear(kind, data);
+    if (kind === "batch" || kind === "reset") batchesSoon();
+    if (kind === "batch") return; // what its items do is told, too
     running.hear(kind, data);
     recent.hear(kind, data);
     if (kind !== "progress") soon();
   });
-  const timer = setInterval(soon, 10_000);
+  const timer = setInterval(() => {
+    soon();
+    batchesSoon();
+  }, 10_000);
   // Every user's budget is read for it: seldom is enough.
   const moneySoon = () => money().catch(() => {});
   moneySoon();

@@ -1,6 +1,6 @@
 // Pieces that several views show: a state, a progress bar, a row of a job.
 
-import { el, setText } from "../dom.js";
+import { arrange, el, setText } from "../dom.js";
 import { ago, moment, shortId } from "../format.js";
 
 export const STATES = ["PENDING", "QUEUED", "EXECUTING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED"];
@@ -18,9 +18,12 @@ export function bar(percent, state) {
   return made;
 }
 
+/** Where a job is shown. */
+export const jobPage = (id) => `#/jobs/${encodeURIComponent(id)}`;
+
 /** A link to a job. */
 export function jobLink(id, text = shortId(id)) {
-  return el("a", { href: `#/jobs/${encodeURIComponent(id)}`, className: "id", title: id }, text);
+  return el("a", { href: jobPage(id), className: "id", title: id }, text);
 }
 
 /** A time, told by how long ago it is. */
@@ -33,59 +36,76 @@ setInterval(() => {
   for (const time of document.querySelectorAll("time[data-ago]")) setText(time, ago(time.dateTime));
 }, 1000);
 
-/** A table of jobs that follows what happens to them. `columns` are names out of COLUMNS. */
-export class JobTable {
-  constructor(columns) {
+/**
+ * A table whose rows are changed in place. `columns` are names out of `kinds`, each of which has a title, a key of what it
+ * shows and how that is drawn. `idOf` tells things apart; a row leads to the page that `pageOf` says, if it does.
+ */
+export class Table {
+  constructor(columns, kinds, { idOf, pageOf, test, className }) {
     this.columns = columns;
+    this.kinds = kinds;
+    this.of = { idOf, pageOf, test };
     this.body = el("tbody");
     this.rows = new Map();
-    const heads = columns.map((name) => el("th", { scope: "col", className: name }, COLUMNS[name].title));
+    const heads = columns.map((name) => el("th", { scope: "col", className: name }, kinds[name].title));
     this.node = el("div", { className: "scroll" },
-      el("table", { className: "jobs" }, el("thead", {}, el("tr", {}, heads)), this.body));
+      el("table", { className }, el("thead", {}, el("tr", {}, heads)), this.body));
   }
 
-  /** Show these jobs; rows that stay are changed in place. */
-  show(jobs) {
-    const rows = jobs.map((job) => {
-      const row = this.rows.get(job.job_id) ?? this.#row(job.job_id);
-      this.#update(row, job);
-      return [job.job_id, row];
+  /** Show these things; rows that stay are changed in place. */
+  show(things) {
+    this.rows = new Map(things.map((thing) => {
+      const id = this.of.idOf(thing);
+      const row = this.rows.get(id) ?? this.#row(id);
+      this.update(row, thing);
+      return [id, row];
+    }));
+    arrange(this.body, [...this.rows.values()].map((row) => row.node));
+  }
+
+  /** Show that the thing of a row is another now. */
+  update(row, thing) {
+    row.thing = thing;
+    row.page = this.of.pageOf(thing);
+    if (row.page) {
+      row.node.setAttribute("tabindex", 0);
+      row.node.dataset.row = "";
+    }
+    this.columns.forEach((name, place) => {
+      const kind = this.kinds[name];
+      const key = JSON.stringify(kind.key(thing));
+      if (row.drawn[name] !== key) {
+        row.drawn[name] = key;
+        row.cells[place].replaceChildren(kind.draw(thing));
+      }
     });
-    this.rows = new Map(rows);
-    const nodes = rows.map(([, row]) => row.node);
-    const same = nodes.length === this.body.children.length && nodes.every((node, i) => this.body.children[i] === node);
-    if (!same) this.body.replaceChildren(...nodes);
+  }
+
+  #row(id) {
+    const open = () => { if (row.page) location.hash = row.page; };
+    const cells = this.columns.map((name) => el("td", { className: name }));
+    const node = el("tr", { data: { test: this.of.test, id },
+      onclick: (event) => { if (!event.target.closest("a, button, input") && !String(getSelection())) open(); },
+      onkeydown: (event) => { if (event.key === "Enter" && event.target === node) open(); } }, cells);
+    const row = { node, cells, thing: {}, page: null, drawn: {} };
+    return row;
+  }
+}
+
+/** A table of jobs that follows what happens to them. `columns` are names out of COLUMNS. */
+export class JobTable extends Table {
+  constructor(columns) {
+    super(columns, COLUMNS, { idOf: (job) => job.job_id, pageOf: (job) => jobPage(job.job_id), test: "job-row", className: "jobs" });
   }
 
   /** Take up an event of a job that is shown. */
   hear(kind, data) {
     const row = this.rows.get(data.job_id);
     if (!row) return;
-    if (kind === "transition") this.#update(row, { ...row.job, current_state: data.to_state });
+    if (kind === "transition") this.update(row, { ...row.thing, current_state: data.to_state });
     if (kind === "progress") {
-      this.#update(row, { ...row.job, progress: data.progress, progress_message: data.progress_message });
+      this.update(row, { ...row.thing, progress: data.progress, progress_message: data.progress_message });
     }
-  }
-
-  #row(id) {
-    const open = () => { location.hash = `#/jobs/${encodeURIComponent(id)}`; };
-    const cells = this.columns.map((name) => el("td", { className: name }));
-    const node = el("tr", { tabindex: 0, data: { row: "", test: "job-row", id },
-      onclick: (event) => { if (!event.target.closest("a, button, input") && !String(getSelection())) open(); },
-      onkeydown: (event) => { if (event.key === "Enter" && event.target === node) open(); } }, cells);
-    return { node, cells, job: {}, drawn: {} };
-  }
-
-  #update(row, job) {
-    row.job = job;
-    this.columns.forEach((name, place) => {
-      const column = COLUMNS[name];
-      const key = JSON.stringify(column.key(job));
-      if (row.drawn[name] !== key) {
-        row.drawn[name] = key;
-        row.cells[place].replaceChildren(column.draw(job));
-      }
-    });
   }
 }
 
