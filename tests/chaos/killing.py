@@ -24,8 +24,10 @@ SECOND = {"queue_default": 1, "queue_batch": 2}  # what the node offers that is 
 class Chaos:
     """Kills something every now and then, and puts back what does not come back by itself."""
 
-    def __init__(self, cluster: Any, home: Path, chance: random.Random) -> None:
-        self._cluster, self._home, self._chance = cluster, home, chance
+    def __init__(
+        self, cluster: Any, home: Path, chance: random.Random, pause: tuple[float, float] = (0.5, 3.0)
+    ) -> None:
+        self._cluster, self._home, self._chance, self._pause = cluster, home, chance, pause
         self._node = cluster.add_node(num_cpus=2, resources=SECOND)
         self.killed: Counter[str] = Counter()
 
@@ -33,7 +35,7 @@ class Chaos:
         """Kill for so many seconds, or until it is over. In the main thread, since Ray adds nodes only there."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends and not is_over():
-            time.sleep(self._chance.uniform(0.5, 3.0))
+            time.sleep(self._chance.uniform(*self._pause))
             self.killed[self._once()] += 1
         self.killed.pop("", None)
 

@@ -22,6 +22,7 @@ from ytray.engine.store import Store
 ITEMS = int(os.environ.get("YTRAY_CHAOS_ITEMS", "10000"))
 SEED = int(os.environ.get("YTRAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
 LONGEST = 1500.0  # seconds
+PAUSE = (2.0, 8.0)  # seconds between kills: a new worker needs some until it works
 
 
 @pytest.mark.chaos
@@ -33,7 +34,7 @@ def test_ten_thousand_items_have_one_result_each_and_are_paid_for_once(
     bill.touch()
     begun = time.monotonic()
     batch = batches.submit(({"number": number, "bill": str(bill)} for number in range(ITEMS)), task=paid_item)
-    chaos = Chaos(cluster, home, random.Random(SEED))
+    chaos = Chaos(cluster, home, random.Random(SEED), PAUSE)
     chaos.run(LONGEST, is_over=lambda: batch.status().state.has_ended)
     status = batch.wait(timeout=240)
     billed = Counter(bill.read_text().split())
