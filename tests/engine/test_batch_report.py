@@ -204,8 +204,13 @@ def test_the_outcome_is_one_sentence(state: BatchState, given: dict[str, Any], s
 
 
 def test_a_batch_that_completed_has_nothing_to_be_done() -> None:
-    told = report(status(BatchState.COMPLETED, counts=counts(completed=500)), [])
+    told = report(status(BatchState.COMPLETED, counts=counts(completed=500), task_name="resize"), [])
     assert "What to do next" not in told.html + told.markdown
+
+
+def test_a_batch_of_videos_says_how_to_get_them() -> None:
+    told = report(status(BatchState.COMPLETED, counts=counts(completed=500)), [])
+    assert "`ytray batch fetch b0190d3f2a7c --out DIR` brings the files of 500 items" in told.markdown
 
 
 def test_names_and_errors_are_text_and_nothing_else() -> None:

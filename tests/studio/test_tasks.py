@@ -9,6 +9,8 @@ import pytest
 from tests.studio.measure import frames, loudness
 from ytray import JobFailed
 from ytray.artifacts import ArtifactStore
+from ytray.cli.batch_files import fetch_files
+from ytray.cli.inside import Inside
 from ytray.engine.store import Store
 from ytray.engine.tracking import job_tracker
 from ytray.errors import InvalidArguments, PermanentError
@@ -122,7 +124,7 @@ def test_a_prompt_that_cannot_be_drawn_fails_before_anything_is_rendered(system:
     assert {step.task_name for step in job_tracker.children(job.id)} == {"generate_hook", "generate_script"}
 
 
-def test_a_batch_goes_on_when_one_of_its_items_fails(system: Store) -> None:
+def test_a_batch_goes_on_when_one_of_its_items_fails(system: Store, tmp_path: Path) -> None:
     assert system is not None
     items = [Brief(prompt="🦈🦈🦈", duration=5), Brief(prompt="tea", aspect="1:1", duration=5)]
     outcome = processing.process_batch.delay(items=items).get(timeout=170)
@@ -130,6 +132,12 @@ def test_a_batch_goes_on_when_one_of_its_items_fails(system: Store) -> None:
     assert outcome.videos[0] is None
     assert "no words" in (outcome.errors[0] or "")
     assert (outcome.videos[1] or "").endswith("video.mp4")
+    (video,) = fetch_files(Inside(), outcome.batch_id, tmp_path / "out")
+    assert probe(video).width == probe(video).height
+    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".mp4", ".srt", ".jpg", ".html", ".json"}
+    made = video.stat().st_mtime_ns
+    assert fetch_files(Inside(), outcome.batch_id, tmp_path / "out") == [video]
+    assert video.stat().st_mtime_ns == made
 
 
 @pytest.mark.parametrize("wrong", [{"duration": 4}, {"aspect": "3:2"}, {"formats": ["avi"]}, {"prompt": "x"}])

@@ -15,6 +15,7 @@ import typer
 from rich.text import Text
 
 from ytray.cli.backend import Backend, Preparing
+from ytray.cli.batch_files import fetch_files
 from ytray.cli.batch_screen import watch
 from ytray.cli.batch_words import is_over, tell_end, usd
 from ytray.cli.output import Exit, complaints, console, print_json
@@ -87,10 +88,11 @@ def follow(
     *,
     detach: bool,
     report: Path | None,
+    out: Path | None,
     as_json: bool,
     prepared: Prepared | None = None,
 ) -> Exit | None:
-    """Watch a batch until nothing more happens by itself, tell what came of it and write the report.
+    """Watch a batch until nothing more happens by itself, tell what came of it, write the report, bring the files.
 
     One that is to start later is not waited for. Ctrl-C leaves the batch running.
     """
@@ -104,10 +106,13 @@ def follow(
     has_run = is_over(status)
     errors = system.batch_errors(batch_id) if has_run and status.counts.failed else []
     written = write_report(system, batch_id, report) if has_run and report is not None else None
+    files = fetch_files(system, batch_id, out) if has_run and out is not None else None
     if as_json:
-        print_json(_as_json(status, errors, written, prepared))
+        print_json(_as_json(status, errors, written, prepared, files))
     elif has_run:
         tell_end(status, errors)
+        if files is not None:
+            console.print(f"{len(files)} videos in {out}", soft_wrap=True, markup=False)
         if written is not None:
             console.print(str(written), soft_wrap=True, markup=False)
     else:
@@ -122,13 +127,18 @@ def _awaited(system: Backend, batch_id: str) -> BatchStatus:
 
 
 def _as_json(
-    status: BatchStatus, errors: list[ErrorGroup], written: Path | None, prepared: Prepared | None
+    status: BatchStatus,
+    errors: list[ErrorGroup],
+    written: Path | None,
+    prepared: Prepared | None,
+    files: list[Path] | None,
 ) -> dict[str, object]:
     return {
         "batch_id": status.batch_id,
         "batch": status.model_dump(mode="json"),
         "errors": [group.model_dump(mode="json") for group in errors],
         "report": None if written is None else str(written),
+        **({} if files is None else {"files": [str(file) for file in files]}),
         **({} if prepared is None else {"prepared": prepared.model_dump(mode="json")}),
     }
 

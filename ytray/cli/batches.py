@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
+from ytray.cli.batch_files import check_fetchable, fetch
 from ytray.cli.batch_running import check_report, follow, input_of, may_cost, read, reading, write_report
 from ytray.cli.batch_screen import watch
 from ytray.cli.batch_words import line_of, tell_bad_rows, tell_end, tell_errors, tell_prepared, tell_resumed, usd
@@ -48,6 +49,10 @@ ReportFile = Annotated[
     Path | None, typer.Option(metavar="FILE.html|FILE.md", help="Write a report there at the end.", dir_okay=False)
 ]
 
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Bring the finished files there at the end.", file_okay=False)
+]
+
 
 def run(
     context: typer.Context,
@@ -81,6 +86,7 @@ def run(
     detach: Detach = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it costs money.")] = False,
     report: ReportFile = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> Exit | None:
     """Check every row of a file, then run them all and watch until the end. Ctrl-C leaves the batch running."""
@@ -97,6 +103,8 @@ def run(
         idempotency_key=key,
     )
     check_report(report)
+    if out is not None:
+        check_fetchable(task)
     system = backend(context)
     with input_of(file) as source:
         preparation = read(system, source, file, task, options)
@@ -111,7 +119,7 @@ def run(
             preparation.drop()
             return refused
         batch_id = preparation.commit(skip_invalid=skip_invalid)
-    return follow(system, batch_id, detach=detach, report=report, as_json=as_json, prepared=prepared)
+    return follow(system, batch_id, detach=detach, report=report, out=out, as_json=as_json, prepared=prepared)
 
 
 def status(
@@ -175,6 +183,7 @@ def resume(
     ] = None,
     detach: Detach = False,
     report: ReportFile = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> Exit | None:
     """Go on with a paused batch; run what failed or was cancelled again, and what was edited. What is done stays."""
@@ -194,7 +203,7 @@ def resume(
         return Exit.BAD_INPUT
     if not as_json:
         tell_resumed(resumed)
-    return follow(system, batch_id, detach=detach, report=report, as_json=as_json)
+    return follow(system, batch_id, detach=detach, report=report, out=out, as_json=as_json)
 
 
 def pause(context: typer.Context, batch_id: BatchId, as_json: AsJson = False) -> Exit | None:
@@ -276,7 +285,7 @@ def report(
     return None
 
 
-for _command in (run, status, items, resume, pause, cancel, change, errors, report):
+for _command in (run, status, items, fetch, resume, pause, cancel, change, errors, report):
     app.command()(guarded(_command))
 
 

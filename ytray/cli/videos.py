@@ -102,7 +102,8 @@ def create(
         system.cancel(job_id)
         complaints.print(f"cancelled job {job_id}", markup=False)
         return Exit.FAILED
-    paths = _save(system, finished, prompt, out)
+    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:48].strip("-") or "video"
+    paths = save(system, finished, name, out)
     if as_json:
         print_json(
             {"job_id": job_id, "files": [str(path) for path in paths], "result": finished.model_dump(mode="json")}
@@ -175,9 +176,8 @@ def told_of(video: Video, steps: list[JobStatus]) -> str:
     return f"checked: {level}; {made}{warnings}"
 
 
-def _save(system: Backend, finished: FinishedVideo, prompt: str, out: Path) -> list[Path]:
-    """Bring the finished files to the user's folder, under a name made of the prompt; the video comes last."""
-    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:48].strip("-") or "video"
+def save(system: Backend, finished: FinishedVideo, name: str, out: Path) -> list[Path]:
+    """Bring the finished files to a folder, under a name without its ending; the video comes last."""
     wanted = [
         (finished.thumbnails.landscape, f"{name}-thumbnail.jpg"),
         (finished.thumbnails.portrait, f"{name}-thumbnail-portrait.jpg"),

@@ -13,7 +13,7 @@ from datetime import datetime
 from html import escape
 from typing import NamedTuple
 
-from ytray.engine.batch.model import BatchState, BatchStatus, ErrorGroup, Stage
+from ytray.engine.batch.model import DEFAULT_TASK, BatchState, BatchStatus, ErrorGroup, Stage
 
 _GROUPS_SHOWN = 50  # of the errors, the largest
 _STEPS_SHOWN = 12  # groups for which commands are listed
@@ -177,6 +177,8 @@ def _advice(status: BatchStatus, groups: Sequence[ErrorGroup]) -> list[_Advice]:
         alike = f"the {_items(group.count)} with {group.error_type}: {_cut(group.message, 60)}"
         option, does = ("--replay", "tries only") if group.retryable else ("--discard", "gives up")
         found.append(_Advice(f"{errors} {option} {group.fingerprint}", f"{does} {alike}"))
+    if counts.completed and status.task_name == DEFAULT_TASK:
+        found.append(_Advice(f"ytray batch fetch {batch} --out DIR", f"brings the files of {_items(counts.completed)}"))
     return found
 
 
