@@ -212,10 +212,11 @@ def test_a_paused_batch_starts_nothing_and_its_concurrency_is_kept(system: Store
     until(lambda: batch.status().counts.active == 0)
     status = batch.status()
     assert (status.state, status.counts.completed, status.counts.waiting) == (BatchState.PAUSED, 2, 4)
-    with pytest.raises(InvalidBatchMove, match="is PAUSED, so one cannot pause it"):
-        batch.pause()
+    assert batch.pause().state is BatchState.PAUSED
     batch.resume()
     assert batch.wait(timeout=30).state is BatchState.COMPLETED
+    with pytest.raises(InvalidBatchMove, match="is COMPLETED, so one cannot pause it"):
+        batch.pause()
 
 
 def test_an_unknown_batch_says_so(system: Store) -> None:

@@ -204,9 +204,12 @@ class Store(Reading):
 
     # ------------------------------------------------------------------------------------------ by people
 
-    def cancel(self, job_id: str, reason: str, result_ttl: int) -> None:
-        """Cancel a job and its children. Raises UnknownJob, or InvalidTransition when it has ended."""
-        self.call("cancel", job_id, reason, result_ttl)
+    def cancel(self, job_id: str, reason: str, result_ttl: int, batch: str | None = None) -> None:
+        """Cancel a job and its children; with a batch only while that is cancelled.
+
+        Raises UnknownJob, or InvalidTransition when it has ended.
+        """
+        self.call("cancel", job_id, reason, result_ttl, *([] if batch is None else [batch]))
 
     def settle_dead_letter(self, job_id: str, what: str) -> None:
         """`retry` or `remove` a job of the dead-letter queue; raises UnknownJob when it is not in there."""

@@ -79,7 +79,7 @@ class UnitOfWork:
             return
         failed = isinstance(error, Exception) and not isinstance(error, (RetryLater, StaleFence))
         for name, even_if_failed in self._published.items():
-            with suppress(OSError):  # clean-up finds it; what went wrong first counts
+            with suppress(Exception):  # clean-up finds it; what went wrong first counts
                 if failed and even_if_failed:
                     self._files.move(name, self._folder, attempt_folder(self._job.id, self._job.fence, failed=True))
                 else:

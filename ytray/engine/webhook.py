@@ -27,7 +27,8 @@ def deliver(url: str, body: bytes, *, attempts: int = 1, named: str = "the webho
     """
     address = address_allowed(url, named)
     parts = urlsplit(url)
-    headers = {"Content-Type": "application/json", "Host": parts.netloc.rpartition("@")[2]}
+    host_header = parts.netloc.rpartition("@")[2].encode("idna" if not parts.netloc.isascii() else "ascii").decode()
+    headers = {"Content-Type": "application/json", "Host": host_header}
     if delivery:
         headers["X-Ytray-Delivery"] = delivery
     secret = settings().alert_webhook_secret

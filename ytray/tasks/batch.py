@@ -11,10 +11,8 @@ from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions, Item, ItemState
 from ytray.engine.batch.preparing import Preparation
 from ytray.engine.context import CurrentJob
-from ytray.engine.model import JobState
 from ytray.engine.store import Store
 from ytray.engine.task import find
-from ytray.errors import InvalidBatchMove
 from ytray.studio.model import BatchOutcome, Brief
 
 _LOOK_EVERY = 0.25  # seconds
@@ -24,30 +22,20 @@ _PAGE = 1000  # items
 async def run_batch(job: CurrentJob, store: Store, items: list[Brief], options: BatchOptions) -> BatchOutcome:
     """Make a batch of `items` for the flow `job`, or find the one that it made before, and wait until it has ended.
 
-    When the job is cancelled, so is the batch.
+    When the job is cancelled, so is the batch: the feeder sees to it (engine/batch/feeder.py).
     """
     ledger = Ledger(store)
     batch = Batch(f"b{job.id}")
     if not ledger.fields(batch.id):
         ledger.drop(batch.id)  # of a run that was killed while it put its rows aside
         rows = [brief.model_dump(mode="json", exclude_defaults=True) for brief in items]
-        Preparation(ledger, find("process_batch_item"), rows, options, batch_id=batch.id).commit(skip_invalid=True)
-    try:
-        while not (status := batch.status()).state.has_ended:
-            job.progress(status.progress, f"{status.counts.total - status.counts.left} of {status.total} items done")
-            await asyncio.sleep(_LOOK_EVERY)
-    except asyncio.CancelledError:
-        if store.state(job.id) is JobState.CANCELLED:
-            _cancel(batch)
-        raise
+        Preparation(ledger, find("process_batch_item"), rows, options, batch_id=batch.id, owner=job.id).commit(
+            skip_invalid=True
+        )
+    while not (status := batch.status()).state.has_ended:
+        job.progress(status.progress, f"{status.counts.total - status.counts.left} of {status.total} items done")
+        await asyncio.sleep(_LOOK_EVERY)
     return _outcome(store, batch, items)
-
-
-def _cancel(batch: Batch) -> None:
-    try:
-        batch.cancel("its job was cancelled")
-    except InvalidBatchMove:
-        return  # it had ended
 
 
 def _outcome(store: Store, batch: Batch, items: list[Brief]) -> BatchOutcome:

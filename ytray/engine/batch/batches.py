@@ -32,8 +32,7 @@ from ytray.engine.code import resolve
 from ytray.engine.connection import store, submitting_store
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Task, did_you_mean, find
-from ytray.errors import InvalidArguments, InvalidBatchMove, InvalidTransition, UnknownBatch, UnknownJob
-from ytray.settings import settings
+from ytray.errors import InvalidArguments, InvalidBatchMove, UnknownBatch, UnknownJob
 
 _LOOK_EVERY = 0.25  # seconds between looks of `wait`
 _MICRO = 1_000_000  # micro-USD in a US dollar
@@ -62,7 +61,7 @@ class Batch:
         return items_page(_ledger(), self.id, None if state is None else _item_state(state), limit, cursor or 0)
 
     def errors(self) -> list[ErrorGroup]:
-        """Its failed items in groups of like errors, the most frequent first. Raises UnknownBatch."""
+        """Its failed and cancelled items in groups of like errors, the most frequent first. Raises UnknownBatch."""
         return group(failed_items(_ledger(), self.id), self.id)
 
     def report(self) -> Report:
@@ -107,13 +106,11 @@ class Batch:
         fields = _fields(ledger, self.id)
         if fields["state"] == BatchState.SCHEDULED:
             raise InvalidBatchMove(f"batch {self.id} has not started yet: it is SCHEDULED; nothing was changed")
-        before_ms = round(time.time() * 1000) + 1
+        before_ms = ledger.now_ms()
         added = changed = removed = 0
         if source is not None:
             comparison = Comparison(ledger, _task_of(ledger, fields), self.id, fields, source, format)
-            added, changed, removed, unwanted = comparison.apply()
-            for job_id in unwanted:
-                _stop(ledger, job_id, f"its row of batch {self.id} was changed")
+            added, changed, removed = comparison.apply()
         again = ledger.redo(self.id, before_ms)
         return Resumed(
             batch_id=self.id,
@@ -292,11 +289,6 @@ def _status_if_there(ledger: Ledger, batch_id: str) -> BatchStatus | None:
         return batch_status(ledger, batch_id)
     except UnknownBatch:
         return None  # cleaned up while the listing was read
-
-
-def _stop(ledger: Ledger, job_id: str, reason: str) -> None:
-    with contextlib.suppress(InvalidTransition, UnknownJob):  # it has ended meanwhile
-        ledger.store.cancel(job_id, reason, settings().result_ttl)
 
 
 def _leave_dead_letters(ledger: Ledger, job_id: str, depth: int = 0) -> None:

@@ -17,9 +17,9 @@ from croniter import croniter
 from ytray.engine import logs
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.shares import Claim, shares
-from ytray.engine.model import FLOW_LANE
+from ytray.engine.model import FLOW_LANE, JobState
 from ytray.engine.store import Store
-from ytray.errors import InvalidBatchMove, InvalidTransition, SystemUnavailable, UnknownBatch, UnknownJob
+from ytray.errors import InvalidBatchMove, InvalidTransition, SystemUnavailable, UnknownBatch, UnknownJob, YtrayError
 from ytray.settings import settings
 
 _AHEAD = 5.0  # seconds of work that a batch has in the making at once, and behind which a newer one waits
@@ -50,10 +50,12 @@ class _Living:
     took_ms: int
     queue: str
     lane: str
+    owner: str
 
 
 _FIELDS = (
     "state", "user", "prio", "waiting", "active", "concurrency", "start", "cron", "took", "took_ms", "queue", "lane",
+    "owner",
 )  # fmt: skip
 
 
@@ -75,7 +77,6 @@ class Feeder:
             except SystemUnavailable as away:
                 _log.warning("batches wait for Redis", error=str(away))
             except Exception:
-                # One broken batch must not keep the others from going on.
                 _log.exception("the feeder tries again")
                 time.sleep(1)
 
@@ -91,12 +92,18 @@ class Feeder:
         living = self._living()
         now_ms = time.time() * 1000
         for one in living:
-            if one.state == "SCHEDULED":
+            if one.owner and one.state != "CANCELLED" and self._is_cancelled(one.owner):
+                self._ledger.control(one.batch, "cancel", "its job was cancelled")
+            elif one.state == "SCHEDULED":
                 wait = min(wait, self._keep_appointment(one, now_ms))
             elif one.state == "CANCELLED":
-                self._stop(one.batch)
+                self._cancel(self._ledger.to_stop(one.batch, _STOPPED_AT_ONCE), "was cancelled", one.batch)
+        self._cancel(self._ledger.unwanted(_STOPPED_AT_ONCE), "has another row in its place", None)
         self._release([one for one in living if one.state == "RUNNING"], slots)
         return wait
+
+    def _is_cancelled(self, job_id: str) -> bool:
+        return self._store.states([job_id]) == [JobState.CANCELLED]
 
     def _living(self) -> list[_Living]:
         members = cast("set[bytes]", self._store.redis.smembers(self._store.key("living")))
@@ -106,14 +113,14 @@ class Feeder:
             pipe.hmget(self._store.key(f"b:{batch}"), list(_FIELDS))
         found = []
         for batch, stored in zip(batches, pipe.execute(), strict=True):
-            state, user, prio, waiting, active, concurrency, start, cron, took, took_ms, queue, lane = (
+            state, user, prio, waiting, active, concurrency, start, cron, took, took_ms, queue, lane, owner = (
                 "" if value is None else value.decode() for value in stored
             )
             if state:
                 found.append(
                     _Living(
                         batch, state, user, int(prio), int(waiting), int(active), int(concurrency or 0) or None,
-                        int(start or 0), cron, int(took or 0), int(took_ms or 0), queue, lane,
+                        int(start or 0), cron, int(took or 0), int(took_ms or 0), queue, lane, owner,
                     )
                 )  # fmt: skip
         return found
@@ -135,10 +142,10 @@ class Feeder:
             pass  # cancelled meanwhile
         return 0.01
 
-    def _stop(self, batch: str) -> None:
-        for job_id in self._ledger.to_stop(batch, _STOPPED_AT_ONCE):
+    def _cancel(self, jobs: list[str], why: str, batch: str | None) -> None:
+        for job_id in jobs:
             try:
-                self._store.cancel(job_id, f"batch {batch} was cancelled", settings().result_ttl)
+                self._store.cancel(job_id, f"its batch {why}", settings().result_ttl, batch)
             except (InvalidTransition, UnknownJob):
                 continue  # it has ended meanwhile
 
@@ -155,20 +162,26 @@ class Feeder:
         ]
         allowed = shares(claims)
         for one in running:
-            share = allowed[one.batch]
-            limit = max(1, min(one.concurrency or _MOST_ACTIVE, round(share * windows[one.batch])))
-            self._store.redis.hset(self._store.key(f"b:{one.batch}"), "share", f"{min(1.0, share):.4f}")
-            if one.active >= limit or not one.waiting:
-                if not one.waiting and not one.active:
-                    self._ledger.release(one.batch, 1)  # it has ended, and nothing has said so yet
-                continue
-            active, before = one.active, one.waiting + 1
-            while active < limit:
-                released, waiting = self._ledger.release(one.batch, limit)
-                active += released
-                if not waiting or (not released and waiting == before):
-                    break
-                before = waiting
+            try:
+                self._release_one(one, allowed[one.batch], windows[one.batch])
+            except YtrayError:
+                # One broken batch must not keep the others from going on.
+                _log.exception("a batch cannot go on", batch_id=one.batch)
+
+    def _release_one(self, one: _Living, share: float, whole: int) -> None:
+        limit = max(1, min(one.concurrency or _MOST_ACTIVE, round(share * whole)))
+        self._store.redis.hset(self._store.key(f"b:{one.batch}"), "share", f"{min(1.0, share):.4f}")
+        if one.active >= limit or not one.waiting:
+            if not one.waiting and not one.active:
+                self._ledger.release(one.batch, 1)  # it has ended, and nothing has said so yet
+            return
+        active, before = one.active, one.waiting + 1
+        while active < limit:
+            released, waiting = self._ledger.release(one.batch, limit)
+            active += released
+            if not waiting or (not released and waiting == before):
+                break
+            before = waiting
 
 
 def window(took: int, took_ms: int, slots: int) -> int:

@@ -93,7 +93,7 @@ class Ledger:
         return released, waiting
 
     def control(self, batch: str, what: str, reason: str = "") -> BatchState:
-        """pause, unpause, start or cancel a batch. Raises UnknownBatch, InvalidBatchMove."""
+        """pause, start or cancel a batch. Raises UnknownBatch, InvalidBatchMove."""
         return BatchState(self.store.call("batch_control", batch, what, reason[:500]).decode())
 
     def redo(self, batch: str, before_ms: int) -> int:
@@ -140,14 +140,18 @@ class Ledger:
         pipe.expire(self.key(name), STAGE_TTL)
         pipe.execute()
 
-    def amend(self, batch: str, name: str) -> tuple[int, int, int, list[str]]:
-        """Apply the differences that were put aside; returns how many of each, and jobs that nobody wants any more."""
-        added, changed, removed, *unwanted = self.store.call("batch_amend", batch, self.key(name))
-        return added, changed, removed, [job.decode() for job in unwanted]
+    def amend(self, batch: str, name: str) -> tuple[int, int, int]:
+        """Apply the differences that were put aside; returns how many were additions, changes and removals."""
+        added, changed, removed = self.store.call("batch_amend", batch, self.key(name))
+        return added, changed, removed
 
     def to_stop(self, batch: str, most: int) -> list[str]:
         """Jobs of a cancelled batch that are still to be cancelled."""
         return [job.decode() for job in self.store.call("batch_stop", batch, most)]
+
+    def unwanted(self, most: int) -> list[str]:
+        """Jobs of rows that were edited meanwhile, to be cancelled."""
+        return [job.decode() for job in self.store.call("batch_unwanted", most)]
 
     def fire(self, template: str, batch: str, salt: str, next_ms: int) -> bool:
         """Make a batch of one that runs again and again; False when it was made before."""
@@ -158,6 +162,18 @@ class Ledger:
         return bool(self.store.call("batch_forget", batch, int(ended_before_ms), int(dry_run)))
 
     # ------------------------------------------------------------------------------------------ reading
+
+    def now_ms(self) -> int:
+        """The time by the clock that all moves go by."""
+        seconds, micros = self.redis.time()
+        return seconds * 1000 + micros // 1000
+
+    def removed(self, batch: str, numbers: Sequence[int]) -> set[int]:
+        """Those of the discarded items whose rows an edited input no longer had."""
+        if not numbers:
+            return set()
+        told = cast("list[bytes | None]", self.redis.hmget(self.key(f"be:{batch}"), [str(n) for n in numbers]))
+        return {number for number, why in zip(numbers, told, strict=True) if why is not None}
 
     def fields(self, batch: str) -> dict[str, str]:
         """The hash b:<batch>; empty where there is none."""

@@ -36,6 +36,9 @@ def tell_forever(store: Store) -> None:
         except (SystemUnavailable, redis.RedisError) as away:
             _log.warning("webhooks of batches wait for Redis", error=str(away))
             time.sleep(1)
+        except Exception:
+            _log.exception("the telling of webhooks tries again")
+            time.sleep(1)
 
 
 def tell_next(store: Store) -> float:
@@ -76,11 +79,22 @@ def _tell(store: Store, batch: str, event: WebhookEvent, at_ms: int) -> str | No
         )
     except UnknownBatch:
         return None  # cleaned up
-    except (SettingsError, httpx.HTTPError, OSError) as failed:
+    except Exception as failed:
+        # Whatever is wrong with one address must not keep the others from being told.
+        why = _what_went_wrong(failed)
         store.redis.hincrby(store.key("m"), "alerts|failed", 1)
-        store.redis.hset(place, "webhook_error", f"{type(failed).__name__}: {failed}"[:500])
-        _log.error("the webhook of a batch could not be delivered", batch_id=batch, event_told=event, error=str(failed))
-        return str(failed)
+        store.redis.hset(place, "webhook_error", why)
+        _log.error("the webhook of a batch could not be delivered", batch_id=batch, event_told=event, error=why)
+        return why
     store.redis.hdel(place, "webhook_error")
     store.redis.hincrby(store.key("m"), "alerts|delivered", 1)
     return None
+
+
+def _what_went_wrong(failed: Exception) -> str:
+    """Without the address: its path or query is often a secret."""
+    if isinstance(failed, httpx.HTTPStatusError):
+        return f"it answered {failed.response.status_code}"
+    if isinstance(failed, SettingsError):
+        return str(failed)
+    return f"it was not reached ({type(failed).__name__})"

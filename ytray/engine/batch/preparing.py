@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 
 from ytray.engine import webhook
 from ytray.engine.batch.ledger import Change, Ledger
-from ytray.engine.batch.model import BadRow, BatchOptions, InvalidRows, Prepared
+from ytray.engine.batch.model import BadRow, BatchOptions, InvalidRows, ItemState, Prepared
 from ytray.engine.batch.rows import Row, checked_rows
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.stages import seconds_for, stages_of_task
@@ -47,6 +47,7 @@ class Preparation:
     """An input that was read and checked, and waits to become a batch: `commit` it or `drop` it.
 
     Args:
+        owner: the job that waits for the batch; when it is cancelled, so is the batch.
         told: called with how many rows were read so far, now and then.
 
     Raises InvalidArguments when the source cannot be read at all, or the options do not fit.
@@ -61,6 +62,7 @@ class Preparation:
         *,
         format: Format | None = None,
         batch_id: str | None = None,
+        owner: str | None = None,
         told: Callable[[int], None] = lambda _: None,
     ) -> None:
         check_options(options)
@@ -68,6 +70,7 @@ class Preparation:
         self._ledger = ledger
         self._task = task
         self._options = options
+        self._owner = owner
         self._bad: list[BadRow] = []
         self._digest = sha256(to_json([task.name, options.model_dump(mode="json", exclude={"idempotency_key"})]))
         self._tally = _Tally()
@@ -162,6 +165,7 @@ class Preparation:
             "cron": options.cron,
             "on_complete": options.on_complete,
             "on_failure": options.on_failure,
+            "owner": self._owner,
         }
         fields |= {name: value for name, value in chosen.items() if value is not None}
         start = round(options.start_at.timestamp() * 1000) if options.start_at else 0
@@ -202,8 +206,8 @@ class Comparison:
         self._salt = fields.get("salt", "")
         self._seen = bytearray(int(fields["total"]) // 8 + 1)
         self._new_keys = set[str]()
-        bad: list[BadRow] = []
-        bad_count, rows = 0, list[Row]()
+        self._bad: list[BadRow] = []
+        self._bad_count, rows = 0, list[Row]()
         for found in checked_rows(source, task, fields.get("user"), format):
             if isinstance(found, Row):
                 rows.append(found)
@@ -211,12 +215,11 @@ class Comparison:
                     self._compare(rows)
                     rows = []
             else:
-                bad_count += 1
-                bad += found[: max(0, _BAD_KEPT - len(bad))]
-        if bad:
-            ledger.redis.delete(ledger.key(self._list))
-            raise InvalidRows(bad, bad_count)
+                self._refuse(found)
         self._compare(rows)
+        if self._bad:
+            ledger.redis.delete(ledger.key(self._list))
+            raise InvalidRows(self._bad, self._bad_count)
         gone = [n for n in range(1, int(fields["total"]) + 1) if not self._seen[n // 8] >> n % 8 & 1]
         for start in range(0, len(gone), _PART):
             records = ledger.records(batch, gone[start : start + _PART])
@@ -227,18 +230,26 @@ class Comparison:
             return
         numbers = self._ledger.numbers_of(self._batch, [row.key for row in rows])
         known = {r.number: r for r in self._ledger.records(self._batch, [n for n in numbers if n is not None])}
+        given_up = [number for number, record in known.items() if record.state is ItemState.DISCARDED]
+        back = self._ledger.removed(self._batch, given_up)
         changes = []
         for row, number in zip(rows, numbers, strict=True):
+            if row.key in self._new_keys if number is None else self._seen[number // 8] >> number % 8 & 1:
+                self._refuse([BadRow(line=row.line, field="key", reason=_duplicate(row))])
+                continue
             if number is None:
-                if row.key not in self._new_keys:
-                    self._new_keys.add(row.key)
-                    changes.append(Change("add", 0, row))
+                self._new_keys.add(row.key)
+                changes.append(Change("add", 0, row))
                 continue
             self._seen[number // 8] |= 1 << number % 8
             # After a cancellation the job that stands for a row has a turn at the end of its id.
-            if known[number].job_id.partition("_")[0] not in (row.job_id, self._salted(row.job_id)):
+            if known[number].job_id.partition("_")[0] not in (row.job_id, self._salted(row.job_id)) or number in back:
                 changes.append(Change("change", number, row))
         self._put(changes)
+
+    def _refuse(self, rows: list[BadRow]) -> None:
+        self._bad_count += 1
+        self._bad += rows[: max(0, _BAD_KEPT - len(self._bad))]
 
     def _salted(self, job_id: str) -> str:
         """The id that a row's job has in a batch which is one of many of the same rows (lua/batch_release.lua)."""
@@ -248,15 +259,22 @@ class Comparison:
         if changes:
             self._ledger.put_changes(self._list, changes)
 
-    def apply(self) -> tuple[int, int, int, list[str]]:
-        """Change the batch, all at once; returns how many were added, changed and removed, and jobs to be cancelled."""
+    def apply(self) -> tuple[int, int, int]:
+        """Change the batch, all at once; returns how many rows were added, changed and removed."""
         return self._ledger.amend(self._batch, self._list)
 
 
 def check_options(options: BatchOptions) -> None:
     """Raises InvalidArguments for a cron expression that is none, and for a webhook on a private address."""
-    if options.cron is not None and not croniter.is_valid(options.cron):
-        raise InvalidArguments(f"cron: {options.cron!r} is no cron expression (five fields, as in '0 6 * * *')")
+    if options.cron is not None:
+        try:
+            if len(options.cron.split()) != 5:
+                raise ValueError("it has not five fields")
+            croniter(options.cron).get_next(float)
+        except ValueError as wrong:
+            raise InvalidArguments(
+                f"cron: {options.cron!r} is no cron expression (five fields, as in '0 6 * * *'): {wrong}"
+            ) from None
     for name, url in (("on_complete", options.on_complete), ("on_failure", options.on_failure)):
         if url is not None:
             with contextlib.suppress(OSError):  # a name that is not known yet may be when it is needed
@@ -266,8 +284,8 @@ def check_options(options: BatchOptions) -> None:
 def _check_webhook(name: str, url: str) -> None:
     try:
         webhook.address_allowed(url, name)
-    except SettingsError as refused:
-        raise InvalidArguments(str(refused)) from None
+    except (SettingsError, ValueError) as refused:
+        raise InvalidArguments(f"{name}: {refused}") from None
 
 
 def _duplicate(row: Row) -> str:

@@ -20,7 +20,6 @@ from ytray.errors import UnknownBatch
 
 _MICRO = 1_000_000  # micro-USD in a US dollar
 _LOOKED_AT = 1000  # items in one read
-_MOST_READS = 100  # of a listing that matches little
 _ACTIVE_SHOWN = 2000  # active items whose jobs' states are read; of more the rest counts as queued
 
 
@@ -204,21 +203,23 @@ def _item(record: Record, fields: Sequence[bytes | None], refused: bytes | None)
 
 
 def failed_items(ledger: Ledger, batch: str) -> Iterator[FailedItem]:
-    """Every item of a batch that failed, with the error of the step that is to blame. Raises UnknownBatch."""
+    """Every item of a batch that failed or was cancelled, with the error of the step to blame. Raises UnknownBatch."""
     if not ledger.fields(batch):
         raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
     numbers = ledger.unfinished(batch)
     for start in range(0, len(numbers), _LOOKED_AT):
         records = ledger.records(batch, numbers[start : start + _LOOKED_AT])
-        yield from _failures(ledger, batch, [record for record in records if record.state is ItemState.FAILED])
+        yield from _failures(ledger, batch, records)
 
 
 def _failures(ledger: Ledger, batch: str, records: Sequence[Record]) -> Iterator[FailedItem]:
     refused = ledger.redis.hmget(ledger.key(f"be:{batch}"), [str(r.number) for r in records]) if records else []
     stored = _job_fields(ledger, [record.job_id for record in records])
     errors = [
-        (told.partition(b"\n")[0] if told else fields[0] or b"").decode()
-        for told, fields in zip(cast("list[bytes | None]", refused), stored, strict=True)
+        f"JobCancelled: job {record.job_id} was cancelled"
+        if record.state is ItemState.CANCELLED
+        else (told.partition(b"\n")[0] if told else fields[0] or b"").decode()
+        for record, told, fields in zip(records, cast("list[bytes | None]", refused), stored, strict=True)
     ]
     blamed = [innermost(error)[0] or record.job_id for error, record in zip(errors, records, strict=True)]
     for record, error, own, fields in zip(records, errors, stored, _job_fields(ledger, blamed), strict=True):

@@ -1,6 +1,7 @@
 -- Change a batch as its input was edited: all of the changes at once.
 -- ARGV: batch list of changes: "add|change|remove number line job-id key given payload", tabs between
--- Returns {added, changed, removed, job, …}: jobs that no batch wants any more. Errors: NOBATCH, GONE.
+-- Returns {added, changed, removed}. Jobs that no batch wants any more are left to the feeder (batch_unwanted.lua).
+-- Errors: NOBATCH.
 
 local batch, changes = ARGV[1], ARGV[2]
 local key = P .. 'b:' .. batch
@@ -8,22 +9,6 @@ local state = redis.call('HGET', key, 'state')
 if not state then return redis.error_reply('NOBATCH ' .. batch) end
 local at = now_ms()
 local done = {add = 0, change = 0, remove = 0}
-local unwanted = {}
-
--- The item's job is no longer this batch's.
-local function detach(number, id)
-  local entry = batch .. ':' .. number
-  local others = {}
-  for other in string.gmatch(redis.call('HGET', P .. 'j:' .. id, 'items') or '', '%S+') do
-    if other ~= entry then others[#others + 1] = other end
-  end
-  if #others > 0 then
-    redis.call('HSET', P .. 'j:' .. id, 'items', table.concat(others, ' '))
-  else
-    redis.call('HDEL', P .. 'j:' .. id, 'items')
-    unwanted[#unwanted + 1] = id
-  end
-end
 
 for _, row in ipairs(redis.call('LRANGE', changes, 0, -1)) do
   local what, number, line, id, row_key, given, payload =
@@ -38,14 +23,15 @@ for _, row in ipairs(redis.call('LRANGE', changes, 0, -1)) do
     redis.call('RPUSH', P .. 'bq:' .. batch, table.concat({number, line, id, row_key, given, payload}, '\t'))
     done.add = done.add + 1
   elseif what == 'change' and record then
-    if letter == 'a' then detach(number, known_id) end
+    if letter == 'a' then redis.call('SADD', P .. 'unwanted', known_id) end
     move_item(batch, number, 'w', at, id, '0')
     redis.call('HDEL', P .. 'be:' .. batch, number)
     redis.call('RPUSH', P .. 'bq:' .. batch, table.concat({number, line, id, row_key, given, payload}, '\t'))
     done.change = done.change + 1
   elseif what == 'remove' and record and letter ~= 'c' and letter ~= 'd' then
-    if letter == 'a' then detach(number, known_id) end
+    if letter == 'a' then redis.call('SADD', P .. 'unwanted', known_id) end
     move_item(batch, number, 'd', at)
+    redis.call('HSET', P .. 'be:' .. batch, number, 'its row is no longer in the input')
     done.remove = done.remove + 1
   end
 end
@@ -54,4 +40,4 @@ if done.add + done.change > 0 then run_batch(batch, at) end
 end_batch(batch, at)
 tell_batch(batch, at)
 wake('feeder')
-return {done.add, done.change, done.remove, unpack(unwanted)}
+return {done.add, done.change, done.remove}

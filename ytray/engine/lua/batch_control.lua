@@ -1,18 +1,20 @@
 -- What people and the clock decide about a batch as a whole.
 -- ARGV: batch what reason
---   what  pause: start no more of its items; unpause; start: its time has come; cancel: stop its items too
--- Returns its state. Errors: NOBATCH <id>, BATCH <id> <state> <what> when its state does not allow that.
+--   what  pause: start no more of its items; start: its time has come; cancel: stop its items too
+-- Returns its state, also when it was that before: a call may be repeated after a lost reply. Errors: NOBATCH <id>, BATCH <id> <state> <what> when its state does not allow that.
 
 local batch, what, reason = ARGV[1], ARGV[2], ARGV[3]
 local MOVES = {
   pause = {RUNNING = 'PAUSED'},
-  unpause = {PAUSED = 'RUNNING'},
   start = {SCHEDULED = 'RUNNING'},
   cancel = {SCHEDULED = 'CANCELLED', RUNNING = 'CANCELLED', PAUSED = 'CANCELLED'},
 }
 local key = P .. 'b:' .. batch
 local state = redis.call('HGET', key, 'state')
 if not state then return redis.error_reply('NOBATCH ' .. batch) end
+for _, reached in pairs(MOVES[what]) do
+  if state == reached and what ~= 'start' then return state end
+end
 local to = MOVES[what][state]
 if not to then return redis.error_reply('BATCH ' .. batch .. ' ' .. state .. ' ' .. what) end
 local at = now_ms()
@@ -20,7 +22,7 @@ if to == 'RUNNING' then
   run_batch(batch, at)
 else
   redis.call('HSET', key, 'state', to, 'reason', reason)
-  redis.call('HSETNX', key, 'idle_from', int(at))
+  if redis.call('HEXISTS', key, 'started') == 1 then redis.call('HSETNX', key, 'idle_from', int(at)) end
 end
 if to == 'CANCELLED' then
   redis.call('HSET', key, 'ended', int(at))

@@ -11,8 +11,8 @@ for i = 2, #ARGV do
   if letter == 'f' or letter == 'x' then
     move_item(batch, ARGV[i], 'd', at)
     redis.call('HDEL', P .. 'be:' .. batch, ARGV[i])
-    jobs[#jobs + 1] = id
   end
+  if letter == 'f' or letter == 'x' or letter == 'd' then jobs[#jobs + 1] = id end
 end
 end_batch(batch, at)
 tell_batch(batch, at)

@@ -1,11 +1,22 @@
 -- Put items that failed or were cancelled back among those that wait, and let the batch run.
 -- ARGV: batch before-ms most, then numbers of items (none: whichever ended before `before-ms`)
--- Returns how many were put back. Errors: NOBATCH.
+-- Returns how many were put back. Errors: NOBATCH, BATCH when items of a batch that is cancelled are named: it would
+-- have to go on as a whole. Named items of one that is paused wait until it goes on.
 
 local batch, before, most = ARGV[1], ARGV[2], ARGV[3]
 local state = redis.call('HGET', P .. 'b:' .. batch, 'state')
 if not state then return redis.error_reply('NOBATCH ' .. batch) end
 local at = now_ms()
+if #ARGV > 3 and state == 'CANCELLED' then return redis.error_reply('BATCH ' .. batch .. ' CANCELLED replay') end
+local f = redis.call('HMGET', P .. 'b:' .. batch, 'started', 'start', 'cron')
+if state == 'CANCELLED' and not f[1] and (f[3] or tonumber(f[2] or 0) > at) then
+  -- It was cancelled before it had begun: it waits for its time again.
+  redis.call('HSET', P .. 'b:' .. batch, 'state', 'SCHEDULED')
+  redis.call('HDEL', P .. 'b:' .. batch, 'ended', 'reason')
+  redis.call('SADD', P .. 'living', batch)
+  wake('feeder')
+  return 0
+end
 local numbers = {unpack(ARGV, 4)}
 if #numbers == 0 then numbers = redis.call('ZRANGEBYSCORE', P .. 'bf:' .. batch, '-inf', before, 'LIMIT', 0, most) end
 local put_back = 0
@@ -29,8 +40,9 @@ for i = #numbers, 1, -1 do
     put_back = put_back + 1
   end
 end
-if put_back > 0 or state == 'PAUSED' or state == 'CANCELLED' then
-  run_batch(batch, at)
+local goes_on = state == 'PAUSED' or state == 'CANCELLED'
+if put_back > 0 or goes_on then
+  if #ARGV == 3 or not goes_on then run_batch(batch, at) end
   end_batch(batch, at)
   tell_batch(batch, at)
   wake('feeder')

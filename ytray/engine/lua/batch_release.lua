@@ -28,7 +28,14 @@ local function activate(number, id)
   released = released + 1
 end
 
-local function create(number, id, spec)
+-- `before` is the job that stood for the row and was cancelled: what it cost, and its key, are the new one's.
+local function create(number, id, spec, before)
+  if before then
+    for _, field in ipairs({'cost', 'rowkey'}) do
+      local value = redis.call('HGET', P .. 'j:' .. before, field)
+      if value then redis.call('HSET', P .. 'j:' .. id, field, value) end
+    end
+  end
   redis.call('HSET', P .. 'j:' .. id, 'state', 'QUEUED', 'queue', queue, 'task', task, 'created', int(at), 'prio', prio,
     'spec', spec, 'parent', batch, 'of', batch, 'items', batch .. ':' .. number, 'queued', int(at))
   if lane ~= queue then redis.call('HSET', P .. 'j:' .. id, 'lane', lane) end
@@ -66,30 +73,38 @@ for _, row in ipairs(redis.call('LPOP', P .. 'bq:' .. batch, most) or {}) do
   if letter == 'w' and known_id == id then  -- else the input was edited meanwhile
     local own, job = job_of(id, payload)
     local other = given == '1' and taken_by(key, own)
+    local error = job and job.state == 'FAILED' and redis.call('HGET', P .. 'j:' .. job.id, 'error') or ''
     if other then
       move_item(batch, number, 'f', at)
       redis.call('HSET', P .. 'be:' .. batch, number, 'IdempotencyConflict: the key ' .. key ..
         ' stands for another row, whose job is ' .. other .. '; give this row another key\n' .. row)
+    elseif not job and payload == '' then
+      move_item(batch, number, 'f', at)
+      redis.call('HSET', P .. 'be:' .. batch, number, 'InvalidArguments: what the row held is no longer kept; ' ..
+        'resume the batch with its input\n' .. row)
     elseif not job then
       create(number, own, head .. payload .. '}')
-      if given == '1' then redis.call('HSET', P .. 'j:' .. own, 'rowkey', task .. ' ' .. key) end
-    elseif job.state == 'CANCELLED' then
+      if given == '1' and not salt then redis.call('HSET', P .. 'j:' .. own, 'rowkey', task .. ' ' .. key) end
+    elseif job.state == 'CANCELLED' or string.find(error, 'JobCancelled: ', 1, true) then
+      -- Neither it nor a step of it that was cancelled can move any more. Other batches that have the row keep it.
       local turn = tonumber(string.match(job.id, '_(%d+)$') or 1) + 1
+      while redis.call('EXISTS', P .. 'j:' .. own .. '_' .. turn) == 1 do turn = turn + 1 end
       local id_now = own .. '_' .. turn
       redis.call('SET', P .. 'it:' .. own, id_now)
-      create(number, id_now, redis.call('HGET', P .. 'j:' .. job.id, 'spec'))
-      -- Other batches that have the row keep what they have of the one that was cancelled.
+      redis.call('ZREM', P .. 'dlq', job.id)
+      create(number, id_now, redis.call('HGET', P .. 'j:' .. job.id, 'spec'), job.id)
     else
+      local wanted = is_wanted(job.id, job.items, batch)
       attach(number, job)
       if job.state == 'COMPLETED' then
         move_item(batch, number, 'c', at, job.id, '1')
-        redis.call('HINCRBY', P .. 'b:' .. batch, 'reused', 1)
       else
+        activate(number, job.id)
         if job.state == 'FAILED' then
-          -- The other batches that have the row see it go on, too; this one only now.
+          -- Who has it made pays for it.
+          if not wanted then redis.call('HSET', P .. 'j:' .. job.id, 'parent', batch, 'of', batch) end
           reopen(job, at, 'taken up again by batch ' .. batch)
         end
-        activate(number, job.id)
       end
     end
   end

@@ -1,6 +1,7 @@
 -- Cancel a job that has not ended, and its child jobs with it.
--- ARGV: id reason result-ttl
--- Returns 1. Errors: UNKNOWN, ILLEGAL when the job has ended.
+-- ARGV: id reason result-ttl [batch]
+--   batch  only while this batch is cancelled: somebody may have resumed it meanwhile
+-- Returns 1, or 0 when it is not. Errors: UNKNOWN, ILLEGAL when the job has ended.
 
 local at = now_ms()
 
@@ -27,6 +28,7 @@ local function cancel(job)
   ended(job, at, ARGV[3])
 end
 
+if ARGV[4] and redis.call('HGET', P .. 'b:' .. ARGV[4], 'state') ~= 'CANCELLED' then return 0 end
 local job = load(ARGV[1])
 if not job then return redis.error_reply('UNKNOWN ' .. ARGV[1]) end
 if not LEGAL[job.state].CANCELLED then return illegal(job, 'CANCELLED') end

@@ -14,6 +14,14 @@ local function is_part(job)
   return job.parent and redis.call('EXISTS', P .. 'j:' .. job.parent) == 1
 end
 
+-- What was known of a row goes with the job that stands for it now, and not with one that was cancelled before.
+local function forget_row(id, user, key)
+  local own = string.gsub(id, '_%d+$', '')
+  if (redis.call('GET', P .. 'it:' .. own) or own) ~= id then return end
+  redis.call('DEL', P .. 'it:' .. own)
+  if key and redis.call('HGET', P .. 'rows:' .. user, key) == own then redis.call('HDEL', P .. 'rows:' .. user, key) end
+end
+
 for i = 3, #ARGV do
   local id = ARGV[i]
   local job = load(id)
@@ -27,9 +35,8 @@ for i = 3, #ARGV do
         redis.call('ZREM', P .. 'task:' .. job.task, id)
         if f[2] then redis.call('ZREM', P .. 'user:' .. f[2], id) end
         if f[3] then redis.call('DEL', P .. 'idem:' .. (f[2] or '') .. ':' .. f[3]) end
-        if f[4] then redis.call('HDEL', P .. 'rows:' .. (f[2] or ''), f[4]) end
         if f[5] then redis.call('ZREM', P .. 'dlq', id) end
-        if job.items then redis.call('DEL', P .. 'it:' .. string.gsub(id, '_%d+$', '')) end
+        if job.items then forget_row(id, f[2] or '', f[4]) end
         redis.call('DEL', P .. 'j:' .. id, P .. 'h:' .. id, P .. 'r:' .. id, P .. 'c:' .. id, P .. 'k:' .. id,
           P .. 'l:' .. id, P .. 'sj:' .. id)
         redis.call('HDEL', P .. 'budgets', 'flow|' .. id)

@@ -53,6 +53,7 @@
 --   bs:<batch>        hash    the part of a batch's input that was staged last, and what was answered; expires
 --   it:<job>          string  the job that stands for a batch's row after this one was cancelled
 --   batches ub:<user> zset    batches by time of creation
+--   unwanted          set     jobs of rows that were edited meanwhile, to be cancelled unless another batch wants them
 --   living            set     batches that the feeder looks at: not ended, or with jobs still to be stopped
 --   notices           zset    "batch event try": webhooks to be told, by the time when
 --   rows:<user>       hash    "task key" of rows with a key of their own → the job id that they stand for
@@ -176,6 +177,7 @@ end
 -- Tell who watches a batch how its items stand.
 local function tell_batch(batch, at)
   local f = redis.call('HMGET', P .. 'b:' .. batch, 'state', 'waiting', 'active', 'completed', 'failed')
+  if not f[1] then return end
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', 'B ' .. int(at) .. ' ' .. batch .. ' ' ..
     table.concat(f, ' '))
 end
@@ -206,7 +208,9 @@ end
 local function run_batch(batch, at)
   local key = P .. 'b:' .. batch
   local idle_from = redis.call('HGET', key, 'idle_from')
-  if idle_from then redis.call('HINCRBY', key, 'idle_ms', int(at - idle_from)) end
+  if idle_from and redis.call('HEXISTS', key, 'started') == 1 then
+    redis.call('HINCRBY', key, 'idle_ms', int(at - idle_from))
+  end
   redis.call('HSET', key, 'state', 'RUNNING')
   redis.call('HSETNX', key, 'started', int(at))
   redis.call('HDEL', key, 'ended', 'reason', 'webhook_error', 'idle_from')
@@ -221,8 +225,9 @@ local function move_item(batch, number, to, at, job_id, reused)
   local record = redis.call('HGET', P .. 'bi:' .. batch, number)
   if not record then return nil end
   local letter, line, id, was_reused, key = string.match(record, '^(%a) (%d+) (%S+) (%d) (.*)$')
-  redis.call('HSET', P .. 'bi:' .. batch, number, to .. ' ' .. line .. ' ' .. (job_id or id) .. ' ' ..
-    (reused or was_reused) .. ' ' .. key)
+  reused = reused or was_reused
+  redis.call('HSET', P .. 'bi:' .. batch, number, to .. ' ' .. line .. ' ' .. (job_id or id) .. ' ' .. reused .. ' ' .. key)
+  if reused ~= was_reused then redis.call('HINCRBY', P .. 'b:' .. batch, 'reused', reused == '1' and 1 or -1) end
   redis.call('HINCRBY', P .. 'b:' .. batch, ITEM_COUNTERS[letter], -1)
   redis.call('HINCRBY', P .. 'b:' .. batch, ITEM_COUNTERS[to], 1)
   if to == 'f' or to == 'x' then
@@ -236,17 +241,40 @@ local function move_item(batch, number, to, at, job_id, reused)
   return letter
 end
 
+-- The items that a job stands for: of batches that are still there, and have not put another job in its place.
+local function places_of(job_id, items)
+  local places = {}
+  for batch, number in string.gmatch(items or '', '(%S+):(%d+)') do
+    local letter, id = string.match(redis.call('HGET', P .. 'bi:' .. batch, number) or '', '^(%a) %d+ (%S+) ')
+    if id == job_id then
+      local state = redis.call('HGET', P .. 'b:' .. batch, 'state')
+      places[#places + 1] = {batch = batch, number = number, letter = letter, state = state}
+    end
+  end
+  return places
+end
+
+-- Whether a batch waits for the job, apart from one.
+local function is_wanted(job_id, items, but)
+  for _, place in ipairs(places_of(job_id, items)) do
+    if place.batch ~= but and place.letter == 'a' and place.state ~= 'CANCELLED' then return true end
+  end
+  return false
+end
+
+-- From which states an item follows its job: one that was given up stays so, and a job that fails for another batch
+-- is no failure of an item that still waits.
+local FOLLOWS = {a = 'fxw', c = 'afxw', f = 'a', x = 'a'}
+
 -- The job of an item has ended, or (letter 'a') goes on after it had: in every batch that has the item.
 local function item_moved(job, letter, at)
-  for batch, number in string.gmatch(job.items, '(%S+):(%d+)') do
-    if redis.call('EXISTS', P .. 'b:' .. batch) == 1 then
-      move_item(batch, number, letter, at)
-      if letter == 'a' then
-        if redis.call('HGET', P .. 'b:' .. batch, 'state') == 'FAILED' then run_batch(batch, at) end
-      else
-        end_batch(batch, at)
-      end
-      tell_batch(batch, at)
+  for _, place in ipairs(places_of(job.id, job.items)) do
+    local goes_on = letter ~= 'a' or (place.state ~= 'CANCELLED' and place.state ~= 'COMPLETED')
+    if goes_on and string.find(FOLLOWS[letter], place.letter, 1, true) then
+      move_item(place.batch, place.number, letter, at)
+      if letter == 'a' and place.state == 'FAILED' then run_batch(place.batch, at) end
+      if letter ~= 'a' then end_batch(place.batch, at) end
+      tell_batch(place.batch, at)
     end
   end
   wake('feeder')
@@ -269,15 +297,15 @@ local ITEM_LETTERS = {COMPLETED = 'c', FAILED = 'f', CANCELLED = 'x'}
 -- An item's job has ended. One that is over the batch's budget pauses the batch: the rest would fail in the same way.
 local function item_ended(job, at)
   local f = redis.call('HMGET', P .. 'j:' .. job.id, 'released', 'error')
-  for batch in string.gmatch(job.items, '(%S+):%d+') do
-    local key = P .. 'b:' .. batch
-    if job.state == 'COMPLETED' then
+  for _, place in ipairs(places_of(job.id, job.items)) do
+    local batch, key = place.batch, P .. 'b:' .. place.batch
+    if job.state == 'COMPLETED' and place.letter == 'a' then
       redis.call('HINCRBY', key, 'took_ms', int(at - (f[1] or at)))
       redis.call('HINCRBY', key, 'took', 1)
       if job.lane == '~flow' then count_steps(batch, job.id) end
       redis.call('HINCRBY', P .. 'bt:' .. job.task, 'items', 1)
     elseif job.state == 'FAILED' and f[2] and string.find(f[2], 'OverBudget: ', 1, true)
-      and string.find(f[2], batch, 1, true) and redis.call('HGET', key, 'state') == 'RUNNING' then
+      and string.find(f[2], batch, 1, true) and place.state == 'RUNNING' then
       redis.call('HSET', key, 'state', 'PAUSED', 'reason', 'its budget is used up', 'idle_from', int(at))
       notice(batch, 'paused', at)
     end
@@ -345,11 +373,17 @@ local function load_call(key)
   }
 end
 
--- Reserve the estimate of a call (sign 1) or give it back (sign -1).
+-- Reserve the estimate of a call (sign 1) or give it back (sign -1), where it was reserved: a job that is taken up again
+-- may belong to another flow or batch by now.
 local function reserve(call, sign)
   local amount = sign > 0 and call.estimate or call.held
   local scopes = {'user|' .. call.user .. '|' .. call.month}
-  for _, above in ipairs(lineage(call.job)) do scopes[#scopes + 1] = 'flow|' .. above end
+  if sign > 0 then
+    for _, above in ipairs(lineage(call.job)) do scopes[#scopes + 1] = 'flow|' .. above end
+    redis.call('HSET', P .. 's:' .. call.key, 'scopes', cjson.encode(scopes))
+  else
+    scopes = cjson.decode(redis.call('HGET', P .. 's:' .. call.key, 'scopes') or cjson.encode(scopes))
+  end
   for _, scope in ipairs(scopes) do
     if redis.call('HINCRBY', P .. 'held', scope, int(sign * amount)) == 0 then redis.call('HDEL', P .. 'held', scope) end
   end

@@ -25,7 +25,7 @@ from ytray.studio.render.sound.tracks import FADE, Decoded, Track, decode, fade_
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, Music, Timeline
 from ytray.studio.render.work import work_folder
 
-_SOUNDS = 2  # raised when the sound comes out different from what it was: what is kept is then no longer used
+_SOUNDS = 3  # raised when the sound comes out different from what it was: what is kept is then no longer used
 _PER_FRAME = RATE // FRAMES_PER_SECOND  # samples
 _MOST_EVENED = 20.0  # dB by which a narration is brought to the others' loudness; more would raise its noise only
 _SHORTEST_MUSIC = RATE // 10  # samples
@@ -263,17 +263,20 @@ def _bedding(gain: float, samples: int, ducking: bool) -> list[str]:
     """Filters that make [music] of the endless input 2 and hand the voices of input 0 on as [voices]."""
     seconds = samples / RATE
     comes, goes = min(_MUSIC_IN, seconds / 6), min(_MUSIC_OUT, seconds / 3)
-    bed = (
-        f"[2]volume={gain:.3f}dB:precision=float,atrim=end_sample={samples},"
-        f"afade=t=in:d={comes:.4f}:curve=hsin,afade=t=out:st={seconds - goes:.4f}:d={goes:.4f}:curve=hsin"
+    levelled = f"[2]volume={gain:.3f}dB:precision=float"
+    cut = (
+        f"atrim=end_sample={samples},"
+        f"afade=t=in:d={comes:.4f}:curve=hsin,afade=t=out:st={seconds - goes:.4f}:d={goes:.4f}:curve=hsin[music]"
     )
     if not ducking:
-        return ["[0]anull[voices]", f"{bed}[music]"]
+        return ["[0]anull[voices]", f"{levelled},{cut}"]
     return [
         "[0]asplit[voices][near]",
         f"[near]atrim=start={_AHEAD},asetpts=PTS-STARTPTS,apad[key]",
-        f"{bed}[bed]",
-        f"[bed][key]sidechaincompress={_DUCKING}[music]",
+        f"{levelled}[bed]",
+        # Cut only afterwards: where its first input ends, sidechaincompress drops all that waits for the second one,
+        # more or less of it from run to run.
+        f"[bed][key]sidechaincompress={_DUCKING},{cut}",
     ]
 
 
