@@ -7,6 +7,7 @@ import os
 import subprocess
 import wave
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,20 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     timeline = _timeline(*scenes, music=Music(mood="dark"))
     first = _render(timeline, tmp_path).read_bytes()
     assert _render(timeline, tmp_path).read_bytes() == first
+
+
+def test_music_that_gives_way_is_never_cut_short(tmp_path: Path) -> None:
+    """Cut before it gives way, it lost its last 30 to 200 ms in one mix of four, as ffmpeg's threads happened to go."""
+    tone = _wav(tmp_path / "tone.wav", _tone(220, 1) * 0.3)
+    timeline = _timeline(_scene(1), music=Music(file=tone))
+
+    def rendered(number: int) -> bytes:
+        file = tmp_path / f"{number}.m4a"
+        render_sound(timeline, file)
+        return file.read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(rendered, range(20)))) == 1
 
 
 def test_a_name_stands_for_what_is_heard_and_for_nothing_else(tmp_path: Path) -> None:
