@@ -71,7 +71,7 @@ def free_stage(number: int) -> int:
 
 
 @flow()
-async def paid_item(number: int, bill: str) -> int:
+async def paid_flow(number: int, bill: str) -> int:
     """Three stages that do nothing but pay once."""
     before = await free_stage.delay(number)
     bought = await paid_stage.delay(before - 1, bill)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.killing import Chaos
-from tests.chaos.tasks_for_chaos import PRICE, paid_item
+from tests.chaos.tasks_for_chaos import PRICE, paid_flow
 from ytray import JobState, batches
 from ytray.engine.batch.batches import Batch
 from ytray.engine.batch.model import BatchState, ItemState
@@ -33,7 +33,7 @@ def test_ten_thousand_items_have_one_result_each_and_are_paid_for_once(
     bill = tmp_path / "bill"
     bill.touch()
     begun = time.monotonic()
-    batch = batches.submit(({"number": number, "bill": str(bill)} for number in range(ITEMS)), task=paid_item)
+    batch = batches.submit(({"number": number, "bill": str(bill)} for number in range(ITEMS)), task=paid_flow)
     chaos = Chaos(cluster, home, random.Random(SEED), PAUSE)
     chaos.run(LONGEST, is_over=lambda: batch.status().state.has_ended)
     status = batch.wait(timeout=240)
