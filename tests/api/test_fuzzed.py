@@ -44,7 +44,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 @given(name=TEXT, tail=TEXT)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_path_of_an_artifact_leads_out_of_the_store(api_url: str, name: str, tail: str) -> None:
     path = f"/api/jobs/{quote(name, safe='')}/artifacts/{quote(tail, safe='')}".encode()
     answer = httpx.get(httpx.URL(api_url).copy_with(raw_path=path), timeout=30)

@@ -252,7 +252,8 @@ def test_jobs_of_items_are_cleaned_up_after_their_batch_and_not_before(system: S
 
 
 def test_a_user_without_spending_owes_nothing_for_a_batch(system: Store, tmp_path: Path) -> None:
-    batch = batches.submit(rows(tmp_path, "a"), task=plain_item, user_id="thrifty", budget_usd=1.5)
+    user = f"saver-{tmp_path.name}"
+    batch = batches.submit(rows(tmp_path, "a"), task=plain_item, user_id=user, budget_usd=1.5)
     status = batch.wait(timeout=30)
     assert (status.cost_usd, status.budget_usd, status.forecast_usd) == (0.0, 1.5, 0.0)
-    assert user_budget(system, "thrifty").spent_usd == 0.0
+    assert user_budget(system, user).spent_usd == 0.0

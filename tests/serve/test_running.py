@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.serve.conftest import YTRAY, Running
 from ytray import JobState
@@ -113,6 +114,7 @@ def test_ray_job_submit_takes_a_users_own_script_and_the_job_outlives_its_driver
         assert client.wait(found[1], timeout=60) == "hello world"
 
 
+@pytest.mark.chaos  # for its length: `make demo` makes a video by the same command, and the next test submits to Ray
 def test_ray_job_submit_makes_a_video_with_the_command_line(running: Running) -> None:
     out = running.folder / "videos"
     running.environment["RAY_AUTH_MODE"] = "token"
@@ -154,8 +156,9 @@ def test_a_second_up_is_told_that_one_runs_and_a_taken_port_is_named(running: Ru
     assert "YTRAY_HTTP_PORT" in taken.stderr
 
 
+@pytest.mark.parametrize("clients", [80, pytest.param(200, marks=pytest.mark.chaos)])
 def test_a_storm_of_clients_loses_nothing_while_a_replica_and_the_tracker_are_killed(
-    running: Running, until: Until
+    running: Running, until: Until, clients: int
 ) -> None:
     accepted: list[str] = []
     cancelled: set[str] = set()
@@ -183,11 +186,11 @@ def test_a_storm_of_clients_loses_nothing_while_a_replica_and_the_tracker_are_ki
 
     async def storm() -> None:
         async with AsyncClient(running.url, timeout=60, tries=12) as client:
-            await asyncio.gather(*(one(number, client) for number in range(200)))
+            await asyncio.gather(*(one(number, client) for number in range(clients)))
 
     def kill() -> None:
         for title in ("ray::ServeReplica:ytray:api", "ray::JobTracker"):
-            until(lambda: len(accepted) >= (len(killed) + 1) * 200, 120)
+            until(lambda: len(accepted) >= (len(killed) + 1) * clients, 120)
             for process in _of_this_system(running, title):
                 os.kill(process.pid, signal.SIGKILL)
                 killed.append(process.pid)
@@ -198,7 +201,7 @@ def test_a_storm_of_clients_loses_nothing_while_a_replica_and_the_tracker_are_ki
     killer.join()
     assert len(killed) >= 2
     assert not missing
-    assert len(accepted) >= 1000
+    assert len(accepted) >= 5 * clients
     with Client(running.url, tries=12) as client:
 
         def all_ended() -> bool:
