@@ -70,6 +70,20 @@ def test_a_submission_whose_answer_is_lost_is_repeated_and_a_cancellation_is_not
     assert len(server.asked("/cancel")) == 1
 
 
+def test_a_proxy_that_lost_its_server_is_asked_again_and_an_error_of_the_server_is_told(
+    server: Server, connect: Connect
+) -> None:
+    lost = [Response("Internal Server Error", 500), Response(status_code=502)]
+    server.answer = lambda _: lost.pop(0) if lost else json({"job_id": "j1", "current_state": "QUEUED"}, 202)
+    assert connect().submit("square", {"number": 2}) == "j1"
+    keys = {seen.headers["idempotency-key"] for seen in server.asked("/api/jobs")}
+    assert (len(server.seen), len(keys)) == (3, 1)
+    server.answer = lambda _: problem(500, "unforeseen", "an error that nobody foresaw")
+    with pytest.raises(errors.YtrayError, match="nobody foresaw"):
+        connect().submit("square", {"number": 2})
+    assert len(server.seen) == 4
+
+
 def test_a_server_that_stays_busy_is_given_up_after_the_tries_that_were_allowed(
     server: Server, connect: Connect
 ) -> None:

@@ -29,13 +29,19 @@ def pause_after_answer(call: Call[Any], response: httpx.Response, tries: int, mo
         most: how often it may be sent.
         chance: a random number from 0 to 1, so that clients that were refused together do not come back together.
     """
-    again = response.status_code in _BUSY or (response.status_code in _LOST and call.repeatable)
+    again = response.status_code in _BUSY or (_is_lost(response) and call.repeatable)
     if not again or tries >= most:
         return None
     asked = asked_to_wait(response.headers, now=time.time())
     if asked is None:
         return _backoff(tries, chance)
     return asked if asked <= LONGEST_WAIT else None
+
+
+def _is_lost(response: httpx.Response) -> bool:
+    """Whether a proxy has answered for a server that it lost; one of Ray Serve does so with a bare 500."""
+    is_ours = response.headers.get("content-type", "").startswith("application/problem+json")
+    return response.status_code in _LOST or (response.status_code == 500 and not is_ours)
 
 
 def pause_after_break(
