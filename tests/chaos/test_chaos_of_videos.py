@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,15 @@ VIDEOS = int(os.environ.get("YTRAY_CHAOS_VIDEOS", "20"))
 SUBJECTS = ("cats", "tea", "the ocean", "rain", "stars", "bread", "forests", "clocks", "bees", "salt")
 
 
+@pytest.fixture
+def nothing_stays(tmp_path: Path) -> Iterator[None]:
+    yield
+    for home in ("a", "b"):
+        _kill_everything(tmp_path / home)
+
+
 @pytest.mark.chaos
-def test_a_killed_batch_of_videos_is_resumed_to_the_same_files(tmp_path: Path) -> None:
+def test_a_killed_batch_of_videos_is_resumed_to_the_same_files(tmp_path: Path, nothing_stays: None) -> None:
     briefs = tmp_path / "briefs.csv"
     with briefs.open("w", newline="") as file:
         rows = csv.writer(file)
