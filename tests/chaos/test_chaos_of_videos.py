@@ -91,7 +91,8 @@ def _kill_everything(home: Path) -> int:
     killed = 0
     for process in psutil.process_iter():
         try:
-            if process.environ().get("YTRAY_HOME") == str(home):
+            # Redis writes over its environment, and has the home in its command line.
+            if process.environ().get("YTRAY_HOME") == str(home) or str(home) in " ".join(process.cmdline()):
                 killed += kill(process.pid)
         except (psutil.AccessDenied, psutil.NoSuchProcess):
             continue
