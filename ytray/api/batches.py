@@ -20,7 +20,7 @@ from ytray.api.jobs import IdempotencyKey
 from ytray.api.keys import Caller
 from ytray.api.problems import documented
 from ytray.api.uploads import is_upload, kept
-from ytray.engine.batch.batches import batches
+from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.batch.model import (
     DEFAULT_TASK,
     BatchOptions,
@@ -190,7 +190,7 @@ def _prepare(source: Source, task: str, options: BatchOptions) -> Prepared:
 
 def _submit(source: Source, chosen: _Chosen, options: BatchOptions) -> AcceptedBatch:
     preparation = batches.prepare(source, task=chosen.task, options=options)
-    made = batches.commit(preparation, skip_invalid=chosen.skip_invalid).status()
+    made = Batch(preparation.commit(skip_invalid=chosen.skip_invalid)).status()
     return AcceptedBatch(batch_id=made.batch_id, state=made.state, total=made.total)
 
 

@@ -16,12 +16,11 @@ from prometheus_client.registry import Collector
 
 from ytray.engine.breaker import breaker_states
 from ytray.engine.connection import store
-from ytray.engine.model import QUEUE_PRIORITIES, JobState
+from ytray.engine.model import MICRO, QUEUE_PRIORITIES, JobState
 from ytray.engine.store import Store
 from ytray.settings import settings
 
 BUCKETS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)  # seconds; lua/complete.lua has the same
-_MICRO = 1_000_000  # micro-USD, which is what Redis counts, in a US dollar
 _ENDS = ("done", "failed", "uncertain")  # of a paid call
 _BREAKER_LEVELS = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -163,7 +162,7 @@ class _Counted:
             f"{prefix}_cost_usd", "What paid calls have cost, in US dollars.", labels=["provider", "model"]
         )
         for model, micro_usd in self._by_kind["cost"]:
-            cost.add_metric(model, micro_usd / _MICRO)
+            cost.add_metric(model, micro_usd / MICRO)
         yield cost
         calls = CounterMetricFamily(
             f"{prefix}_paid_calls",

@@ -42,6 +42,7 @@ LEGAL_MOVES: Final[dict[JobState, frozenset[JobState]]] = {
 # Queue → what it is worth against the others. Each is the Ray custom resource `queue_<name>`.
 QUEUE_PRIORITIES: Final[dict[str, int]] = {"generation": 10, "media": 5, "default": 4, "batch": 3}
 FLOW_LANE: Final = "~flow"  # where flows wait: their runner claims them, and they take no slot of their queue
+MICRO: Final = 1_000_000  # micro-USD, in which Redis counts money, in a US dollar
 DEFAULT_PRIORITY: Final = 4  # of a job inside its queue; 0 to 9, 9 goes first
 
 _MODULE_QUEUES: Final = {

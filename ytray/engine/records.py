@@ -6,7 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from pydantic_core import from_json
 
-from ytray.engine.model import DeadLetter, JobState, JobStatus, Transition, time_of
+from ytray.engine.model import MICRO, DeadLetter, JobState, JobStatus, Transition, time_of
 from ytray.errors import InvalidArguments, UnknownJob
 
 
@@ -49,7 +49,7 @@ def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None) -
         metadata=from_json(f["spec"]).get("metadata", {}),
         idempotency_key=f.get("key"),
         parent_id=f.get("parent"),
-        cost_usd=int(f.get("cost", 0)) / 1_000_000,
+        cost_usd=int(f.get("cost", 0)) / MICRO,
     )
 
 

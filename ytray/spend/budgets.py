@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import cast
 
+from ytray.engine.model import MICRO
 from ytray.engine.store import Store
 from ytray.errors import InvalidArguments
 from ytray.settings import settings
-from ytray.spend.model import MICRO, Budget, micro
+from ytray.spend.model import Budget, micro
 
 _MOST = 1e9  # US dollars: as micro-USD it is still a number that Lua holds exactly
 

@@ -11,12 +11,12 @@ from pydantic_core import from_json
 
 from ytray.engine.breaker import circuit_breaker
 from ytray.engine.context import current_job
+from ytray.engine.model import MICRO
 from ytray.errors import RetryLater, YtrayError
 from ytray.settings import settings
 from ytray.spend.journal import Intent
 from ytray.spend.limits import limits_of, take_turn
 from ytray.spend.model import (
-    MICRO,
     Bought,
     Call,
     OutcomeUnknown,

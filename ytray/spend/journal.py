@@ -18,11 +18,11 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 from ytray.engine.context import CurrentJob
-from ytray.engine.model import time_of
+from ytray.engine.model import MICRO, time_of
 from ytray.engine.store import Store
 from ytray.errors import InvalidTransition, StaleFence, UnknownJob
 from ytray.settings import settings
-from ytray.spend.model import MICRO, Bought, Call, Entry, SpendState, micro
+from ytray.spend.model import Bought, Call, Entry, SpendState, micro
 
 _HOLD_MS = 3_600_000  # a call that says nothing for an hour no longer counts among those that its model runs
 

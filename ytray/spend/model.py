@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
-from ytray.engine.model import Time
+from ytray.engine.model import MICRO, Time
 from ytray.errors import PermanentError, RetryLater, YtrayError
-
-MICRO: Final = 1_000_000  # micro-USD in a US dollar
 
 
 class SpendState(StrEnum):

@@ -30,12 +30,12 @@ from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.triage import fingerprint_of, group
 from ytray.engine.code import resolve
 from ytray.engine.connection import store, submitting_store
+from ytray.engine.model import MICRO
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Task, did_you_mean, find
 from ytray.errors import InvalidArguments, InvalidBatchMove, UnknownBatch, UnknownJob
 
 _LOOK_EVERY = 0.25  # seconds between looks of `wait`
-_MICRO = 1_000_000  # micro-USD in a US dollar
 _DEEPEST = 8  # flows in flows
 
 
@@ -151,7 +151,7 @@ class Batch:
         if options.concurrency is not None:
             pipe.hset(ledger.key(f"b:{self.id}"), "concurrency", options.concurrency)
         if options.budget_usd is not None:
-            pipe.hset(ledger.key("budgets"), f"flow|{self.id}", round(options.budget_usd * _MICRO))
+            pipe.hset(ledger.key("budgets"), f"flow|{self.id}", round(options.budget_usd * MICRO))
         pipe.execute()
         ledger.store.wake("feeder")
         return self.status()
@@ -179,7 +179,7 @@ class Batches:
         Raises InvalidRows, InvalidArguments, UnknownTask, IdempotencyConflict; then nothing was submitted.
         """
         prepared = self.prepare(source, task=task, options=checked_options(options), format=format)
-        return self.commit(prepared, skip_invalid=skip_invalid)
+        return Batch(prepared.commit(skip_invalid=skip_invalid))
 
     def prepare(
         self,
@@ -198,11 +198,6 @@ class Batches:
         ledger = Ledger(submitting_store())
         found = find(task) if isinstance(task, str) else task
         return Preparation(ledger, found, source, options or BatchOptions(), format=format, told=told)
-
-    @staticmethod
-    def commit(prepared: Preparation, *, skip_invalid: bool = False) -> Batch:
-        """Make a batch of a prepared input. Raises as `submit` does."""
-        return Batch(prepared.commit(skip_invalid=skip_invalid))
 
     def get(self, batch_id: str) -> Batch:
         """A batch by its id. Raises UnknownBatch."""

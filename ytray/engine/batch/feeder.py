@@ -66,6 +66,8 @@ class Feeder:
         self._store = store
         self._ledger = Ledger(store)
         self._slots = slots
+        self._told_slots: dict[str, int] = {}
+        self._told_shares: dict[str, str] = {}
 
     def feed_forever(self) -> None:
         """Look whenever an item has ended or a batch has come, and now and then."""
@@ -83,11 +85,12 @@ class Feeder:
     def _turn(self) -> float:
         """Do all that is to be done now; returns the seconds until the next look."""
         slots = dict(self._slots())
-        if slots:
+        if slots and slots != self._told_slots:
             pipe = self._store.redis.pipeline(transaction=True)
             pipe.delete(self._store.key("slots"))
             pipe.hset(self._store.key("slots"), mapping={queue: str(number) for queue, number in slots.items()})
             pipe.execute()
+            self._told_slots = slots
         wait = _AT_LEAST_EVERY
         living = self._living()
         now_ms = time.time() * 1000
@@ -161,6 +164,7 @@ class Feeder:
             for one in running
         ]
         allowed = shares(claims)
+        self._told_shares = {batch: told for batch, told in self._told_shares.items() if batch in allowed}
         for one in running:
             try:
                 self._release_one(one, allowed[one.batch], windows[one.batch])
@@ -170,7 +174,10 @@ class Feeder:
 
     def _release_one(self, one: _Living, share: float, whole: int) -> None:
         limit = max(1, min(one.concurrency or _MOST_ACTIVE, round(share * whole)))
-        self._store.redis.hset(self._store.key(f"b:{one.batch}"), "share", f"{min(1.0, share):.4f}")
+        told = f"{min(1.0, share):.4f}"
+        if told != self._told_shares.get(one.batch):
+            self._store.redis.hset(self._store.key(f"b:{one.batch}"), "share", told)
+            self._told_shares[one.batch] = told
         if one.active >= limit or not one.waiting:
             if not one.waiting and not one.active:
                 self._ledger.release(one.batch, 1)  # it has ended, and nothing has said so yet

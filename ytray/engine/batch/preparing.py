@@ -22,12 +22,12 @@ from ytray.engine.batch.rows import Row, checked_rows
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.stages import seconds_for, stages_of_task
 from ytray.engine.job import new_job_id
+from ytray.engine.model import MICRO
 from ytray.engine.task import Options, Task
 from ytray.errors import InvalidArguments, SettingsError
 
 _PART = 500  # rows put aside in one move
 _BAD_KEPT = 1000  # wrong rows that are told one by one
-_MICRO = 1_000_000  # micro-USD in a US dollar
 
 # By task: what an item with these arguments will cost in US dollars, likely and at most. Filled by who has prices.
 ITEM_COSTS: dict[str, Callable[[Any], tuple[float, float]]] = {}
@@ -176,7 +176,7 @@ class Preparation:
             options,
             self._digest.hexdigest()[:32],
             start_ms=start if start > now * 1000 else 0,
-            budget=None if options.budget_usd is None else round(options.budget_usd * _MICRO),
+            budget=None if options.budget_usd is None else round(options.budget_usd * MICRO),
             fields=[part for pair in fields.items() for part in pair],
         )
 

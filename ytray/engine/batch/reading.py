@@ -15,10 +15,9 @@ from ytray.engine.batch.ledger import Ledger, Record
 from ytray.engine.batch.model import BatchState, BatchStatus, Eta, Item, ItemCounts, ItemPage, ItemState, Stage
 from ytray.engine.batch.stages import read_stages, slots_of, stages_of_task
 from ytray.engine.batch.triage import FailedItem
-from ytray.engine.model import JobState, time_of
+from ytray.engine.model import MICRO, JobState, time_of
 from ytray.errors import UnknownBatch
 
-_MICRO = 1_000_000  # micro-USD in a US dollar
 _LOOKED_AT = 1000  # items in one read
 _ACTIVE_SHOWN = 2000  # active items whose jobs' states are read; of more the rest counts as queued
 
@@ -43,7 +42,7 @@ def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
     started = _time(f, "started")
     done = counts.completed - int(f["reused"])
     seconds = _seconds_of_work(f, started)
-    cost = int(f.get("cost", 0)) / _MICRO
+    cost = int(f.get("cost", 0)) / MICRO
     running = state in (BatchState.RUNNING, BatchState.PAUSED)
     return BatchStatus(
         batch_id=batch,
@@ -63,9 +62,9 @@ def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
         cron=f.get("cron"),
         priority=int(f["prio"]),
         concurrency=int(f["concurrency"]) if "concurrency" in f else None,
-        budget_usd=None if budget is None else int(budget) / _MICRO,
+        budget_usd=None if budget is None else int(budget) / MICRO,
         cost_usd=cost,
-        reserved_usd=int(held or 0) / _MICRO,
+        reserved_usd=int(held or 0) / MICRO,
         forecast_usd=forecast_usd(cost, done, counts.failed + done, counts.left),
         items_per_minute=None if done <= 0 or seconds <= 0 else done / seconds * 60,
         eta=_eta(ledger, batch, f, counts, stages, done, seconds) if running else None,
@@ -197,7 +196,7 @@ def _item(record: Record, fields: Sequence[bytes | None], refused: bytes | None)
         job_state=JobState(state.decode()) if has_job and state is not None else None,
         progress=100.0 if record.state is ItemState.COMPLETED else float(progress or 0) if has_job else 0.0,
         error=told.decode() if told else None,
-        cost_usd=int(cost or 0) / _MICRO if has_job and not record.reused else 0.0,
+        cost_usd=int(cost or 0) / MICRO if has_job and not record.reused else 0.0,
         reused=record.reused,
     )
 

@@ -22,19 +22,11 @@ local function pairs_given()
   return staged
 end
 
-local function replay(job)
-  redis.call('ZREM', P .. 'dlq', job.id)
-  redis.call('HDEL', P .. 'j:' .. job.id, 'ended', 'error', 'traceback', 'retries', 'crashes', 'worker')
-  move(job, 'RETRYING', at, '{"reason":"its flow was replayed"}')
-  move(job, 'QUEUED', at)
-  enqueue(job, at)
-end
-
 -- A step that had failed before its flow was replayed is run once more.
 local function replay_once(step)
   if step.state == 'FAILED' and tonumber(redis.call('HGET', P .. 'j:' .. step.id, 'generation') or 0) < generation then
+    reopen(step, at, 'its flow was replayed')
     redis.call('HSET', P .. 'j:' .. step.id, 'generation', generation)
-    replay(step)
   end
 end
 
