@@ -110,13 +110,17 @@ class Link:
         self._held.append(connection)
 
 
+# What the scripts have in common; each uses those before it.
+_PRELUDES = ("prelude", "prelude_batches", "prelude_spending", "prelude_endings")
+
+
 def _load_scripts() -> dict[str, tuple[str, str]]:
     folder = files("ytray.engine") / "lua"
-    parts = (folder / "prelude.lua").read_text().split("\n\n")
+    parts = [part for name in _PRELUDES for part in (folder / f"{name}.lua").read_text().split("\n\n")]
     scripts = {}
     for entry in folder.iterdir():
         name = entry.name.removesuffix(".lua")
-        if name != "prelude":
+        if name not in _PRELUDES:
             text = _with_prelude(entry.read_text(), parts)
             scripts[name] = (text, sha1(text.encode(), usedforsecurity=False).hexdigest())
     return scripts
