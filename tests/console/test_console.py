@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.console.pictures import shot, shots
 from tests.serve.tasks_for_serve import blocked, film
@@ -127,6 +127,20 @@ def test_jobs_are_found_by_state_task_and_id(page: Page) -> None:
     expect(page.locator("[data-test=job-id]")).to_have_text("found-by-id")
     page.goto("#/jobs/nowhere")
     expect(page.locator(".empty")).to_contain_text("no job nowhere")
+
+
+def test_a_view_whose_data_come_late_does_not_write_over_the_next_one(page: Page) -> None:
+    job_tracker.create_job("late", "slow_to_show")
+    held: list[Route] = []
+    page.route("**/api/jobs/late/status", lambda route: held.append(route), times=1)
+    with page.expect_request("**/api/jobs/late/status"):
+        page.goto("#/jobs/late")
+    page.goto("#/create")
+    expect(page.locator("[data-test=create-prompt]")).to_be_visible()
+    with page.expect_response("**/api/jobs/late/history"):  # which it asks for when it has drawn itself
+        held[0].continue_()
+    expect(page.locator("[data-test=create-prompt]")).to_be_visible()
+    expect(page).to_have_title("Create · ytray")
 
 
 def test_a_queue_is_paused_and_resumed(page: Page) -> None:

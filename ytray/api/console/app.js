@@ -40,9 +40,11 @@ async function route() {
     fill(main, empty("There is no such page", "Go to the ", el("a", { href: "#/" }, "overview"), "."));
     return;
   }
+  // Its own, so that a view whose data come after somebody has gone on does not write over the next one.
+  const stage = el("div", { className: "stage" });
+  fill(main, stage);
   try {
-    const place = { id: id && decodeURIComponent(id), query: new URLSearchParams(query), system };
-    const left = await view(main, place);
+    const left = await view(stage, { id: id && decodeURIComponent(id), query: new URLSearchParams(query), system });
     if (turn === shown) leave = left;
     else left?.();
   } catch (problem) {

@@ -15,7 +15,7 @@ const POINTS = 400; // of the line of items done
 
 export async function show(main, { id, system }) {
   let status = await get(at(id));
-  document.title = `${status.name ?? status.task_name} · ytray`;
+  if (main.isConnected) document.title = `${status.name ?? status.task_name} · ytray`;
   const may = system.scopes.includes("submit");
   const parts = { head: head(id, may, act), bar: counts((state) => items.only(state)), tiles: tiles(), chart: chart(), stages: stages() };
   const items = new Items(id);

@@ -14,7 +14,7 @@ const CALLS = 200; // shown; a batch makes thousands
 export async function show(main, { id, system }) {
   document.title = `${id} · ytray`;
   let status = await get(at(id, "status"));
-  document.title = `${status.task_name} · ytray`;
+  if (main.isConnected) document.title = `${status.task_name} · ytray`;
   const parts = Object.fromEntries(
     ["head", "steps", "spending", "timeline", "logs", "result", "files", "facts"].map((name) => [name, el("section", { className: name })]));
   const film = el("div", { className: "finished" });
