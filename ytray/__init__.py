@@ -1,6 +1,7 @@
 """ytray: the durable job system and studio for AI-made video on Ray."""
 
-from ytray.engine.batch.batches import batches
+from typing import TYPE_CHECKING, Any
+
 from ytray.engine.breaker import circuit_breaker
 from ytray.engine.connection import connect, shutdown
 from ytray.engine.context import current_job
@@ -34,6 +35,9 @@ from ytray.errors import (
     UnknownTask,
     YtrayError,
 )
+
+if TYPE_CHECKING:
+    from ytray.engine.batch.batches import batches
 
 __all__ = [
     "CircuitOpen",
@@ -72,3 +76,12 @@ __all__ = [
     "task",
     "unit_of_work",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Each worker and each command imports this package; what only some need is loaded when they ask for it.
+    if name == "batches":
+        from ytray.engine.batch.batches import batches
+
+        return batches
+    raise AttributeError(f"module 'ytray' has no attribute {name!r}")

@@ -264,5 +264,7 @@ def test_a_wrong_key_takes_as_long_as_a_right_one_of_another_record(bare_store: 
             ring.caller(presented)
 
     near, far = key[:-1] + ("a" if key[-1] != "a" else "b"), "yt_000000000000_" + "x" * 43
-    ratio = min(spent(near) for _ in range(3)) / min(spent(far) for _ in range(3))
+    # In turn, so that whatever else the machine does meets both alike.
+    rounds = [(spent(near), spent(far)) for _ in range(6)]
+    ratio = min(own for own, _ in rounds) / min(other for _, other in rounds)
     assert 0.5 < ratio < 2

@@ -117,21 +117,23 @@ _PRELUDES = ("prelude", "prelude_batches", "prelude_spending", "prelude_endings"
 def _load_scripts() -> dict[str, tuple[str, str]]:
     folder = files("ytray.engine") / "lua"
     parts = [part for name in _PRELUDES for part in (folder / f"{name}.lua").read_text().split("\n\n")]
+    named = [(part, set(re.findall(r"^local (?:function )?(\w+)", part, re.MULTILINE))) for part in parts]
     scripts = {}
     for entry in folder.iterdir():
         name = entry.name.removesuffix(".lua")
         if name not in _PRELUDES:
-            text = _with_prelude(entry.read_text(), parts)
+            text = _with_preludes(entry.read_text(), named)
             scripts[name] = (text, sha1(text.encode(), usedforsecurity=False).hexdigest())
     return scripts
 
 
-def _with_prelude(text: str, parts: list[str]) -> str:
+def _with_preludes(text: str, parts: list[tuple[str, set[str]]]) -> str:
     # Redis runs the whole text at every call: making the functions that a script does not use is a third of its time.
-    for part in reversed(parts):
-        names = re.findall(r"^local (?:function )?(\w+)", part, re.MULTILINE)
-        if any(re.search(rf"\b{name}\b", text) for name in names):
+    used = set(re.findall(r"\w+", text))
+    for part, names in reversed(parts):
+        if names & used:
             text = f"{part}\n\n{text}"
+            used.update(re.findall(r"\w+", part))
     return text
 
 

@@ -9,8 +9,6 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-import httpx
-
 from ytray.errors import SettingsError
 from ytray.settings import settings
 
@@ -25,6 +23,8 @@ def deliver(url: str, body: bytes, *, attempts: int = 1, named: str = "the webho
 
     Raises httpx.HTTPError or OSError when it is not taken, SettingsError (saying `named`) for a private address.
     """
+    import httpx  # only here: who checks an address at a submission needs none of it
+
     address = address_allowed(url, named)
     parts = urlsplit(url)
     host_header = parts.netloc.rpartition("@")[2].encode("idna" if not parts.netloc.isascii() else "ascii").decode()

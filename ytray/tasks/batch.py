@@ -19,7 +19,9 @@ _LOOK_EVERY = 0.25  # seconds
 _PAGE = 1000  # items
 
 
-async def run_batch(job: CurrentJob, store: Store, items: list[Brief], options: BatchOptions) -> BatchOutcome:
+async def run_batch(
+    job: CurrentJob, store: Store, items: list[Brief], *, budget_usd: float | None, concurrency: int | None
+) -> BatchOutcome:
     """Make a batch of `items` for the flow `job`, or find the one that it made before, and wait until it has ended.
 
     When the job is cancelled, so is the batch: the feeder sees to it (engine/batch/feeder.py).
@@ -27,6 +29,7 @@ async def run_batch(job: CurrentJob, store: Store, items: list[Brief], options: 
     ledger = Ledger(store)
     batch = Batch(f"b{job.id}")
     if not ledger.fields(batch.id):
+        options = BatchOptions(user_id=job.user_id, budget_usd=budget_usd, concurrency=concurrency)
         ledger.drop(batch.id)  # of a run that was killed while it put its rows aside
         rows = [brief.model_dump(mode="json", exclude_defaults=True) for brief in items]
         Preparation(ledger, find("process_batch_item"), rows, options, batch_id=batch.id, owner=job.id).commit(

@@ -7,8 +7,7 @@ from typing import Any, cast
 
 from ytray import current_job, flow, task, unit_of_work
 from ytray.artifacts import ArtifactStore
-from ytray.engine.batch.model import BatchOptions
-from ytray.engine.batch.preparing import ITEM_COSTS
+from ytray.engine.batch.costs import ITEM_COSTS
 from ytray.engine.retention import Kind, cleanup
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName
@@ -43,7 +42,6 @@ from ytray.studio.render.text.fonts import check_drawable
 from ytray.studio.render.thumbnail import thumbnails
 from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of
 from ytray.studio.render.work import work_folder
-from ytray.tasks.batch import run_batch
 from ytray.tasks.generation import (
     analyze_pacing,
     generate_hook,
@@ -247,11 +245,13 @@ async def process_batch(
     All may cost `budget_usd` together, and `concurrency` of them are in the making at once. The batch can be looked at,
     paused and resumed by itself; a large one is better made of a file (`ytray batch run`).
     """
+    # Only here: each worker imports this module before its first job, and few ever make a batch.
+    from ytray.tasks.batch import run_batch
+
     job = current_job()
     if job.store is None:
         raise PermanentError("a batch needs a running system: submit process_batch with .delay")
-    options = BatchOptions(user_id=job.user_id, budget_usd=budget_usd, concurrency=concurrency)
-    return await run_batch(job, job.store, items, options)
+    return await run_batch(job, job.store, items, budget_usd=budget_usd, concurrency=concurrency)
 
 
 def _costs(arguments: dict[str, Any]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from croniter import croniter
 from pydantic_core import from_json, to_json
 
 from ytray.engine import webhook
+from ytray.engine.batch.costs import ITEM_COSTS
 from ytray.engine.batch.ledger import Change, Ledger
 from ytray.engine.batch.model import BadRow, BatchOptions, InvalidRows, ItemState, Prepared
 from ytray.engine.batch.rows import Row, checked_rows
@@ -28,9 +29,6 @@ from ytray.errors import InvalidArguments, SettingsError
 
 _PART = 500  # rows put aside in one move
 _BAD_KEPT = 1000  # wrong rows that are told one by one
-
-# By task: what an item with these arguments will cost in US dollars, likely and at most. Filled by who has prices.
-ITEM_COSTS: dict[str, Callable[[Any], tuple[float, float]]] = {}
 
 
 @dataclass(slots=True)
