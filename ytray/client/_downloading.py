@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import os
+import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -13,8 +18,10 @@ import httpx
 from ytray.client import _calls
 from ytray.client._calls import Call
 from ytray.client._retrying import pause_after_answer
-from ytray.errors import InvalidArguments, YtrayError
+from ytray.errors import DamagedArtifact, InvalidArguments, YtrayError
 
+_REPR_DIGEST = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/=]{44}):")
+_HEX = re.compile(r"[0-9a-f]{64}")
 _UNFIT = (206, 416)  # a part that does not follow on what is here: the whole file is asked for instead
 
 
@@ -33,6 +40,8 @@ class Download:
         self._file: IO[bytes] | None = None
         self._version = ""  # of the file that the bytes received so far belong to
         self._total: int | None = None
+        self._digest = hashlib.sha256()  # of the bytes received so far
+        self._published: bytes | None = None  # the digest that the server told
 
     def __enter__(self) -> Download:
         self._file = self._part.open("wb")
@@ -65,6 +74,7 @@ class Download:
             return False
         etag = response.headers.get("etag", "")
         self._version = "" if etag.startswith("W/") else etag
+        self._published = _told_digest(response.headers)
         return True
 
     def pause_after(self, response: httpx.Response, tries: int, most: int, chance: float) -> float | None:
@@ -76,13 +86,20 @@ class Download:
     def write(self, received: bytes) -> None:
         """Keep the next bytes."""
         self._open.write(received)
+        self._digest.update(received)
 
     def finish(self) -> Path:
         """Put the whole file in its place."""
         self._open.flush()
         size = self._open.tell()
+        found = self._digest.digest()
         if self._total is not None and size != self._total:
             raise YtrayError(f"{self._name} of job {self._job_id} came with {size} bytes of {self._total}; try again")
+        if self._published is not None and found != self._published:
+            raise DamagedArtifact(
+                f"{self._name} of job {self._job_id} came with the SHA-256 {found.hex()[:16]}…, and "
+                f"{self._published.hex()[:16]}… was published; it was thrown away, so try again"
+            )
         os.replace(self._part, self.to)
         return self.to
 
@@ -97,3 +114,15 @@ class Download:
         self._open.seek(0)
         self._open.truncate()
         self._version, self._total = "", None
+        self._digest, self._published = hashlib.sha256(), None
+
+
+def _told_digest(headers: httpx.Headers) -> bytes | None:
+    """The SHA-256 that a server tells: in a Repr-Digest (RFC 9530), or as a store's metadata of an artifact."""
+    if (match := _REPR_DIGEST.search(headers.get("repr-digest", ""))) is not None:
+        with suppress(binascii.Error):
+            return base64.b64decode(match[1], validate=True)
+    for name in ("x-amz-meta-sha256", "x-goog-meta-sha256"):
+        if _HEX.fullmatch(told := headers.get(name, "")):
+            return bytes.fromhex(told)
+    return None

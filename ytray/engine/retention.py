@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal, get_args
 
 from ytray.artifacts import BOUGHT, TAKEN_IN, ArtifactStore, StoredFile
@@ -124,18 +125,21 @@ class _Files:
 
     def due(self) -> Iterator[tuple[StoredFile, Kind]]:
         """Each of them, and what it is. Folders that the caller empties meanwhile go too."""
-        names = self._files.owners() if self._asked - {"batches"} else []
-        if not self._asked & {"attempts", "kept", "assets", "partial"}:
-            names = [name for name in names if name in self._gone]
-        for start in range(0, len(names), _PAGE):
-            page = names[start : start + _PAGE]
-            for name, owner in zip(page, self._owners(page), strict=True):
-                for file in self._files.files(name):
+        found = self._listed() if self._asked - {"batches"} else iter(())
+        while page := list(islice(found, _PAGE)):
+            for (name, files), owner in zip(page, self._owners([name for name, _ in page]), strict=True):
+                for file in files:
                     kind = self._kind(file, owner)
                     if kind in self._asked:
                         yield file, kind
                 if not self._dry_run:
                     self._files.prune(name, self._now + 60 if owner.is_gone else self._now - _DAY)
+
+    def _listed(self) -> Iterator[tuple[str, list[StoredFile]]]:
+        """Whose files may be due: those of the whole store, or only those of the jobs that have just gone."""
+        if self._asked & {"attempts", "kept", "assets", "partial"}:
+            return self._files.by_owner()
+        return ((job_id, self._files.files(job_id)) for job_id in sorted(self._gone))
 
     def _owners(self, names: Sequence[str]) -> Iterator[_Owner]:
         states, counting = self._where.states(names), folders_that_count(self._where, names)

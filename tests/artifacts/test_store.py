@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
+from gcp_storage_emulator.server import create_server
 
 from ytray.artifacts import ArtifactStore, attempt_folder, owner_and_name
-from ytray.errors import PermanentError
+from ytray.errors import DamagedArtifact, PermanentError
 
 
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactStore]:
-    """A store in a folder, and one behind an fsspec URL."""
-    yield ArtifactStore(str(tmp_path / "store") if request.param == "folder" else "memory://ytray-test")
-    fsspec.filesystem("memory").rm("/ytray-test", recursive=True) if request.param == "memory" else None
+@pytest.fixture(params=["folder", "memory", "s3", "gs"])
+def store(
+    home: Path, request: pytest.FixtureRequest, tmp_path: Path, with_settings: Callable[..., None]
+) -> Iterator[ArtifactStore]:
+    """A store in a folder, in an object store, and behind another fsspec URL."""
+    with_settings(home=tmp_path / "home")
+    own = uuid.uuid4().hex[:12]
+    match request.param:
+        case "folder":
+            yield ArtifactStore(str(tmp_path / "store"))
+        case "memory":
+            yield ArtifactStore(f"memory://{own}")
+            fsspec.filesystem("memory").rm(f"/{own}", recursive=True)
+        case "s3":
+            yield ArtifactStore(f"s3://{request.getfixturevalue('s3').bucket}/{own}")
+        case "gs":
+            yield ArtifactStore(f"gs://{request.getfixturevalue('gs')}/{own}")
+
+
+@pytest.fixture(scope="module")
+def gs() -> Iterator[str]:
+    """Google Cloud Storage as an emulator serves it, to which the environment leads; gives the name of a bucket."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="ytray-tests")
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # asks an API that no emulator has
+        yield "ytray-tests"
+    server.stop()
 
 
 def made(folder: Path, content: bytes = b"content") -> Path:
@@ -32,6 +62,36 @@ def test_what_is_published_is_fetched_again(store: ArtifactStore, tmp_path: Path
     assert store.fetch(uri, tmp_path).read_bytes() == b"content"
     assert store.names("job-1") == ["video.mp4"]
     assert store.names("job-2") == []
+
+
+def test_an_artifact_is_told_with_its_size_and_where_the_store_keeps_it_its_digest(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    content = b"0123456789" * 1_000_000  # more than goes in one piece
+    uri = store.publish(made(tmp_path, content), "job/1", "video.mp4")
+    found = store.open("job/1", "video.mp4")
+    assert found is not None
+    assert found.size == len(content)
+    assert found.sha256 == (None if uri.startswith("memory:") else hashlib.sha256(content).hexdigest())
+    assert b"".join(found.read(4_999_995, 5_000_003)) == b"56789012"
+    store.copy_to(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
+    assert store.open("job/1", "another") is None
+
+
+def test_a_copy_of_a_file_that_was_damaged_in_its_folder_is_refused(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    uri = store.publish(made(tmp_path, b"right"), "job/1", "a")
+    with Path(uri).open("r+b") as file:
+        file.write(b"w")
+    with pytest.raises(DamagedArtifact, match="is damaged"):
+        store.copy_to(uri, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    store.publish(made(tmp_path, b"another"), "job/1", "a")  # both digests are known then, and either is right
+    store.copy_to(uri, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"another"
+    store.remove("job/1", "a")
+    assert not Path(uri).parent.exists()
 
 
 def test_publishing_again_replaces(store: ArtifactStore, tmp_path: Path) -> None:
@@ -68,6 +128,9 @@ def test_whose_files_there_are(store: ArtifactStore, tmp_path: Path) -> None:
     for folder in ("job/1", "job/2", "scene-1"):
         store.publish(made(tmp_path), folder, "a")
     assert store.owners() == ["job", "scene-1"]
+    found = {owner: sorted(file.folder for file in files) for owner, files in store.by_owner()}
+    assert found == {"job": ["job/1", "job/2"], "scene-1": ["scene-1"]}
+    assert all(file.size == 7 and file.modified for _, files in store.by_owner() for file in files)
 
 
 @pytest.mark.parametrize(
