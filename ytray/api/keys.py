@@ -90,6 +90,7 @@ class KeyRing:
             secret_hash=_hash(secret),
         )
         self._store.redis.hset(self._key, key_id, record.model_dump_json())
+        self._store.secure()
         return f"yt_{key_id}_{secret}", record
 
     def all(self) -> list[ApiKey]:
@@ -102,6 +103,7 @@ class KeyRing:
         """Make a key useless, within two seconds everywhere. Raises InvalidArguments when there is no such key."""
         if not self._store.redis.hdel(self._key, key_id):
             raise InvalidArguments(f"there is no key {key_id!r}; `ytray keys list` shows them")
+        self._store.secure()
 
     def exists(self) -> bool:
         """Whether there is any key."""

@@ -37,6 +37,7 @@ def _by_value(task: Any, store: Store) -> str:
     code = dumps(task)
     digest = sha256(code).hexdigest()[:32]
     store.redis.set(store.key(f"code:{digest}"), code)
+    store.secure()
     return f"value:{digest}"
 
 

@@ -6,6 +6,7 @@ import atexit
 import threading
 from dataclasses import dataclass
 
+from ytray.engine.schema import bring_up_to_date
 from ytray.engine.store import Store
 from ytray.settings import settings
 from ytray.system import System, join
@@ -39,7 +40,7 @@ def connect(*, dashboard: bool = False) -> None:
         if _current is not None:
             _leave()
         joined = join(ray=True, dashboard=dashboard)
-        _current = _Connection(Store(joined.redis_url, settings().namespace, PATIENCE), joined, has_ray=True)
+        _current = _Connection(_store_of(joined), joined, has_ray=True)
         try:
             ensure_actors(joined.redis_url)
         except BaseException:
@@ -53,8 +54,20 @@ def open_store() -> Store:
     with _lock:
         if _current is None:
             joined = join(ray=False)
-            _current = _Connection(Store(joined.redis_url, settings().namespace, PATIENCE), joined)
+            _current = _Connection(_store_of(joined), joined)
         return _current.store
+
+
+def _store_of(joined: System) -> Store:
+    """The store of a system that was joined, of the version that this ytray understands; else it is left again."""
+    where = Store(joined.redis_url, settings().namespace, PATIENCE)
+    try:
+        bring_up_to_date(where)
+    except BaseException:
+        where.close()
+        joined.leave()
+        raise
+    return where
 
 
 def store() -> Store:

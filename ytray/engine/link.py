@@ -2,12 +2,16 @@
 
 A move is one script, so it happens wholly or not at all, whichever process dies; and each may be repeated after a
 lost reply without doing anything twice, which is what lets a call be retried through a restart of Redis.
+
+A replica of Redis follows its master a little later, so what the master has acknowledged may be missing where a
+replica takes over. With YTRAY_REDIS_REPLICAS a move counts as made only once so many replicas have it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha1
@@ -28,6 +32,16 @@ from ytray.errors import (
     UnknownBatch,
     YtrayError,
 )
+from ytray.settings import settings
+from ytray.system.redis_address import connection_pool, is_outdated
+
+_REPLICA_WAIT_MS = 500  # in one go; then it is looked whether the master is still the same
+_AGAIN = 0.05  # seconds between tries after a lost connection
+
+# Moves that nobody was promised: what a replica that takes over lacks of them is done once more by the same clocks.
+_PROMISE_NOTHING = frozenset(
+    ("page", "admit", "claim", "beat", "promote", "reap", "hand_back", "batch_release", "batch_stop", "batch_unwanted")
+)
 
 
 class Link:
@@ -43,7 +57,10 @@ class Link:
         self.redis_url = redis_url
         self.namespace = namespace
         self.prefix = f"{{{namespace}}}:"
-        self._pool = redis.BlockingConnectionPool.from_url(
+        self._patience = patience
+        self._replicas = settings().redis_replicas
+        self._wait = ("WAIT", self._replicas, _REPLICA_WAIT_MS)
+        self._pool = connection_pool(
             redis_url,
             max_connections=32,
             timeout=60,
@@ -76,6 +93,8 @@ class Link:
         text, digest = SCRIPTS[script]
         command = ("EVALSHA", digest, 1, self._prefix, *args)
         try:
+            if self._replicas and script not in _PROMISE_NOTHING and not (script == "note" and args[3] == "progress"):
+                return self._make_sure(command, ("EVAL", text, *command[2:]))
             with suppress(NoScriptError):
                 try:
                     return self._call_held(command)
@@ -93,6 +112,54 @@ class Link:
             connection.send_packed_command(connection.pack_command(*command))
             return connection.read_response()
 
+    def secure(self) -> None:
+        """Return once YTRAY_REDIS_REPLICAS replicas have all that was written so far. Raises SystemUnavailable."""
+        if self._replicas:
+            try:
+                self._make_sure(("PING",), ())
+            except (redis.ConnectionError, redis.TimeoutError) as lost:
+                raise SystemUnavailable(f"Redis does not answer: {lost}; `ytray doctor` tells more") from lost
+
+    def _make_sure(self, command: tuple[Any, ...], unknown: tuple[Any, ...]) -> Any:
+        """The reply to a command, once enough replicas have all that was written before and by it.
+
+        `unknown` is sent instead when Redis does not know the script.
+        """
+        deadline = time.monotonic() + self._patience
+        made: list[Any] = []
+        while True:
+            try:
+                with self._held_connection() as connection:
+                    reply, following = _ask(connection, command, self._wait)
+                    if isinstance(reply, NoScriptError):
+                        reply, following = _ask(connection, unknown, self._wait)
+                    if not isinstance(reply, ResponseError):
+                        made = [reply]
+                    elif not made:
+                        raise reply
+                    # Else another master refuses a second time what it has from the one before.
+                    self._await_replicas(connection, following, deadline)
+                    return made[0]
+            except (redis.ConnectionError, redis.TimeoutError):
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_AGAIN)
+
+    def _await_replicas(self, connection: Any, following: Any, deadline: float) -> None:
+        while True:
+            if isinstance(following, ResponseError):
+                raise following
+            if following >= self._replicas:
+                return
+            if is_outdated(connection):
+                raise redis.ConnectionError("another server is the master now")
+            if time.monotonic() >= deadline:
+                raise SystemUnavailable(
+                    f"Redis has it, but only {following} of {self._replicas} replicas (YTRAY_REDIS_REPLICAS) have: it "
+                    "could still be lost with the master; look after the replicas, or ask for fewer"
+                )
+            (following,) = _ask(connection, self._wait)
+
     @contextmanager
     def _held_connection(self) -> Iterator[Any]:
         """A connection kept for one call at a time; redis-py's pool and retries double what a call takes."""
@@ -108,6 +175,18 @@ class Link:
             connection.disconnect()
             raise
         self._held.append(connection)
+
+
+def _ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
+    """The replies to commands that are sent together, refusals among them."""
+    connection.send_packed_command(connection.pack_commands(commands))
+    replies = []
+    for _ in commands:
+        try:
+            replies.append(connection.read_response())
+        except ResponseError as refused:
+            replies.append(refused)
+    return replies
 
 
 # What the scripts have in common; each uses those before it.
@@ -165,7 +244,10 @@ def explain(refusal: str) -> YtrayError:
         case "BATCH", [batch_id, state, what, *_]:
             return InvalidBatchMove(f"batch {batch_id} is {state}, so one cannot {what} it; nothing was changed")
         case "GONE", _:
-            return InvalidTransition("the submission took longer than an hour and was dropped; submit it again")
+            return InvalidTransition(
+                "the submission took longer than an hour and was dropped, or Redis lost a "
+                "part of it in a failover; submit it again"
+            )
         case "EPOCH", _:
             return Deposed("another tracker or flow runner has taken over")
         case "MISCONF", _:

@@ -69,3 +69,4 @@ def _set(store: Store, scope: str, usd: float | None) -> None:
         raise InvalidArguments(f"a budget is 0 to {_MOST:,.0f} US dollars, not {usd}")
     else:
         store.redis.hset(store.key("budgets"), scope, str(micro(usd)))
+    store.secure()

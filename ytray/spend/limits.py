@@ -16,6 +16,7 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from ytray.engine.connection import store
+from ytray.engine.store import Store
 from ytray.errors import SettingsError
 from ytray.settings import settings
 from ytray.spend.model import Call, ProviderBusy
@@ -53,19 +54,17 @@ def take_turn(call: Call) -> None:
             continue
         item = RateLimitItemPerMinute(most, namespace=what)
         # A call larger than the limit itself waits for an empty minute; it could never go otherwise.
-        if not _counter().hit(item, call.model, cost=min(cost, most)):
-            until = _counter().get_window_stats(item, call.model).reset_time
+        counter = _counter(store())
+        if not counter.hit(item, call.model, cost=min(cost, most)):
+            until = counter.get_window_stats(item, call.model).reset_time
             wait = max(_SHORTEST_WAIT, until - time.time())
             raise ProviderBusy(f"{call.model} has had its {most:,} {what} of this minute", wait)
 
 
 @cache
-def _counter() -> SlidingWindowCounterRateLimiter:
-    where = store()
-    url = where.redis_url
-    # The library takes the address apart by its own scheme; the connections are ours.
-    uri = f"redis+{url}" if url.startswith("unix://") else url
-    storage = RedisStorage(uri, connection_pool=where.redis.connection_pool, key_prefix=where.key("limits"))
+def _counter(where: Store) -> SlidingWindowCounterRateLimiter:
+    # The library wants an address, and does not use it: the connections are ours.
+    storage = RedisStorage("redis://", connection_pool=where.redis.connection_pool, key_prefix=where.key("limits"))
     return SlidingWindowCounterRateLimiter(storage)
 
 

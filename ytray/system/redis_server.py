@@ -18,13 +18,16 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import redis
 import structlog
+from redis.exceptions import NoPermissionError
 
 from ytray.errors import SystemUnavailable
+from ytray.system.redis_address import opened, shown
 
 OLDEST = (6, 2)
 _SOCKET_PATH_LIMIT = 100  # bytes: the kernel takes 107
@@ -62,27 +65,44 @@ def stop(home: Path) -> None:
 def check(url: str) -> list[str]:
     """Refuse a Redis that cannot keep jobs safe; warn, and return the warnings, where it might not.
 
-    Raises SystemUnavailable when it does not answer, is too old, or evicts keys.
+    Raises SystemUnavailable when it does not answer, is too old, or evicts keys, and SettingsError for a URL that
+    cannot be read.
     """
-    client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=10)
     try:
-        info = client.info("server")
-        facts = _config(client)
+        with opened(url, socket_connect_timeout=5, socket_timeout=10) as client:
+            version = server_version(client)
+            facts = _config(client)
     except redis.AuthenticationError as denied:
         raise SystemUnavailable(f"Redis refuses the password or user in YTRAY_REDIS_URL: {denied}") from None
-    except (redis.ConnectionError, redis.TimeoutError) as away:
-        where = re.sub(r"//[^@/]*@", "//***@", url)
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as away:
+        # An OSError is a certificate that is not there.
         raise SystemUnavailable(
-            f"Redis at {where} cannot be reached: {away}; start it, or unset YTRAY_REDIS_URL for an embedded one"
+            f"Redis at {shown(url)} cannot be reached: {away}; start it, or unset YTRAY_REDIS_URL for an embedded one"
         ) from None
     except redis.ResponseError as refused:
         raise SystemUnavailable(f"Redis does not serve ytray: {refused}") from None
-    finally:
-        client.close()
-    version = str(info.get("redis_version", "0"))
     if _version(version) < OLDEST:
         raise SystemUnavailable(f"Redis {version} is too old; ytray needs {OLDEST[0]}.{OLDEST[1]} or newer")
     return _warnings(facts)
+
+
+def server_version(client: redis.Redis) -> str:
+    """The version of the server, as it tells it."""
+    try:
+        return str(client.info("server").get("redis_version", "0"))
+    except NoPermissionError:
+        ask: Callable[[str], Any] = client.execute_command
+        told = ask("HELLO")  # which nobody can be forbidden
+        found = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+        return cast(bytes, found[b"version"]).decode()
+
+
+def replicas(client: redis.Redis) -> int | None:
+    """How many replicas follow the server; None where it does not say."""
+    try:
+        return int(client.info("replication").get("connected_slaves", 0))
+    except NoPermissionError:
+        return None
 
 
 def flush_to_disk(home: Path) -> None:

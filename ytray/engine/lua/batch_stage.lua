@@ -4,10 +4,12 @@
 --   salted  1: the batch runs again and again, so its rows are new each time
 -- Returns a verdict for each row: 'ok', 'known' (it was done before), 'running' (it is being done now),
 -- 'duplicate' (an earlier row has its key: left out), 'conflict <job>' (its key stands for another row: left out).
+-- Errors: GONE when an earlier part has expired, or a replica that took over lacks it.
 
 local batch, part, ttl, user, task, salted = unpack(ARGV, 1, 6)
 local seen = redis.call('HMGET', P .. 'bs:' .. batch, 'part', 'reply')
 if seen[1] == part then return cjson.decode(seen[2]) end
+if tonumber(seen[1] or 0) ~= part - 1 then return redis.error_reply('GONE') end
 
 local function verdict_on(id, key, given)
   if redis.call('HEXISTS', P .. 'bk:' .. batch, key) == 1 then return 'duplicate' end

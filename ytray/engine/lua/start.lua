@@ -15,7 +15,7 @@ for i = 4, #ARGV, 2 do
   local f = redis.call('HMGET', key, 'state', 'fence', 'worker')
   local fence = 0
   if f[1] == 'EXECUTING' and f[2] == ARGV[i + 1] then
-    if not f[3] then
+    if not f[3] or f[3] == worker then  -- its own name: the call is repeated after a lost reply
       fence = tonumber(f[2])
       redis.call('HSET', key, 'worker', worker)
     else

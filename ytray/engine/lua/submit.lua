@@ -1,7 +1,8 @@
 -- Accept jobs: all of them or, when anything is wrong, none.
 -- ARGV: task queue prio lane user parent key digest due-ms stage generation, then id, spec, id, spec, …
 --   due-ms      0: at once; else how many milliseconds from now (the job stays PENDING until then)
---   stage       '' or a list that holds the id, spec pairs of a submission too large for one call
+--   stage       '' or a list that holds the id, spec pairs of a submission too large for one call; then all
+--               that comes after generation is how many elements it has, and the first id
 --   generation  how often the parent was replayed: a step that had failed before the replay is run once more
 -- Returns the id of the job: with an idempotency key or a step that exists already, that job's; else the first. To a
 -- flow that was taken up again after it was cancelled: the ids of all.
@@ -19,6 +20,7 @@ local function pairs_given()
   end
   local staged = redis.call('LRANGE', stage, 0, -1)
   redis.call('DEL', stage)
+  if #staged ~= tonumber(ARGV[12]) then return {} end  -- a replica that took over lacked a part
   return staged
 end
 
@@ -42,7 +44,10 @@ if key ~= '' then
 end
 
 local given = pairs_given()
-if #given == 0 then return redis.error_reply('GONE') end
+if #given == 0 then
+  if stage ~= '' and redis.call('EXISTS', P .. 'j:' .. ARGV[13]) == 1 then return ARGV[13] end  -- repeated
+  return redis.error_reply('GONE')
+end
 
 -- A flow that was cancelled and taken up again has a new id, and its steps those that they had: what is done is done.
 -- Returns the id under which a step is found or to be made, and the step, if it is there.

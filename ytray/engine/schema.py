@@ -1,0 +1,94 @@
+"""The version of what is stored, and how an older store is brought up to date.
+
+The version is a number in the key `schema`. A store of another version is met when somebody connects: an older one is
+migrated then, one version at a time; a newer one is refused, since what this version would write may be wrong there.
+
+What a migration may do. Workers and trackers of the version before go on while it runs, and one that was broken off
+is begun again from its start, so it
+- only adds (a key, a field, a listing) what the version before does not mind, and never takes away or changes the
+  meaning of what that one reads; what is no longer needed goes with the version after;
+- gives the same when it is done again, in part or as a whole;
+- works in pieces, a script each, that keep Redis busy for some milliseconds; after each it yields.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Final, cast
+
+from ytray.engine.store import Store
+from ytray.errors import SystemUnavailable
+
+Migration = Callable[[Store], Iterator[None]]
+
+RESTORING: Final = "restoring"  # what is stored instead of the version while a backup is being restored
+_LOCK_MS = 30_000  # how long a process that died in a migration keeps others from it; no piece takes as long
+_PATIENCE = 600.0  # seconds that a process waits for another's migration
+_LOOK_EVERY = 0.1  # seconds
+
+
+def _give_it_a_number(_: Store) -> Iterator[None]:
+    """From before there were versions to 1: nothing is stored in another way, it only has a number now."""
+    yield
+
+
+# The migration that leads from each version to the next.
+MIGRATIONS: list[Migration] = [_give_it_a_number]
+
+
+def current() -> int:
+    """The version that this ytray reads and writes."""
+    return len(MIGRATIONS)
+
+
+def bring_up_to_date(store: Store) -> None:
+    """Make sure that the store is of this version; migrates an older one. One round trip where it is.
+
+    Raises SystemUnavailable for a newer one, and for one whose restore was broken off.
+    """
+    token = uuid.uuid4().hex
+    deadline = time.monotonic() + _PATIENCE
+    while (found := _look(store)) is not None:
+        if found > current():
+            raise SystemUnavailable(
+                f"this ytray understands schema {current()}, and the system {store.namespace!r} is of schema {found}: "
+                "upgrade ytray here to the version that the system has"
+            )
+        if _call(store, "take", found + 1, token):
+            _migrate(store, found, token)
+        elif time.monotonic() > deadline:
+            raise SystemUnavailable(f"another process has been migrating the store for {_PATIENCE:.0f} s; try again")
+        else:
+            time.sleep(_LOOK_EVERY)
+
+
+def version_of(store: Store) -> str:
+    """What the store says of its version, for people: a number, or what else stands there."""
+    return (cast("bytes | None", store.redis.get(store.key("schema"))) or b"0").decode()
+
+
+def _look(store: Store) -> int | None:
+    """The store's version; None for that of this ytray, which a new store gets."""
+    found: str = store.call("schema", "look", current()).decode()
+    if found == RESTORING:
+        raise SystemUnavailable(
+            f"the restore of a backup into the system {store.namespace!r} was broken off, or goes on: wait for it, or "
+            "repeat it with `ytray restore FILE --replace`"
+        )
+    return int(found) if found else None
+
+
+def _migrate(store: Store, version: int, token: str) -> None:
+    try:
+        for _ in MIGRATIONS[version](store):
+            if not _call(store, "take", version + 1, token):
+                return  # it took too long over a piece: another one is at it, and does it all
+        _call(store, "done", version + 1, token, version)
+    finally:
+        _call(store, "free", version + 1, token)
+
+
+def _call(store: Store, what: str, version: int, token: str, since: int = 0) -> bool:
+    return bool(store.call("schema", what, version, token, _LOCK_MS, since))
