@@ -1,0 +1,194 @@
+"""The Kubernetes manifests: against the schemas, against Ray's own reading of them, and against each other."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import ray
+import yaml
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+from ray.serve.schema import ServeDeploySchema
+from typer.main import get_command
+
+from tests.cluster.reading import CLUSTER, REPOSITORY, document
+from ytray.cli.app import app
+from ytray.engine.model import QUEUE_PRIORITIES
+
+KUBERNETES = "1.33"
+FOLDER = CLUSTER / "kubernetes"
+FILES = ("base", "redis", "raycluster", "rayservice", "rayjob", "monitoring")
+SECRETS = {"ytray": {"redis-password", "redis-url", "api-keys", "metrics-key"}, "ytray-ray": {"auth_token"}}
+
+
+def manifests() -> list[dict[str, Any]]:
+    return [read for name in FILES for read in yaml.safe_load_all((FOLDER / f"{name}.yaml").read_text())]
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:
+    return [manifest for manifest in manifests() if manifest["kind"] == kind]
+
+
+def ray_cluster() -> dict[str, Any]:
+    (found,) = of_kind("RayCluster")
+    return found
+
+
+def templates() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The pods of all manifests, by name."""
+    spec = ray_cluster()["spec"]
+    yield "head", spec["headGroupSpec"]["template"]
+    for group in spec["workerGroupSpecs"]:
+        yield group["groupName"], group["template"]
+    yield "job", of_kind("RayJob")[0]["spec"]["submitterPodTemplate"]
+    yield "redis", of_kind("StatefulSet")[0]["spec"]["template"]
+
+
+def found_in(within: Any, key: str) -> Iterator[Any]:
+    """What stands at `key`, at whatever depth."""
+    if isinstance(within, dict):
+        if key in within:
+            yield within[key]
+        within = list(within.values())
+    if isinstance(within, list):
+        for inner in within:
+            yield from found_in(inner, key)
+
+
+def test_each_file_of_the_folder_is_tested() -> None:
+    assert {path.stem for path in FOLDER.iterdir()} == set(FILES)
+
+
+def test_what_kubernetes_itself_knows_is_what_it_takes() -> None:
+    known = [manifest for manifest in manifests() if not manifest["apiVersion"].startswith(("ray.io", "monitoring."))]
+    assert len(known) >= 10
+    for manifest in known:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    for name, template in templates():
+        wrapped = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": name}, "template": template}
+        kubernetes_validate.validate(wrapped, KUBERNETES, strict=True)
+    serve = of_kind("RayService")[0]["spec"]["serveService"]
+    kubernetes_validate.validate({"apiVersion": "v1", "kind": "Service", **serve}, KUBERNETES, strict=True)
+
+
+def test_custom_resources_have_only_fields_that_their_definitions_have() -> None:
+    schemas = document(REPOSITORY / "tests" / "cluster" / "crds.yaml")
+    checked = 0
+    for manifest in manifests():
+        schema = schemas["kinds"].get(f"{manifest['apiVersion']}/{manifest['kind']}")
+        if schema is not None:
+            jsonschema.validate(manifest["spec"], {**schema, "definitions": schemas["definitions"]})
+            checked += 1
+    assert checked == 5
+
+
+def test_ray_reads_the_queues_and_the_limits_of_each_group_out_of_the_cluster() -> None:
+    resource = copy.deepcopy(ray_cluster())
+    resource["metadata"]["namespace"] = "default"
+    groups = _derive_autoscaling_config_from_ray_cr(resource)["available_node_types"]
+    offered = {
+        name: {key: value for key, value in group["resources"].items() if key.startswith("queue")}
+        for name, group in groups.items()
+    }
+    assert offered == {
+        "headgroup": {},
+        "cpu": {"queue_default": 4, "queue_generation": 8, "queue_batch": 4},
+        "media": {"queue_media": 4},
+        "gpu": {"queue_media": 4},
+    }
+    assert {key for group in offered.values() for key in group} == {f"queue_{queue}" for queue in QUEUE_PRIORITIES}
+    assert groups["headgroup"]["resources"]["CPU"] == 0
+    assert groups["gpu"]["resources"]["GPU"] == 1
+    assert all(group["max_workers"] > group["min_workers"] for name, group in groups.items() if name != "headgroup")
+
+
+def test_the_service_runs_on_the_same_cluster_and_deploys_what_exists() -> None:
+    spec = of_kind("RayService")[0]["spec"]
+    assert spec["rayClusterConfig"] == ray_cluster()["spec"]
+    assert spec["rayClusterConfig"]["rayVersion"] == ray.__version__
+    for config in (yaml.safe_load(spec["serveConfigV2"]), document(CLUSTER / "serve.yaml")):
+        schema = ServeDeploySchema.model_validate(config)
+        assert [application.import_path for application in schema.applications] == ["ytray.api.deployment:application"]
+        assert [deployment.name for deployment in schema.applications[0].deployments] == ["api"]
+
+
+def test_secrets_are_named_and_never_written_down() -> None:
+    told = (FOLDER / "base.yaml").read_text()
+    references = [*found_in(manifests(), "secretKeyRef"), *found_in(of_kind("ServiceMonitor"), "credentials")]
+    assert len(references) >= 8
+    for reference in references:
+        assert reference["key"] in SECRETS[reference["name"]]
+    for name, keys in SECRETS.items():
+        assert f"secret generic {name} " in told
+        assert all(f"--from-file={key}" in told for key in keys)
+    assert ray_cluster()["spec"]["authOptions"] == {"mode": "token", "secretName": "ytray-ray"}
+    assert not of_kind("Secret")
+
+
+def test_pods_are_locked_down() -> None:
+    for name, template in templates():
+        assert template["spec"]["securityContext"]["runAsNonRoot"] is True, name
+        for container in template["spec"]["containers"]:
+            locked = container["securityContext"]
+            assert locked["allowPrivilegeEscalation"] is False, name
+            assert locked["capabilities"] == {"drop": ["ALL"]}, name
+            assert locked["readOnlyRootFilesystem"] is True, name
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
+            assert re.search(r":(?!latest)", container["image"]), name
+
+
+def test_each_group_has_probes_a_drain_and_a_disruption_budget() -> None:
+    (drain,) = {
+        " ".join(command["exec"]["command"])
+        for command in found_in(ray_cluster()["spec"]["workerGroupSpecs"], "preStop")
+    }
+    commands = get_command(app)
+    assert "drain" in getattr(commands, "commands")  # noqa: B009  # typer's type does not tell
+    options = [option for parameter in getattr(commands, "commands")["drain"].params for option in parameter.opts]  # noqa: B009
+    assert all(option in options for option in ("--deadline", "--reason", "--wait") if option in drain)
+    budgets = [budget["spec"]["selector"]["matchLabels"] for budget in of_kind("PodDisruptionBudget")]
+    for name, template in templates():
+        if name == "job":
+            continue
+        labels = template["metadata"]["labels"]
+        assert len([budget for budget in budgets if budget.items() <= labels.items()]) == 1, name
+        container = template["spec"]["containers"][0]
+        assert {"readinessProbe", "livenessProbe"} <= set(container), name
+        if name not in ("head", "redis"):
+            assert container["lifecycle"]["preStop"]["exec"]["command"][-1].startswith('ytray drain "$POD_IP"')
+            assert template["spec"]["terminationGracePeriodSeconds"] > 8 * 60  # seconds: --deadline 8m
+
+
+def test_nobody_but_ytray_reaches_redis_and_names_agree() -> None:
+    policies = {policy["metadata"]["name"]: policy["spec"] for policy in of_kind("NetworkPolicy")}
+    pods = dict(templates())
+    (source,) = [peer for rule in policies["ytray-redis"]["ingress"] for peer in rule["from"]]
+    allowed = source["podSelector"]["matchLabels"].items()
+    for name, template in pods.items():
+        labels = template["metadata"]["labels"]
+        assert (allowed <= labels.items()) == (name != "redis"), name
+        chosen = "ytray-redis" if name == "redis" else "ytray"
+        assert policies[chosen]["podSelector"]["matchLabels"].items() <= labels.items()
+    (redis,) = [service for service in of_kind("Service") if service["metadata"]["name"] == "ytray-redis"]
+    assert redis["spec"]["selector"].items() <= pods["redis"]["metadata"]["labels"].items()
+    host, port = ray_cluster()["spec"]["gcsFaultToleranceOptions"]["redisAddress"].split(":")
+    assert (host, int(port)) == ("ytray-redis", redis["spec"]["ports"][0]["port"])
+    assert of_kind("RayJob")[0]["spec"]["clusterSelector"] == {"ray.io/cluster": ray_cluster()["metadata"]["name"]}
+    served = of_kind("RayService")[0]["spec"]["serveService"]
+    (watch,) = of_kind("ServiceMonitor")
+    assert watch["spec"]["selector"]["matchLabels"].items() <= served["metadata"]["labels"].items()
+    assert watch["spec"]["endpoints"][0]["port"] == served["spec"]["ports"][0]["name"]
+
+
+@pytest.mark.parametrize("setting", ["appendonly yes", "maxmemory-policy noeviction"])
+def test_redis_keeps_what_it_was_given(setting: str) -> None:
+    (config,) = of_kind("ConfigMap")
+    assert setting in config["data"]["redis.conf"].splitlines()
+    (claim,) = of_kind("StatefulSet")[0]["spec"]["volumeClaimTemplates"]
+    mounted = of_kind("StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {"name": claim["metadata"]["name"], "mountPath": "/data"} in mounted
