@@ -2,8 +2,8 @@
 
 Each side runs in a process of its own, with a fresh Redis (append-only file, everysec) where it uses one. The peers
 are installed into an environment of their own, .tools/bench-peers. Arguments: which groups to measure (jobs, batches,
-http, rendering; all without any); their sections of docs/benchmarks.md are written anew. `--quick` runs a tenth, to try
-things, and writes nothing.
+http, rendering, simulated; all without any); their sections of docs/benchmarks.md are written anew. `--quick` runs a
+tenth, to try things, and writes nothing. `--nodes N` and `--jobs N` are the size of what is simulated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,26 +23,29 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.rows import Row
+from benchmarks.simulated.rows import simulated_rows
 from ytray.system.redis_server import find_binary
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".tools" / "bench-peers"
 SIDES = Path(__file__).parent / "sides"
 QUICK = "--quick" in sys.argv
+
+
+def _number(name: str, usual: int) -> int:
+    """The number that an option is given with, as in --nodes 1000."""
+    if name not in sys.argv:
+        return usual
+    place = sys.argv.index(name)
+    number = int(sys.argv[place + 1])
+    del sys.argv[place : place + 2]
+    return number
+
+
+NODES, SIMULATED = _number("--nodes", 100 if QUICK else 200), _number("--jobs", 5_000 if QUICK else 50_000)
 JOBS = 500 if QUICK else 5000
 DEEP = "1000,10000,50000" if QUICK else "1000,100000,1000000"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measure: what, the figure with its unit, what it is compared with, the ratio, and the target."""
-
-    what: str
-    figure: str
-    against: str
-    ratio: str
-    target: str
-    met: bool
 
 
 def main() -> None:
@@ -228,7 +230,14 @@ def _node_rows(found: dict[str, Any]) -> list[Row]:
     ]
 
 
-GROUPS = {"jobs": _jobs, "batches": _batches, "http": _http, "rendering": _rendering}
+def _simulated() -> list[Row]:
+    return simulated_rows(
+        _module("benchmarks.simulated", str(NODES), str(SIMULATED)),
+        _module("benchmarks.simulated.costs", "2000" if QUICK else "10000"),
+    )
+
+
+GROUPS = {"jobs": _jobs, "batches": _batches, "http": _http, "rendering": _rendering, "simulated": _simulated}
 _ABOUT = {
     "jobs": "Redis with its append-only file (everysec) over a Unix socket. Peers: Celery prefork 4, acks_late, "
     "events, result backend; Dramatiq 2 processes × 8 threads, results; bare Ray tasks, which keep no state at all. "
@@ -236,6 +245,8 @@ _ABOUT = {
     "batches": "Each item is a job that makes one paid call of a seller that answers at once: intent, reservation and "
     "settlement in the spend journal, fence, result, the batch's counters. Slots: one a core.",
     "http": "One replica behind HAProxy; load from processes of its own.",
+    "simulated": "The real tracker, feeder and store with a real Redis; nodes are played (`benchmarks/simulated`), so "
+    "no time of Ray's is in the first rows. Jobs are sleeps of lognormal length. docs/scaling.md tells what follows.",
     "rendering": "All sides encode with the same settings of libx264 (veryfast, crf 20). ytray's and the encoder's "
     "times are medians of 3, taken in turn. MoviePy is a script as people write it: its default compositing, no lit "
     'word, no music. Our renderer by MoviePy is `compose` with `renderer="moviepy"`, as fast as we could make it. '
@@ -273,6 +284,19 @@ def _side(python: str, program: str, *arguments: str) -> dict[str, Any]:
             raise SystemExit(f"{program} failed:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
         found: dict[str, Any] = json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
         return found
+
+
+def _module(name: str, *arguments: str) -> dict[str, Any]:
+    """What a program prints that brings its own system."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("YTRAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", name, *arguments],
+        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=7200, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise SystemExit(f"{name} failed:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads([line for line in done.stdout.splitlines() if line.startswith("{")][-1])
+    return found
 
 
 def _redis(folder: Path) -> subprocess.Popen[bytes]:
@@ -315,7 +339,8 @@ def _write(measured: dict[str, list[Row]]) -> None:
         ]
         _replace(docs, name, lines)
         short = [f"| {r.what} | {r.figure} | {r.against} | {r.ratio} |" for r in rows if r.ratio and r.against]
-        _replace(readme, name, ["| measure | ytray | against | ratio |", "|---|---|---|---|", *short])
+        if short:
+            _replace(readme, name, ["| measure | ytray | against | ratio |", "|---|---|---|---|", *short])
 
 
 def _replace(file: Path, name: str, lines: list[str]) -> None:

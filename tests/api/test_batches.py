@@ -314,3 +314,46 @@ def test_a_batch_is_followed_by_events_and_only_the_newest_of_those_missed_is_to
     assert (newest["event"], newest["batch_id"], newest["state"]) == ("batch", batch_id, "COMPLETED")
     assert newest["id"] == told[-1]["id"]
     missed.close()  # type: ignore[attr-defined]
+
+
+def test_a_plan_tells_the_nodes_that_a_batch_needs_and_what_they_cost(
+    api: httpx.Client, held: None, until: Until
+) -> None:
+    first = submitted(api.post("/api/batches", json={"items": [{"number": n} for n in (1000, 1002)], "task": "halve"}))
+    asked: dict[str, Any] = {"deadline": 3600, "slots": "default=4,gpu.media=2", "price": "cpu=0.5"}
+    api.post("/api/queues/default/resume")
+    until(lambda: ended(api, first))
+    api.post("/api/queues/default/pause")
+    assert api.get(f"/api/batches/{first}/plan", params=asked).json()["items_left"] == 0
+    second = submitted(api.post("/api/batches", json={"items": [{"number": 1004}], "task": "halve"}))
+    answer = api.get(f"/api/batches/{second}/plan", params=asked)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    (need,) = told["nodes"]
+    assert (told["items_left"], told["in_time"]) == (1, True)
+    assert told["measured_items"] >= 2
+    assert (need["node_type"], need["nodes"], need["slots"]["default"]) == ("cpu", 1, 4)
+    assert told["nodes_usd"] is not None
+    more = api.get("/api/batches/plan", params={**asked, "task": "halve", "items": 1000}).json()
+    assert more["items_left"] == 1000
+    assert more["queues"][0]["work_seconds"] > told["queues"][0]["work_seconds"]
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "code", "says"),
+    [
+        ("b0/plan", {"deadline": 60}, 404, "no batch b0"),
+        ("plan", {"items": 2, "task": "halve"}, 422, "until when"),
+        ("plan", {"items": 2, "task": "halve", "deadline": 60, "by": "2030-01-01T00:00:00Z"}, 422, "until when"),
+        ("plan", {"items": 2, "task": "halve", "by": "2020-01-01T00:00:00Z"}, 422, "in the past"),
+        ("plan", {"items": 2, "task": "halve", "deadline": 60, "slots": "medai=4"}, 422, "medai"),
+        ("plan", {"items": 2, "task": "halv", "deadline": 60}, 422, "did you mean 'halve'"),
+        ("plan", {"items": 0, "task": "halve", "deadline": 60}, 422, "items"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_says_why(
+    api: httpx.Client, path: str, params: dict[str, Any], code: int, says: str
+) -> None:
+    answer = api.get(f"/api/batches/{path}", params=params)
+    assert answer.status_code == code, answer.text
+    assert says in answer.text

@@ -238,3 +238,34 @@ def test_the_events_of_a_batch_say_how_its_items_stand(server: Server, connect: 
 
 def test_the_choices_of_the_client_are_those_of_a_batch() -> None:
     assert BatchChoices.__optional_keys__ == set(BatchOptions.model_fields)
+
+
+def test_plans_are_asked_for_with_slots_and_prices(server: Server, connect: Connect) -> None:
+    told: dict[str, Any] = {
+        "task_name": "add",
+        "deadline_seconds": 60.0,
+        "items_left": 2,
+        "items_done": 0,
+        "measured_items": 0,
+        "measured_steps": 0,
+        "item_seconds": None,
+        "in_time": False,
+        "bottleneck": None,
+        "queues": [],
+        "nodes": [],
+        "eta": None,
+        "nodes_usd": None,
+        "left_to_pay_usd": None,
+        "notes": ["nothing is measured yet"],
+    }
+    server.answer = lambda _: json(told)
+    client = connect()
+    made = client.plan_batch("b/1", 60.0, slots={"media": 4, "gpu.media": 2}, prices={"media": 0.25})
+    assert (made.items_left, made.notes) == (2, ["nothing is measured yet"])
+    client.plan_items(2, datetime(2030, 1, 2, tzinfo=UTC), task="add", concurrency=3)
+    first, second = server.seen
+    assert (first.path, second.path) == ("/api/batches/b%2F1/plan", "/api/batches/plan")
+    assert first.query == {"deadline": "60.0", "slots": "media=4,gpu.media=2", "price": "media=0.25"}
+    assert second.query == {"by": "2030-01-02T00:00:00+00:00", "items": "2", "task": "add", "concurrency": "3"}
+    with pytest.raises(errors.InvalidArguments, match="zone"):
+        client.plan_batch("b1", datetime(2030, 1, 2))

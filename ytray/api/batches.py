@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Json, ValidationError
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -32,7 +32,10 @@ from ytray.engine.batch.model import (
     Prepared,
     Resumed,
 )
+from ytray.engine.batch.plan import LONGEST_DEADLINE, Asked, Plan, asked
+from ytray.engine.connection import store
 from ytray.errors import InvalidArguments
+from ytray.spend.planning import plan_batch, plan_items
 
 router = APIRouter(prefix="/api/batches", tags=["batches"])
 
@@ -96,6 +99,35 @@ class EditedInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     items: list[dict[str, Any]] | None = None
+
+
+class PlanQuery(BaseModel):
+    """Until when a batch is to be done, and on what nodes."""
+
+    deadline: float | None = Field(None, gt=0, le=LONGEST_DEADLINE, description="Seconds from now; or `by`.")
+    by: AwareDatetime | None = Field(None, description="The time by which it is to be done.")
+    slots: str = Field(
+        "", max_length=1000, description="Slots of a node, by queue or by type and queue: `media=4,gpu.media=2`."
+    )
+    price: str = Field("", max_length=1000, description="US dollars for an hour of a node: `media=0.25,cpu=0.1`.")
+
+    def asked(self) -> Asked:
+        """What that asks for. Raises InvalidArguments."""
+        if (self.deadline is None) == (self.by is None):
+            raise InvalidArguments("say until when: either deadline (seconds from now) or by (a time)")
+        slots, prices = (filter(None, given.split(",")) for given in (self.slots, self.price))
+        return asked(self.by or self.deadline or 0.0, slots, prices)
+
+
+class ItemsPlanQuery(PlanQuery):
+    """The same for items that are not submitted yet."""
+
+    items: int = Field(ge=1, le=10_000_000, description="How many there will be.")
+    task: str = Field(DEFAULT_TASK, max_length=255, description="What is done for each: any task or flow.")
+    concurrency: int | None = Field(None, ge=1, le=10_000, description="Items in the making at once, at most.")
+    left_to_pay: float | None = Field(
+        None, ge=0, le=1_000_000_000, description="What they will cost in US dollars, where an estimate told."
+    )
 
 
 class AcceptedBatch(BaseModel):
@@ -204,6 +236,25 @@ def list_batches(
 ) -> BatchPage:
     """List the newest batches that match."""
     return batches.page(limit=limit, cursor=cursor, user_id=user_of(caller, user_id), state=state)
+
+
+@router.get("/plan", responses=documented(404))
+def items_plan(_: Reader, query: Annotated[ItemsPlanQuery, Query()]) -> Plan:
+    """How many nodes so many new items need to be done in time, going by earlier batches of the task."""
+    return plan_items(
+        store(),
+        query.task,
+        query.items,
+        query.asked(),
+        concurrency=query.concurrency,
+        left_to_pay=query.left_to_pay,
+    )
+
+
+@router.get("/{batch_id}/plan", responses=documented(404))
+def plan(batch_id: BatchId, caller: Reader, query: Annotated[PlanQuery, Query()]) -> Plan:
+    """How many nodes of each type the batch needs to be done in time, and what they and its items will cost."""
+    return plan_batch(store(), visible_batch(caller, batch_id).id, query.asked())
 
 
 @router.get("/{batch_id}", responses=documented(404))

@@ -30,6 +30,7 @@ from ytray.errors import (
     SystemUnavailable,
     UnknownBatch,
     UnknownJob,
+    UnknownNode,
     UnknownTask,
     YtrayError,
 )
@@ -164,6 +165,7 @@ _BY_TYPE: dict[str, type[YtrayError]] = {
         SystemUnavailable,
         UnknownBatch,
         UnknownJob,
+        UnknownNode,
         UnknownTask,
         Unpriced,
     )

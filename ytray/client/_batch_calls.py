@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,10 @@ from ytray.engine.batch.model import (
     Prepared,
     Resumed,
 )
+from ytray.engine.batch.plan import Plan
 from ytray.errors import InvalidArguments
 
+Numbers = Mapping[str, float] | None
 Rows = Iterable[Mapping[str, Any]] | Path | str
 
 _TYPES: Final = {
@@ -73,6 +76,19 @@ def estimate(rows: Rows, task: str | None, choices: Mapping[str, Any]) -> Call[P
 def status(batch_id: str) -> Call[BatchStatus]:
     """What is known of a batch."""
     return Call("GET", _batch(batch_id), BatchStatus.model_validate_json)
+
+
+def plan(batch_id: str, deadline: float | datetime, slots: Numbers, prices: Numbers) -> Call[Plan]:
+    """The nodes that a batch needs."""
+    return Call("GET", f"{_batch(batch_id)}/plan", Plan.model_validate_json, _asked(deadline, slots, prices))
+
+
+def items_plan(
+    items: int, deadline: float | datetime, slots: Numbers, prices: Numbers, choices: Mapping[str, Any]
+) -> Call[Plan]:
+    """The nodes that so many new items need."""
+    params = {**_as_text({**choices, "items": items}), **_asked(deadline, slots, prices)}
+    return Call("GET", "/api/batches/plan", Plan.model_validate_json, params)
 
 
 def page(user_id: str | None, state: BatchState | str | None, limit: int, cursor: str | None) -> Call[BatchPage]:
@@ -139,6 +155,18 @@ def _input(rows: Rows) -> tuple[bytes | None, Path | None, dict[str, str]]:
     except (ValueError, TypeError) as wrong:
         raise InvalidArguments(f"a row that is no mapping, or has what JSON cannot hold: {wrong}") from None
     return b"\n".join(lines), None, {"Content-Type": _TYPES[".jsonl"]}
+
+
+def _asked(deadline: float | datetime, slots: Numbers, prices: Numbers) -> dict[str, str]:
+    if not isinstance(deadline, datetime):
+        until = {"deadline": str(deadline)}
+    elif deadline.tzinfo is None:
+        raise InvalidArguments("the deadline is a time without a zone: give it one, as in deadline.astimezone()")
+    else:
+        until = {"by": deadline.isoformat()}
+    pairs = {"slots": slots or {}, "price": prices or {}}
+    told = {what: ",".join(f"{name}={number}" for name, number in numbers.items()) for what, numbers in pairs.items()}
+    return {**until, **{what: text for what, text in told.items() if text}}
 
 
 def _as_text(params: Mapping[str, Any]) -> dict[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from datetime import datetime
 from typing import Literal, TypeVar, Unpack
 
 from ytray.client import _batch_calls, _calls
-from ytray.client._batch_calls import Rows
+from ytray.client._batch_calls import Numbers, Rows
 from ytray.client._calls import Call
 from ytray.client._following import Patience
 from ytray.client.model import BatchChoices
@@ -22,6 +23,7 @@ from ytray.engine.batch.model import (
     Prepared,
     Resumed,
 )
+from ytray.engine.batch.plan import Plan
 
 T = TypeVar("T")
 
@@ -57,6 +59,41 @@ class BatchMethods(ABC):
     def batch(self, batch_id: str) -> BatchStatus:
         """What is known of the batch now. Raises UnknownBatch."""
         return self._do(_batch_calls.status(batch_id))
+
+    def plan_batch(
+        self, batch_id: str, deadline: float | datetime, *, slots: Numbers = None, prices: Numbers = None
+    ) -> Plan:
+        """How many nodes of each type the batch needs to be done in time, and what that will cost.
+
+        Args:
+            deadline: seconds from now, or a time with a zone.
+            slots: of a node by queue ("media") or by type and queue ("gpu.media"); else as living nodes have them.
+            prices: US dollars for an hour of a node, by type ("cpu", "media", "gpu").
+
+        Raises UnknownBatch, InvalidArguments.
+        """
+        return self._do(_batch_calls.plan(batch_id, deadline, slots, prices))
+
+    def plan_items(
+        self,
+        items: int,
+        deadline: float | datetime,
+        *,
+        task: str | None = None,
+        concurrency: int | None = None,
+        left_to_pay: float | None = None,
+        slots: Numbers = None,
+        prices: Numbers = None,
+    ) -> Plan:
+        """The same for so many items that are not submitted yet, going by earlier batches of the task.
+
+        Args:
+            left_to_pay: what they will cost in US dollars, where `estimate_batch` told.
+
+        Raises UnknownTask, InvalidArguments.
+        """
+        choices = {"task": task, "concurrency": concurrency, "left_to_pay": left_to_pay}
+        return self._do(_batch_calls.items_plan(items, deadline, slots, prices, choices))
 
     def batches(
         self,

@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from ytray.client.model import Artifact, LogPage, TaskInfo
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.nodes import NodeStatus
 from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus
@@ -30,6 +31,7 @@ _ENTRIES = TypeAdapter(list[Entry])
 _ID = TypeAdapter(str)
 _IDS = TypeAdapter(list[str])
 _MODELS = TypeAdapter(list[ModelStatus])
+_NODES = TypeAdapter(list[NodeStatus])
 _QUEUES = TypeAdapter(list[QueueStatus])
 _STATUSES = TypeAdapter(list[JobStatus])
 _TASKS = TypeAdapter(list[TaskInfo])
@@ -172,6 +174,17 @@ def resume(queue: str) -> Call[None]:
     return Call("POST", f"/api/queues/{segment(queue)}/resume", _nothing)
 
 
+def nodes() -> Call[list[NodeStatus]]:
+    """Every node of the cluster."""
+    return Call("GET", "/api/nodes", inside("nodes", _NODES))
+
+
+def drain(node: str, deadline_seconds: float, reason: str) -> Call[NodeStatus]:
+    """Take a node out of service."""
+    body = to_json({"deadline_seconds": deadline_seconds, "reason": reason})
+    return Call("POST", f"/api/nodes/{segment(node)}/drain", _node, body=body, headers=JSON)
+
+
 def counts() -> Call[dict[JobState, int]]:
     """How many jobs are in each state."""
     return Call("GET", "/api/counts", inside("counts", _COUNTS))
@@ -279,6 +292,10 @@ def segment(value: str) -> str:
 
 def _estimate(content: bytes) -> Estimate:
     return Estimate.model_validate_json(content, extra="ignore")
+
+
+def _node(content: bytes) -> NodeStatus:
+    return NodeStatus.model_validate_json(content, extra="ignore")
 
 
 def _nothing(_: bytes) -> None:

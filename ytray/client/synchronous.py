@@ -22,6 +22,7 @@ from ytray.client._following import SILENCE, EventReader, Patience
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Event, LogPage, TaskInfo
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.nodes import NodeStatus
 from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus
@@ -248,7 +249,8 @@ class Client(BatchMethods):
         """Write a file of the job to `to`, which may be a folder; the file appears there once it is whole.
 
         A connection that breaks is taken up where it broke. Of a flow it is the newest step's file of that name; an
-        artifact's own `job_id` names one exactly. Raises UnknownJob, and PermanentError when there is no such file.
+        artifact's own `job_id` names one exactly. Raises UnknownJob, PermanentError when there is no such file, and
+        DamagedArtifact when it came with another content than was published.
         """
         with Download(job_id, name, to) as download:
             tries = 0
@@ -256,7 +258,7 @@ class Client(BatchMethods):
                 tries += 1
                 call = download.call()
                 try:
-                    with self._http.stream("GET", call.path, headers=call.headers) as response:
+                    with self._http.stream("GET", call.path, headers=call.headers, follow_redirects=True) as response:
                         if download.begin(response):
                             for received in response.iter_bytes():
                                 download.write(received)
@@ -351,6 +353,25 @@ class Client(BatchMethods):
     def resume(self, queue: str) -> None:
         """Start jobs of the queue again."""
         self._do(_calls.resume(queue))
+
+    def nodes(self) -> list[NodeStatus]:
+        """Every node of the cluster, the head first: its state, slots, cards, and the jobs that run there.
+
+        Takes a key that is not bound to one user.
+        """
+        return self._do(_calls.nodes())
+
+    def drain(self, node: str, deadline_seconds: float = 300.0, reason: str = "") -> NodeStatus:
+        """Take a node out of service: it gets nothing new, and what runs there ends or goes on elsewhere.
+
+        Args:
+            node: its id or the beginning of it, its IP address, or its host name.
+            deadline_seconds: what still runs after so long is interrupted, and goes on from its checkpoint.
+            reason: for people.
+
+        Raises UnknownNode, InvalidTransition for a node that is gone and for the head, InvalidArguments.
+        """
+        return self._do(_calls.drain(node, deadline_seconds, reason))
 
     def dead_letters(self, limit: int = 100, cursor: str | None = None) -> DeadLetterPage:
         """The jobs that failed for good, the one that failed first first."""

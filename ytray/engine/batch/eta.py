@@ -87,9 +87,10 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
     """A kind of step: how many an item needs, how many are done and left, and what one takes. Deviations are beside."""
 
+    task_name: str
     queue: str
     per_item: float
     per_item_off: float
@@ -104,19 +105,19 @@ def eta(pace: Pace) -> Eta | None:
     """When the batch will be done; None while nothing is known of it: no item has ended, and no earlier batch did."""
     if not pace.left:
         return Eta(seconds=0.0, low_seconds=0.0, high_seconds=0.0, method="nothing is left")
-    kinds = _kinds(pace) if pace.completed or pace.items_before else []
+    kinds = kinds_left(pace) if pace.completed or pace.items_before else []
     ends = _by_ends(pace)
     if not kinds:
-        return None if ends is None else _told(ends, ends * _ITEM_SPREAD, "pace of the items' ends")
+        return None if ends is None else told(ends, ends * _ITEM_SPREAD, "pace of the items' ends")
     seconds, off = _by_work(pace, kinds)
     if pace.per_item is not None or pace.items_before or ends is None:
-        return _told(seconds, off, "work left by queue and slots, window, and tail")
+        return told(seconds, off, "work left by queue and slots, window, and tail")
     # Few wait: how far the active ones are is guessed, and the ends of items say more.
     weight = pace.active / (pace.active + 2 * pace.waiting)
     spread = math.sqrt(weight * (1 - weight)) * (ends - seconds)
     ends_off = ends * math.hypot(_ENDS_OFF, 1 / math.sqrt(pace.completed))
     both = math.hypot(weight * ends_off, (1 - weight) * off, spread)
-    return _told(
+    return told(
         (1 - weight) * seconds + weight * ends, both, "work left by queue and slots, and pace of the items' ends"
     )
 
@@ -136,15 +137,15 @@ def forecast_usd(cost: float, completed: int, ended: int, left: int) -> float | 
     return cost + cost / max(ended, completed) * left
 
 
-def _told(seconds: float, off: float, method: str) -> Eta:
-    """The estimate with its range, from its standard deviation."""
+def told(seconds: float, off: float, method: str) -> Eta:
+    """An estimate with its range, from its standard deviation; all in seconds."""
     seconds = max(0.0, seconds)
     spread = math.sqrt(math.log1p(min(_WIDEST, off / seconds) ** 2)) if seconds else 0.0
     wide = math.exp(_EIGHT_IN_TEN * spread)
     return Eta(seconds=seconds, low_seconds=seconds / wide, high_seconds=seconds * wide, method=method)
 
 
-def _by_work(pace: Pace, kinds: list[_Kind]) -> tuple[float, float]:
+def _by_work(pace: Pace, kinds: list[Kind]) -> tuple[float, float]:
     """The time left by the work left, and its standard deviation."""
     work: dict[str, float] = {}
     done: dict[str, float] = {}
@@ -174,7 +175,7 @@ def _by_work(pace: Pace, kinds: list[_Kind]) -> tuple[float, float]:
     return seconds, math.hypot(off, _OFF * seconds, _TAIL_OFF * item)
 
 
-def _variance(kind: _Kind, items: int) -> float:
+def _variance(kind: Kind, items: int) -> float:
     """Of the work that is left of one kind, in seconds squared."""
     of_the_steps = kind.left * kind.deviation**2
     of_the_mean = (kind.left * kind.mean_off) ** 2
@@ -192,8 +193,8 @@ def _by_ends(pace: Pace) -> float | None:
     return pace.left * 2 * max(0.0, pace.elapsed - pace.item_seconds) / (pace.completed - 1)
 
 
-def _kinds(pace: Pace) -> list[_Kind]:
-    """The kinds of steps, the batch's own and those that only other batches have shown."""
+def kinds_left(pace: Pace) -> list[Kind]:
+    """The kinds of steps and what is left of each: the batch's own and those that only other batches have shown."""
     own = {(stage.task_name, stage.queue): stage for stage in pace.stages if stage.done}
     others = {}
     for stage in pace.earlier if pace.items_before else ():
@@ -212,7 +213,7 @@ def _without(everything: Stage, own: Stage | None) -> Stage | None:
     return everything.model_copy(update={"done": done, "mean_seconds": max(0.0, seconds / done)})
 
 
-def _kind(pace: Pace, own: Stage | None, earlier: Stage | None) -> _Kind:
+def _kind(pace: Pace, own: Stage | None, earlier: Stage | None) -> Kind:
     stage = own or earlier
     assert stage is not None
     done = own.done if own else 0
@@ -225,7 +226,17 @@ def _kind(pace: Pace, own: Stage | None, earlier: Stage | None) -> _Kind:
     # Of a single step no deviation is seen; durations mostly vary by about half of their mean.
     deviation = max(deviation, _ITEM_SPREAD * mean if done < _EARLIER else 0.0)
     left = max(0.0, pace.total * per_item - done)
-    return _Kind(stage.queue, per_item, per_item_off, done, left, mean, deviation / math.sqrt(max(1, done)), deviation)
+    return Kind(
+        stage.task_name,
+        stage.queue,
+        per_item,
+        per_item_off,
+        done,
+        left,
+        mean,
+        deviation / math.sqrt(max(1, done)),
+        deviation,
+    )
 
 
 def _per_item(pace: Pace, task_name: str, done: int, earlier: Stage | None) -> tuple[float, float]:

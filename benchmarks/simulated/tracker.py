@@ -1,0 +1,76 @@
+"""The tracker of a simulation, in a process of its own: `ytray.engine.tracker` with simulated nodes in Ray's place."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Client, Connection
+from typing import Any
+
+from ytray.engine.capacity import Slots
+from ytray.engine.store import Claimed
+from ytray.engine.tracker import Flight, JobTracker
+from ytray.engine.worker import Report
+
+
+class _ToldSlots(Slots):
+    """The slots that the nodes said they have."""
+
+    def __init__(self, changed: Callable[[], None], told: dict[str, int]) -> None:
+        self._told = told
+        super().__init__(changed)
+
+    def look(self) -> tuple[dict[str, int], frozenset[str], float]:
+        return dict(self._told), frozenset(), 0.0
+
+
+class SimulatedTracker(JobTracker):
+    """The tracker as it is, but for what it asks of Ray."""
+
+    def __init__(self, setup: bytes, nodes: Connection) -> None:
+        self._nodes = nodes
+        self._told: dict[str, int] = {}
+        self._sent: dict[int, Flight] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        super().__init__(setup)
+
+    def hear_forever(self) -> None:
+        """Take in what the nodes tell; ends with them."""
+        while True:
+            try:
+                what, told = self._nodes.recv()
+            except (EOFError, OSError):
+                return
+            if what == "slots":
+                self._told.update(told)
+            else:
+                for number, jobs, seconds, error in told:
+                    flight = self._sent.pop(number)
+                    self._land(flight, RuntimeError(error) if error else Report(jobs, seconds))
+
+    def _see_slots(self) -> Slots:
+        return _ToldSlots(self._ring, self._told)
+
+    def _beside_ray(self) -> list[tuple[str, Callable[[], None]]]:
+        return []
+
+    def _send(self, flight: Flight, jobs: list[Claimed]) -> None:
+        flight.ref = next(self._numbers)
+        self._sent[flight.ref] = flight
+        self._say(flight.ref, flight.queue, jobs)
+
+    def _stop(self, flight: Flight, *, force: bool = False) -> None:  # noqa: ARG002  # no process here needs force
+        self._say(flight.ref, flight.queue, None)
+
+    def _say(self, *what: Any) -> None:
+        with self._lock:
+            self._nodes.send(what)
+
+
+if __name__ == "__main__":
+    connection = Client(sys.argv[1], "AF_UNIX")
+    assert isinstance(connection, Connection)
+    SimulatedTracker(connection.recv(), connection).hear_forever()
