@@ -22,6 +22,10 @@ class PermanentError(YtrayError):
     """
 
 
+class DamagedArtifact(YtrayError):
+    """A copy of an artifact is not what was published, so it was thrown away; trying again may bring a good one."""
+
+
 class RetryLater(YtrayError):
     """The job cannot run now, through no fault of its own; it waits `seconds` as RETRYING and loses no attempt."""
 
@@ -60,6 +64,10 @@ class UnknownTask(YtrayError, LookupError):
 
 class UnknownJob(YtrayError, LookupError):
     """No job with that id exists (it never did, or its history has been cleaned up)."""
+
+
+class UnknownNode(YtrayError, LookupError):
+    """No node of the cluster has that id, address or name."""
 
 
 class InvalidTransition(YtrayError):

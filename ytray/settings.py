@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path("~/.ytray"), description="Where all local state lives.")
     namespace: str = Field("ytray", pattern=r"^[a-z0-9_-]{1,32}$", description="Prefix of every Redis key.")
     redis_url: SecretStr | None = Field(None, description="Redis to use; without it an embedded one is started.")
+    redis_replicas: int = Field(
+        0, ge=0, le=16, description="Replicas of Redis that must have a move before it counts as made."
+    )
     ray_address: str | None = Field(
         None, validation_alias="RAY_ADDRESS", description="Ray cluster to join; without it a local one."
     )
@@ -44,13 +47,27 @@ class Settings(BaseSettings):
     provider_speech: ProviderName | None = Field(None, description="Who speaks, where it is not YTRAY_PROVIDER.")
     provider_image: ProviderName | None = Field(None, description="Who draws, where it is not YTRAY_PROVIDER.")
     provider_video: ProviderName | None = Field(None, description="Who films, where it is not YTRAY_PROVIDER.")
-    artifacts: str | None = Field(None, description="Folder or fsspec URL for files; default HOME/artifacts.")
+    artifacts: str | None = Field(
+        None,
+        description="Where files are kept: a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX; default HOME/artifacts.",
+    )
+    artifact_links: Literal["proxied", "signed"] = Field(
+        "proxied", description="Whether the API brings files itself, or sends readers to signed URLs of the store."
+    )
+    cache_bytes: int = Field(10 * 1024**3, ge=0, description="Bytes of remote files that a node keeps on its disk.")
 
     slots_default: int = Field(0, ge=0, description="Jobs of the queue at once per node; 0 = one per core.")
     slots_generation: int = Field(0, ge=0, description="The same for `generation`.")
     slots_media: int = Field(0, ge=0, description="The same for `media`.")
     slots_batch: int = Field(0, ge=0, description="The same for `batch`.")
     prefetch: int = Field(4, ge=1, le=64, description="Ray tasks in flight for each slot, for short tasks.")
+
+    autoscale_most: int = Field(
+        0, ge=0, le=10_000, description="Slots of each queue that Ray's autoscaler is asked for at most; 0 = none."
+    )
+    autoscale_hold: float = Field(
+        60.0, ge=0, description="Seconds that the autoscaler is asked for what is no longer needed."
+    )
 
     lease_seconds: float = Field(30.0, gt=0, description="A job whose worker is silent for so long is requeued.")
     retry_delays: CommaSeparatedSeconds = Field(
@@ -128,6 +145,12 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator("artifacts", mode="after")
+    @classmethod
+    def _absolute_folder(cls, value: str | None) -> str | None:
+        # Workers run in folders of their own.
+        return value if not value or "://" in value else str(Path(value).expanduser().absolute())
+
     @field_validator("imports", "cors_origins", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
@@ -146,6 +169,17 @@ class Settings(BaseSettings):
         """Jobs of `queue` that one node runs at once."""
         asked: int = getattr(self, f"slots_{queue}")
         return asked or os.cpu_count() or 1
+
+    @classmethod
+    def of_system(cls, values: dict[str, Any]) -> Settings:
+        """The settings of a running system, from a `model_dump` of them: but where this node has a YTRAY_HOME, its own.
+
+        Nodes share no disk, so each has a home. What another version has given that this one does not know is left out.
+        """
+        known = {name: values[name] for name in cls.model_fields if name in values and name != "ray_address"}
+        if own := os.environ.get("YTRAY_HOME"):
+            known["home"] = own
+        return cls(**known, RAY_ADDRESS=values.get("ray_address"))
 
     @classmethod
     def settings_customise_sources(

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import ray
 
 from ytray.engine.breaker import CircuitBreakers
+from ytray.engine.capacity import HEAD_RESOURCE
 from ytray.engine.flow_runner import FlowRunner
 from ytray.engine.tracker import JobTracker
 from ytray.engine.worker import pack_setup
+from ytray.errors import SystemUnavailable
 from ytray.settings import settings
+
+# Where our actors live: on the node that the cluster stands and falls with, since others come, are drained, and go.
+_AT_THE_HEAD = {HEAD_RESOURCE: 0.001}
+# A machine that loses its power says no goodbye. By Ray's own settings, tasks that were sent there, or are just being
+# sent, are not missed for seven minutes, and those after them wait behind; so the connections of our actors are asked.
+_HEARS_OF_SILENCE = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_client_keepalive_timeout_ms": "2000"}
+_GONE_WITHIN = 30.0  # seconds that a killed actor may take to be gone
 
 _CLASSES: dict[str, type] = {
     "JobTracker": JobTracker,
@@ -25,9 +35,35 @@ def ensure_actors(redis_url: str) -> None:
     ray.get([_start(name, made, setup).report.remote() for name, made in _CLASSES.items()])
 
 
+def replace_actors(redis_url: str) -> None:
+    """Start the actors anew with the code and the settings of this process: the last step of an upgrade.
+
+    What they had in flight is requeued, and no attempt is used up by it; flows go on from their finished steps.
+    """
+    for name in _CLASSES:
+        try:
+            ray.kill(find_actor(name), no_restart=True)
+        except ValueError:
+            continue  # it was not there
+        deadline = time.monotonic() + _GONE_WITHIN
+        while _is_there(name):
+            if time.monotonic() > deadline:
+                raise SystemUnavailable(f"the actor {name} does not end; `ytray doctor` tells more")
+            time.sleep(0.05)
+    ensure_actors(redis_url)
+
+
 def find_actor(name: str) -> Any:
     """The handle of a running actor. Raises ValueError when the system runs no such actor."""
     return ray.get_actor(name, namespace=settings().namespace)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        find_actor(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _start(name: str, made: type, setup: bytes) -> Any:
@@ -42,6 +78,8 @@ def _start(name: str, made: type, setup: bytes) -> Any:
             max_task_retries=-1,
             max_concurrency=16,
             num_cpus=0,
+            resources=_AT_THE_HEAD,
+            runtime_env={"env_vars": _HEARS_OF_SILENCE},
         )
         .remote(setup)
     )

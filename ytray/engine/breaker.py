@@ -18,6 +18,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
 
+from ytray.engine.capacity import here
 from ytray.engine.connection import submitting_store
 from ytray.engine.worker import unpack_setup
 from ytray.errors import CircuitOpen, PermanentError, RetryLater, StaleFence
@@ -77,7 +78,8 @@ class CircuitBreakers:
 
     def report(self) -> dict[str, Any]:
         """Every breaker's state by name."""
-        return {"pid": os.getpid(), "breakers": {name: state.model_dump() for name, state in self._states.items()}}
+        told = {name: state.model_dump() for name, state in self._states.items()}
+        return {"pid": os.getpid(), "node": here(), "breakers": told}
 
     def admit(self, name: str) -> float:
         """0 when a call may go through, else for how many seconds it should wait."""

@@ -5,31 +5,90 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import ray
+from ray._private.state import state
 
 from ytray.engine.model import QUEUE_PRIORITIES
 
+NODE_WORD = 12  # characters of a node's id with which the names of its workers begin
 _LOOK_EVERY = 1.0  # seconds between looks at the cluster's nodes
+HEAD_RESOURCE = "node:__internal_head__"  # Ray gives it to the head node
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that Ray lists. `drain_deadline_ms` is None while it is not drained, and 0 for a drain without an end."""
+
+    node_id: str
+    host: str
+    name: str
+    is_alive: bool
+    resources: dict[str, float]
+    drain_deadline_ms: int | None
+
+    @property
+    def word(self) -> str:
+        """With what the names of its workers begin."""
+        return self.node_id[:NODE_WORD]
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes new work."""
+        return self.is_alive and self.drain_deadline_ms is None
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it is the one that the cluster stands and falls with."""
+        return HEAD_RESOURCE in self.resources
+
+    def slots(self, queue: str) -> int:
+        """The slots of a queue that it offers, or offered until it was drained."""
+        return int(self.resources.get(f"queue_{queue}", 0))
+
+
+def cluster_nodes() -> list[Node]:
+    """Every node that the connected Ray cluster lists, those that are gone too."""
+    ask: Callable[[], list[dict[str, Any]]] = ray.nodes
+    ask_draining: Callable[[], dict[str, int]] = state.get_draining_nodes
+    draining = ask_draining()
+    return [
+        Node(
+            node["NodeID"],
+            node["NodeManagerAddress"],
+            node["NodeManagerHostname"],
+            node["Alive"],
+            node["Resources"],
+            draining.get(node["NodeID"]) if node["Alive"] else None,
+        )
+        for node in ask()
+    ]
+
+
+def here() -> str:
+    """The id of the node that this process runs on; "" outside of a cluster."""
+    return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
 
 
 def cluster_slots() -> dict[str, int]:
-    """Slots by queue that the nodes of the connected Ray cluster offer now."""
-    ask: Callable[[], dict[str, float]] = ray.cluster_resources
-    resources = ask()
-    return {queue: int(resources.get(f"queue_{queue}", 0)) for queue in QUEUE_PRIORITIES}
+    """Slots by queue that the nodes of the connected Ray cluster offer now; one that is drained offers none."""
+    return _slots_of(cluster_nodes())
 
 
-def queues_with_cards() -> frozenset[str]:
-    """The queues that a living node serves which has a GPU: a job of these that asks for a share gets it there."""
-    ask: Callable[[], list[dict[str, Any]]] = ray.nodes
+def _slots_of(nodes: list[Node]) -> dict[str, int]:
+    return {queue: sum(node.slots(queue) for node in nodes if node.is_serving) for queue in QUEUE_PRIORITIES}
+
+
+def _with_cards(nodes: list[Node]) -> frozenset[str]:
+    """The queues that a node serves which has a GPU: a job of these that asks for a share gets it there."""
     return frozenset(
         queue
-        for node in ask()
-        if node["Alive"] and node["Resources"].get("GPU")
+        for node in nodes
+        if node.is_serving and node.resources.get("GPU")
         for queue in QUEUE_PRIORITIES
-        if node["Resources"].get(f"queue_{queue}")
+        if node.slots(queue)
     )
 
 
@@ -50,6 +109,7 @@ class Slots:
         self.known: dict[str, int] = {}
         self.with_cards: frozenset[str] = frozenset()
         self.free_cards = 0.0
+        self.serving: dict[str, str] = {}  # with what the names of a node's workers begin → its id
         self._changed = changed
         threading.Thread(target=self._look_forever, name="ytray-slots", daemon=True).start()
 
@@ -58,10 +118,16 @@ class Slots:
         """The queues, the one that is worth most first."""
         return sorted(QUEUE_PRIORITIES, key=lambda queue: -QUEUE_PRIORITIES[queue])
 
+    def look(self) -> tuple[dict[str, int], frozenset[str], float]:
+        """The slots by queue now, the queues with cards, and how many cards are free."""
+        nodes = cluster_nodes()
+        self.serving = {node.word: node.node_id for node in nodes if node.is_serving}
+        cards = _with_cards(nodes)
+        return _slots_of(nodes), cards, free_cards() if cards else 0.0
+
     def _look_forever(self) -> None:
         while True:
-            found, cards = cluster_slots(), queues_with_cards()
-            self.free_cards = free_cards() if cards else 0.0
+            found, cards, self.free_cards = self.look()
             if (found, cards) != (self.known, self.with_cards):
                 self.known, self.with_cards = found, cards
                 self._changed()
@@ -92,6 +158,10 @@ class Pace:
     def short_tasks(self) -> list[str]:
         """The tasks whose jobs may share a Ray task, and may wait in Ray ahead of a free slot."""
         return [task for task, seconds in self._seconds.items() if seconds < self._SHORT]
+
+    def seconds(self, task: str) -> float | None:
+        """How long a job of the task takes; None while that is not known."""
+        return self._seconds.get(task)
 
     def lease_size(self, task: str) -> int:
         """How many jobs of a task one Ray task takes."""

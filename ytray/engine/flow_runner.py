@@ -7,7 +7,6 @@ each step that was submitted before is found by its id, with its result when it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ import redis.asyncio
 from pydantic_core import from_json
 
 from ytray.engine import logs, tracing
+from ytray.engine.capacity import here
 from ytray.engine.code import resolve
 from ytray.engine.context import CurrentJob, enter_job
 from ytray.engine.link import Deposed
@@ -28,6 +28,7 @@ from ytray.engine.task import Task
 from ytray.engine.worker import unpack_setup
 from ytray.errors import JobCancelled, JobFailed, RetryLater, SystemUnavailable
 from ytray.settings import settings
+from ytray.system.redis_address import url_now
 
 _MOST_CLAIMED = 100  # flows in one claim
 _SWEEP_EVERY = 2.0  # seconds between looks at awaited jobs, for those that no message tells of
@@ -48,7 +49,7 @@ class FlowRunner:
 
     def report(self) -> dict[str, Any]:
         """Who is in office, and how many flows it runs: for the doctor and for tests."""
-        return {"pid": os.getpid(), "epoch": self._name, "running": len(self._running)}
+        return {"pid": os.getpid(), "node": here(), "epoch": self._name, "running": len(self._running)}
 
     def _work(self) -> None:
         try:
@@ -173,15 +174,13 @@ class Endings:
     async def listen(self) -> None:
         """Hand on what Redis tells; runs for as long as the runner does, with a new connection whenever one breaks."""
         while True:
-            connection = redis.asyncio.from_url(self._store.redis_url, health_check_interval=5)
             try:
-                await self._listen_on(connection.pubsub())
+                url = await asyncio.to_thread(url_now, self._store.redis_url)
+                async with redis.asyncio.from_url(url, health_check_interval=5) as connection:
+                    await self._listen_on(connection.pubsub())
             except (redis.RedisError, OSError) as lost:
                 _log.warning("listening anew", error=str(lost))
                 await asyncio.sleep(0.2)
-            finally:
-                with contextlib.suppress(redis.RedisError, OSError):
-                    await connection.aclose()
 
     async def _listen_on(self, pubsub: redis.asyncio.client.PubSub) -> None:
         # The ids of steps hold a dot: "<flow>.<digest>". Any other job that a flow may await is found by the sweep.

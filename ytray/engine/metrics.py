@@ -79,13 +79,16 @@ class StoreCollector(Collector):
         pipe.hgetall(where.key("gauges"))
         pipe.zcard(where.key("dlq"))
         pipe.zcount(where.key("workers"), time.time() * 1000, "+inf")
+        pipe.hgetall(where.key("nodes"))
+        pipe.hgetall(where.key("slots"))
         for queue in QUEUE_PRIORITIES:
             pipe.zcard(where.key(f"ready:{queue}"))
             pipe.zcard(where.key(f"in:{queue}:{JobState.EXECUTING}"))
-        counters, gauges, dead, workers, *sizes = pipe.execute()
+        counters, gauges, dead, workers, nodes, slots, *sizes = pipe.execute()
         counted = _Counted(counters)
         yield from counted.metrics()
         yield from _gauges({k.decode(): float(v) for k, v in gauges.items()}, dead, workers, sizes)
+        yield from _cluster(nodes, slots)
         yield from _batches(where)
 
 
@@ -107,6 +110,12 @@ class _Counted:
         )
         yield self._counter(f"{prefix}_stale_writes", "Writes refused because their fence was old.", "stale", [])
         yield self._counter(f"{prefix}_dead_letters", "Jobs that entered the dead-letter queue.", "dead", [])
+        yield self._counter(
+            f"{prefix}_jobs_handed_over",
+            "Jobs that went back to their queue as their node was drained or their worker stopped.",
+            "handed_over",
+            ["queue"],
+        )
         yield self._counter(f"{prefix}_alerts", "Webhook alerts, by outcome.", "alerts", ["outcome"])
         yield self._counter(f"{prefix}_batches", "Batches, submitted and by how they ended.", "batches", ["outcome"])
         yield self._counter(
@@ -199,6 +208,23 @@ def _gauges(given: dict[str, float], dead: int, workers: int, sizes: list[int]) 
     for state in breaker_states():
         breakers.add_metric([state.name], _BREAKER_LEVELS[state.state])
     yield breakers
+
+
+def _cluster(nodes: dict[bytes, bytes], slots: dict[bytes, bytes]) -> Iterator[Metric]:
+    """What the tracker saw last of Ray's nodes."""
+    prefix = settings().metrics_namespace
+    states = GaugeMetricFamily(f"{prefix}_nodes", "Nodes of the Ray cluster.", labels=["state"])
+    for state, number in nodes.items():
+        states.add_metric([state.decode()], int(number))
+    yield states
+    offered = GaugeMetricFamily(
+        f"{prefix}_queue_slots",
+        "Jobs of the queue that the nodes can run at once; drained ones none.",
+        labels=["queue"],
+    )
+    for queue, number in slots.items():
+        offered.add_metric([queue.decode()], int(number))
+    yield offered
 
 
 def _batches(where: Store) -> Iterator[Metric]:

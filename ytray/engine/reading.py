@@ -9,7 +9,14 @@ import redis
 
 from ytray.engine.link import Link
 from ytray.engine.model import QUEUE_PRIORITIES, DeadLetter, JobState, JobStatus, Transition
-from ytray.engine.records import read_dead_letter, read_status, read_transition, unknown_job
+from ytray.engine.records import (
+    read_dead_letter,
+    read_status,
+    read_transition,
+    unknown_job,
+    waits_for_slot,
+    why_waiting,
+)
 from ytray.errors import UnknownJob
 
 _LISTING_READS = 40  # pages of an index that one listing may read through when a filter matches little
@@ -30,7 +37,8 @@ class Reading(Link):
         except (redis.ConnectionError, redis.TimeoutError):
             return self.statuses([job_id])[0]
         stored = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-        return read_status(job_id, stored, result)
+        waiting = self._why_waiting().get(stored[b"queue"].decode(), "") if waits_for_slot(stored) else ""
+        return read_status(job_id, stored, result, waiting)
 
     def statuses(self, ids: Sequence[str]) -> list[JobStatus]:
         """The status of each id, in one round trip. Raises UnknownJob."""
@@ -39,7 +47,7 @@ class Reading(Link):
             pipe.hgetall(self.key(f"j:{job_id}"))
             pipe.get(self.key(f"r:{job_id}"))
         replies = pipe.execute()
-        return [read_status(job_id, replies[2 * i], replies[2 * i + 1]) for i, job_id in enumerate(ids)]
+        return self._told(ids, replies[::2], replies[1::2])
 
     def fields(self, job_id: str, *names: str) -> list[bytes | None]:
         """Some fields of a job as they are stored. Raises UnknownJob."""
@@ -126,10 +134,34 @@ class Reading(Link):
                 pipe.get(self.key(f"r:{job_id}"))
         replies = pipe.execute()
         stored, outcomes = replies[: len(ids)], replies[len(ids) :] or [None] * len(ids)
+        there = [place for place, fields in enumerate(stored) if fields]
+        told = self._told(
+            [ids[place] for place in there], [stored[place] for place in there], [outcomes[place] for place in there]
+        )
+        found: list[JobStatus | None] = [None] * len(ids)
+        for place, status in zip(there, told, strict=True):
+            found[place] = status
+        return found
+
+    def _told(
+        self, ids: Sequence[str], stored: Sequence[dict[bytes, bytes]], results: Sequence[bytes | None]
+    ) -> list[JobStatus]:
+        reasons = self._why_waiting() if any(waits_for_slot(fields) for fields in stored) else {}
         return [
-            read_status(job_id, fields, outcome) if fields else None
-            for job_id, fields, outcome in zip(ids, stored, outcomes, strict=True)
+            read_status(
+                job_id, fields, result, reasons.get(fields[b"queue"].decode(), "") if waits_for_slot(fields) else ""
+            )
+            for job_id, fields, result in zip(ids, stored, results, strict=True)
         ]
+
+    def _why_waiting(self) -> dict[str, str]:
+        """By queue, why its jobs do not start, where there is more to it than that others are before them."""
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.hgetall(self.key("slots"))
+        pipe.smembers(self.key("paused"))
+        pipe.exists(self.key("at_work"))
+        slots, paused, is_at_work = pipe.execute()
+        return why_waiting(slots, paused, is_at_work=bool(is_at_work))
 
     def dead_letters(self, ids: Sequence[str] | None = None) -> list[DeadLetter]:
         """The dead-letter queue, oldest first, or those of its jobs that are named. Raises UnknownJob."""

@@ -6,7 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from pydantic_core import from_json
 
-from ytray.engine.model import MICRO, DeadLetter, JobState, JobStatus, Transition, time_of
+from ytray.engine.model import MICRO, QUEUE_PRIORITIES, DeadLetter, JobState, JobStatus, Transition, time_of
 from ytray.errors import InvalidArguments, UnknownJob
 
 
@@ -23,8 +23,29 @@ def read_transition(entry: bytes) -> Transition:
     )
 
 
-def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None) -> JobStatus:
-    """The hash `j:<id>` and the string `r:<id>`. Raises UnknownJob when the hash is empty."""
+def why_waiting(slots: dict[bytes, bytes], paused: set[bytes], *, is_at_work: bool) -> dict[str, str]:
+    """By queue, why its jobs do not start at all, from the keys `slots`, `paused` and `at_work`; others are left out.
+
+    Without a tracker nobody knows what the nodes offer now: what it last saw is not told then.
+    """
+    reasons = {}
+    for queue in QUEUE_PRIORITIES:
+        if queue.encode() in paused:
+            reasons[queue] = f"queue {queue} is paused"
+        elif slots and not is_at_work:
+            reasons[queue] = "no tracker is at work; it starts when one is (`ytray doctor` tells more)"
+        elif slots.get(queue.encode()) == b"0":
+            reasons[queue] = f"no node offers queue_{queue}; it starts when one joins"
+    return reasons
+
+
+def waits_for_slot(stored: dict[bytes, bytes]) -> bool:
+    """Whether a job, as the hash `j:<id>` has it, waits for a slot. (Flows do not, nor does what runs elsewhere.)"""
+    return stored.get(b"state") == b"QUEUED" and b"lane" not in stored
+
+
+def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None, waiting: str = "") -> JobStatus:
+    """The hash `j:<id>` and the string `r:<id>`; `waiting`: why it does not start. Raises UnknownJob without a hash."""
     if not stored:
         raise unknown_job(job_id)
     f = {name.decode(): value.decode() for name, value in stored.items()}
@@ -37,7 +58,7 @@ def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None) -
         priority=int(f["prio"]),
         current_state=state,
         progress=100.0 if state is JobState.COMPLETED else float(f.get("progress", 0)),
-        progress_message=f.get("note", ""),
+        progress_message=waiting or f.get("note", ""),
         created_at=time_of(f["created"]),
         started_at=time_of(f["started"]) if "started" in f else None,
         completed_at=time_of(f["ended"]) if "ended" in f else None,

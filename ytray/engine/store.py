@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import redis
@@ -19,6 +19,7 @@ from ytray.errors import UnknownJob
 _STAGE_FROM = 10_000  # jobs: a larger submission is sent in parts and committed by one last call
 # Seconds. Redis before 7 makes whole milliseconds of a wait by cutting off: less than one is 0, which is for ever.
 _SHORTEST_WAIT = 0.01
+_LONGEST_GOODBYE = 2.0  # seconds
 _STAGE_TTL = 3600  # seconds that the parts of an unfinished submission are kept
 
 
@@ -40,7 +41,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job that its holder has leased; `fence` is what its writes must carry."""
+    """A job that its holder has leased; `fence` is what its writes must carry.
+
+    Tracker and workers may be of different versions while a system is being upgraded: a new field goes to the end and
+    has a default.
+    """
 
     job_id: str
     fence: int
@@ -51,6 +56,18 @@ class Claimed:
     queue: str
     generation: int
     queued_ms: int
+
+    def sent(self) -> tuple[Any, ...]:
+        """The job as it travels to a worker."""
+        return tuple(getattr(self, name) for name in _SENT)
+
+    @classmethod
+    def received(cls, row: tuple[Any, ...]) -> Claimed:
+        """The job that `sent` made a row of, in this version or another."""
+        return cls(*row[: len(_SENT)])
+
+
+_SENT = tuple(field.name for field in fields(Claimed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +93,13 @@ class Store(Reading):
         """Accept all of `jobs` (id, spec) or none; durable on return. Returns the ids of the jobs that count."""
         ids = [job_id for job_id, _ in jobs]
         stage = ""
+        flat: list[str | bytes | int] = []
         if len(jobs) > _STAGE_FROM:
             stage = self._stage(jobs)
-            jobs = ()
-        flat: list[str | bytes] = []
-        for pair in jobs:
-            flat.extend(pair)
+            flat = [2 * len(jobs), ids[0]]
+        else:
+            for pair in jobs:
+                flat.extend(pair)
         counts = self.call(
             "submit",
             what.task,
@@ -103,11 +121,17 @@ class Store(Reading):
 
     def _stage(self, jobs: Sequence[tuple[str, bytes]]) -> str:
         stage = self.key(f"stage:{jobs[0][0]}")
-        for start in range(0, len(jobs), 2000):
+        start = 0
+        while start < len(jobs):
+            some = jobs[start : start + 2000]
             pipe = self.redis.pipeline(transaction=True)
-            pipe.rpush(stage, *(part for job in jobs[start : start + 2000] for part in job))
+            pipe.rpush(stage, *(part for job in some for part in job))
             pipe.expire(stage, _STAGE_TTL)
-            pipe.execute()
+            held = pipe.execute()[0]
+            start += len(some)
+            if held != 2 * start:  # a part came twice after a lost reply, or a replica that took over lacks one
+                self.redis.delete(stage)
+                start = 0
         return stage
 
     def track(
@@ -153,6 +177,8 @@ class Store(Reading):
             except ResponseError as refused:
                 raise explain(str(refused).partition("caused error: ")[2] or str(refused)) from None
             else:
+                if worker and any(replies):
+                    self.secure()  # else two attempts could have one fence; jobs of a tracker start by `start`
                 return [[_claimed(row) for row in rows] for rows in replies]
 
     def start(self, worker: str, lease_ms: int, result_ttl: int, jobs: Sequence[tuple[str, int]]) -> list[int]:
@@ -186,6 +212,14 @@ class Store(Reading):
     def hand_back(self, jobs: Sequence[tuple[str, int | str]], reason: str, *, blame: bool, result_ttl: int) -> int:
         """Requeue jobs in flight; returns how many still were."""
         return int(self.call("hand_back", reason, int(blame), result_ttl, *_flat(jobs)))
+
+    def hand_over(self, worker: str, jobs: Sequence[tuple[str, int]], reason: str, result_ttl: int) -> int:
+        """Requeue jobs of a worker that must leave; returns how many still were its own."""
+        return int(self.call("hand_over", worker, reason, result_ttl, *_flat(jobs)))
+
+    def say_at_work(self, epoch: str, lease_ms: int) -> None:
+        """The tracker is there; without a word for as long as a lease it counts as gone."""
+        self.redis.set(self.key("at_work"), epoch, px=lease_ms)
 
     def reap(self, holder: str, epoch: str, most: int, result_ttl: int) -> tuple[float, list[tuple[str, int]]]:
         """Requeue jobs whose lease ended; returns seconds to the next such moment (inf: none), and those jobs."""
@@ -269,7 +303,8 @@ class Store(Reading):
     def _whereabouts(self, job_id: str) -> str:
         status = self.status(job_id)
         due = f" until {status.next_retry_at:%H:%M:%S} UTC ({status.error})" if status.next_retry_at else ""
-        return f"job {job_id} is {status.current_state}{due}"
+        why = f" ({status.progress_message})" if status.current_state is JobState.QUEUED and not due else ""
+        return f"job {job_id} is {status.current_state}{due}{'' if why == ' ()' else why}"
 
     @contextmanager
     def _listening(self, channel: str) -> Iterator[Any]:
@@ -278,8 +313,12 @@ class Store(Reading):
         pubsub.subscribe(channel)
         yield pubsub
         pubsub.unsubscribe(channel)
+        deadline = time.monotonic() + _LONGEST_GOODBYE
         while pubsub.subscribed:
-            pubsub.get_message(timeout=5.0)
+            pubsub.get_message(timeout=_LONGEST_GOODBYE)
+            if time.monotonic() > deadline:  # its Redis is silent: cut off, or stopped
+                pubsub.close()
+                return
         self._idle_pubsubs.append(pubsub)
 
 

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,16 @@ import ray
 import redis
 from pydantic_core import from_json
 from ray.exceptions import TaskCancelledError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ytray.engine import alerts, logs
+from ytray.engine.autoscale import Autoscaling
 from ytray.engine.batch import notices
 from ytray.engine.batch.feeder import Feeder
-from ytray.engine.capacity import Pace, Slots
+from ytray.engine.capacity import Pace, Slots, here
+from ytray.engine.handover import HandingOver
 from ytray.engine.link import Deposed
+from ytray.engine.placement import Nearness
 from ytray.engine.schedule import Schedule
 from ytray.engine.store import Claimed, LaneRoom, Store
 from ytray.engine.worker import Report, run_lease, unpack_setup
@@ -33,7 +38,7 @@ from ytray.settings import settings
 from ytray.system import redis_server
 
 _RAY_RETRIES = 2  # of a task whose worker or node died; with the tracker's own that makes three crashes, the limit
-_MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds
+_MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds, and Lua takes no 4,000
 _WORTH_SENDING_AHEAD = 16  # short jobs: while every slot is busy, fewer are better collected than launched one by one
 _LONGEST_SLEEP = 5.0  # seconds
 _LOOK_AT_MOST_EVERY = 0.02  # seconds: the clocks are looked at no oftener, however busy the loop is
@@ -41,7 +46,7 @@ _MOST_TIMERS = 500  # due jobs or ended leases in one move
 
 
 @dataclass(slots=True, eq=False)
-class _Flight:
+class Flight:
     """Jobs that were launched together as one Ray task."""
 
     queue: str
@@ -49,6 +54,8 @@ class _Flight:
     fences: dict[str, int]
     is_short: bool
     share: float  # of a card, that it was sent with
+    near: str | None = None  # the node that has its inputs
+    takes_slot: bool = True  # not on a node that is drained, nor once nobody has heard of its jobs for a lease
     ref: Any = None
 
 
@@ -61,13 +68,19 @@ class JobTracker:
         self._bell = Store(self._store.redis_url, self._store.namespace, patience=1.0)
         self._epoch = f"{os.getpid()}:{uuid.uuid4().hex[:12]}"
         self._log = logs.get("ytray.tracker")
-        self._slots = Slots(self._ring)
+        self._slots = self._see_slots()
         self._pace = Pace()
         self._cards = self._slots.with_cards
         self._schedule = Schedule(self._store)
-        self._flights: set[_Flight] = set()
-        self._in_flight: dict[str, _Flight] = {}
-        self._landed: deque[tuple[_Flight, Report | BaseException]] = deque()
+        self._flights: set[Flight] = set()
+        # How many by queue, and how many of them are not short: with thousands, counting anew would take milliseconds.
+        self._launched: Counter[str] = Counter()
+        self._launched_long: Counter[str] = Counter()
+        self._in_flight: dict[str, Flight] = {}
+        self._handing_over = HandingOver(self._store, lambda: list(self._in_flight), self._ring)
+        self._leaving = self._handing_over.leaving
+        self._nearness = Nearness(self._store)
+        self._landed: deque[tuple[Flight, Report | BaseException]] = deque()
         self._is_waiting = False
         self._lease_ms = round(settings().lease_seconds * 1000)
         self._next_beat = self._next_look = self._looked = 0.0
@@ -82,6 +95,7 @@ class JobTracker:
             ("ytray-alerts", lambda: alerts.announce_forever(self._store)),
             ("ytray-feeder", Feeder(self._store, lambda: self._slots.known).feed_forever),
             ("ytray-notices", lambda: notices.tell_forever(self._store)),
+            *self._beside_ray(),
         ):
             threading.Thread(target=work, name=name, daemon=True).start()
 
@@ -89,6 +103,7 @@ class JobTracker:
         """Who is in office, and what is in flight: for the doctor and for tests."""
         return {
             "pid": os.getpid(),
+            "node": here(),
             "epoch": self._epoch,
             "in_flight": len(self._in_flight),
             "slots": self._slots.known,
@@ -119,6 +134,7 @@ class JobTracker:
 
     def _turn(self) -> None:
         self._look_at_cards()
+        self._look_at_drains()
         self._settle_landed()
         while self._dispatch():
             pass
@@ -136,7 +152,24 @@ class JobTracker:
         for flight in self._flights if gone else ():
             if flight.share and flight.queue in gone:
                 # No node can run it as it was sent, also when Ray tries once more what its node died with.
-                ray.cancel(flight.ref)
+                self._stop(flight)
+
+    def _look_at_drains(self) -> None:
+        """Take in what runs on nodes that are drained: its place is free on none that is left, nor does it take one."""
+        leaving, known = self._handing_over.leaving, self._leaving
+        self._leaving = leaving
+        for job_id in leaving - known if leaving is not known else ():
+            if (flight := self._in_flight.get(job_id)) is not None:
+                self._free_slot(flight)
+
+    def _free_slot(self, flight: Flight) -> None:
+        if flight.takes_slot:
+            flight.takes_slot = False
+            self._count(flight, -1)
+
+    def _count(self, flight: Flight, by: int) -> None:
+        self._launched[flight.queue] += by
+        self._launched_long[flight.queue] += 0 if flight.is_short else by
 
     def _keep_time(self) -> None:
         """Queue what is due, requeue what was lost, extend what waits in Ray."""
@@ -150,6 +183,7 @@ class JobTracker:
             self._next_beat = now + self._lease_ms / 3000
             waiting = [(job_id, flight.fences[job_id]) for job_id, flight in self._in_flight.items()]
             self._store.beat("tracker", "", self._lease_ms, waiting)
+            self._store.say_at_work(self._epoch, self._lease_ms)
         moved, to_due = self._store.promote(_MOST_TIMERS)
         to_reap, reaped = self._store.reap("tracker", self._epoch, _MOST_TIMERS, settings().result_ttl)
         for job_id, fence in reaped:
@@ -173,10 +207,10 @@ class JobTracker:
 
     def _room(self, queue: str) -> LaneRoom | None:
         slots = self._slots.known.get(queue, 0)
-        flights = [flight for flight in self._flights if flight.queue == queue]
-        free = max(0, slots - len(flights))
+        flights = self._launched[queue]
+        free = min(_MOST_CLAIMED, max(0, slots - flights))
         # Only short jobs are sent ahead to wait in Ray; behind a long one they would wait for as long as it runs.
-        ahead = slots * settings().prefetch - len(flights) if all(f.is_short for f in flights) else free
+        ahead = free if self._launched_long[queue] else slots * settings().prefetch - flights
         if max(free, ahead) <= 0:
             return None
         most_short = min(_MOST_CLAIMED, max(0, ahead) * self._pace.LARGEST_LEASE)
@@ -184,28 +218,23 @@ class JobTracker:
 
     def _launch(self, queue: str, jobs: list[Claimed]) -> None:
         slots = self._slots.known.get(queue, 0)
-        by_task: dict[str, list[Claimed]] = {}
+        near = self._nearness.of(jobs, self._slots.serving)
+        by_task: dict[tuple[str, str | None], list[Claimed]] = {}
         for job in jobs:
-            by_task.setdefault(job.task, []).append(job)
-        for task, alike in by_task.items():
+            by_task.setdefault((job.task, near.get(job.job_id)), []).append(job)
+        for (task, node), alike in by_task.items():
             size = min(self._pace.lease_size(task), max(1, -(-len(alike) // max(1, slots))))
             for start in range(0, len(alike), size):
-                self._launch_one(queue, task, alike[start : start + size])
+                self._launch_one(queue, task, node, alike[start : start + size])
 
-    def _launch_one(self, queue: str, task: str, jobs: list[Claimed]) -> None:
-        share = self._share(queue, jobs[0])
-        launcher = self._launchers.get((queue, task, share))
-        if launcher is None:
-            # The task's name is what the Ray dashboard lists it under.
-            launcher = self._launcher.options(name=task, resources={f"queue_{queue}": 1}, num_gpus=share)
-            self._launchers[queue, task, share] = launcher
+    def _launch_one(self, queue: str, task: str, near: str | None, jobs: list[Claimed]) -> None:
         fences = {job.job_id: job.fence for job in jobs}
-        flight = _Flight(queue, task, fences, task in self._pace.short_tasks(), share)
+        flight = Flight(queue, task, fences, task in self._pace.short_tasks(), self._share(queue, jobs[0]), near)
         self._flights.add(flight)
+        self._count(flight, 1)
         for job in jobs:
             self._in_flight[job.job_id] = flight
-        flight.ref = launcher.remote(self._setup, jobs)
-        flight.ref.future().add_done_callback(lambda future: self._land(flight, future))
+        self._send(flight, jobs)
 
     def _share(self, queue: str, job: Claimed) -> float:
         """The share of a card that a job is sent with: none where its queue has no card, or none is free.
@@ -220,11 +249,46 @@ class JobTracker:
         self._slots.free_cards -= share  # until the next look, which may be too early to see it taken
         return share
 
+    # ------------------------------------------------------------------------------------------ Ray
+    # All that is asked of Ray, so that benchmarks/simulated can put other nodes in its place.
+
+    def _see_slots(self) -> Slots:
+        return Slots(self._ring)
+
+    def _beside_ray(self) -> list[tuple[str, Callable[[], None]]]:
+        """The threads that look after Ray's nodes."""
+        threads = [("ytray-nodes", self._handing_over.look_forever)]
+        if settings().autoscale_most:
+            asking = Autoscaling(self._store, lambda: dict(self._launched), self._pace.seconds)
+            threads.append(("ytray-autoscale", asking.ask_forever))
+        return threads
+
+    def _send(self, flight: Flight, jobs: list[Claimed]) -> None:
+        """Launch jobs as one Ray task, which tells `_land` how it ended."""
+        launcher = self._launchers.get((flight.queue, flight.task, flight.share)) if flight.near is None else None
+        if launcher is None:
+            # The task's name is what the Ray dashboard lists it under.
+            options: dict[str, Any] = {"name": flight.task, "resources": {f"queue_{flight.queue}": 1}}
+            if flight.near is not None:
+                # Where that node has no room, any other will do: a file is sooner fetched than a slot is free.
+                options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(
+                    flight.near, soft=True, _spill_on_unavailable=True
+                )
+            launcher = self._launcher.options(**options, num_gpus=flight.share)
+            if flight.near is None:
+                self._launchers[flight.queue, flight.task, flight.share] = launcher
+        flight.ref = launcher.remote(self._setup, [job.sent() for job in jobs])
+        flight.ref.future().add_done_callback(lambda future: self._land(flight, future.exception() or future.result()))
+
+    def _stop(self, flight: Flight, *, force: bool = False) -> None:
+        """Take a launched task back, or interrupt it; with `force` its process is killed."""
+        ray.cancel(flight.ref, force=force)
+
     # ------------------------------------------------------------------------------------------ landing
 
-    def _land(self, flight: _Flight, future: Any) -> None:
+    def _land(self, flight: Flight, outcome: Report | BaseException) -> None:
         """Called by Ray, in a thread of its own, when a task has ended."""
-        self._landed.append((flight, future.exception() or future.result()))
+        self._landed.append((flight, outcome))
         if self._is_waiting:
             self._ring()
 
@@ -239,6 +303,7 @@ class JobTracker:
         while self._landed:
             flight, outcome = self._landed.popleft()
             self._flights.discard(flight)
+            self._free_slot(flight)
             self._slots.free_cards += flight.share
             held = [job_id for job_id in flight.fences if self._in_flight.get(job_id) is flight]
             for job_id in held:
@@ -248,7 +313,7 @@ class JobTracker:
             else:
                 self._hand_back(flight, held, outcome)
 
-    def _hand_back(self, flight: _Flight, held: list[str], error: BaseException) -> None:
+    def _hand_back(self, flight: Flight, held: list[str], error: BaseException) -> None:
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         cancelled = isinstance(error, TaskCancelledError)
         # Ray says that nobody runs them any more, so whatever fence they reached in Ray's retries is free.
@@ -263,4 +328,6 @@ class JobTracker:
         flight = self._in_flight.pop(job_id, None)
         self._log.warning("a lease ended", job_id=job_id, fence=fence)
         if flight is not None:
-            ray.cancel(flight.ref, force=True)
+            # Of a machine that fell silent Ray may never hear again, not even that the task has ended.
+            self._free_slot(flight)
+            self._stop(flight, force=True)

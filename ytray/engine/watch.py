@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 0.2  # seconds between looks while no lease is old
 _PATIENT_WITH_NEIGHBOURS = 1.0  # seconds: jobs behind one that turns out to be long go back to the queue
+DRAINED = "its node is drained"
 
 
 class Interrupted(BaseException):
@@ -34,6 +35,10 @@ class Interrupted(BaseException):
 
     Not an Exception, so that a task's own `except Exception` does not swallow it.
     """
+
+
+class HandOver(Interrupted):
+    """The same where the node is drained: the job is still this worker's, to be handed over once it has stopped."""
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class _Running:
     soft_at: float
     hard_at: float
     interrupted: str = ""
+    hands_over: bool = False
     kill_at: float = float("inf")
 
 
@@ -84,6 +90,7 @@ class Watch:
         self._log = logs.get("ytray.watch")
         self._beat_every = settings().lease_seconds / 3
         self._last_beat = 0.0
+        self._drained_at: float | None = None  # what still runs then is interrupted; inf: nothing is. None: no drain
         signal.signal(signal.SIGALRM, self._on_alarm)
         threading.Thread(target=self._watch, name="ytray-watch", daemon=True).start()
 
@@ -127,7 +134,7 @@ class Watch:
         if running is None:
             return
         if running.interrupted:
-            raise Interrupted(running.interrupted)
+            raise (HandOver if running.hands_over else Interrupted)(running.interrupted)
         if time.perf_counter() >= running.soft_at:
             limit = running.soft_at - running.started
             raise SoftTimeLimitExceeded(f"job {running.job.id} ran longer than its soft time limit of {limit:g} s")
@@ -152,19 +159,29 @@ class Watch:
         if running is not None:
             if now >= min(running.hard_at, running.kill_at):
                 self._kill(running)
-            if now - running.started > _PATIENT_WITH_NEIGHBOURS:
+            if now - running.started > _PATIENT_WITH_NEIGHBOURS or self._drained_at is not None:
                 self._hand_back_neighbours(lease)
+            if self._drained_at is not None and now >= self._drained_at:
+                self._interrupt(running.job.id, DRAINED, hands_over=True)
         if now - self._last_beat >= self._beat_every:
             self._beat(lease)
         wait = self._last_beat + self._beat_every - now
         if running is not None:
             wait = min(wait, running.hard_at - now, running.kill_at - now)
+            if self._drained_at is not None and not running.interrupted:
+                wait = min(wait, self._drained_at - now)
             if len(lease.jobs) > 1:
                 wait = min(wait, _PATIENT_WITH_NEIGHBOURS)
         # A lease ends without a word to this thread, so it never waits for long.
         order = self._worker.store.blocking_pop([f"ctl:{self._worker.name}"], max(0.01, min(wait, 1.0)))
         if order is not None:
-            self._interrupt(order.decode().removeprefix("cancel "), "its job was cancelled")
+            self._obey(*order.decode().split(" ", 1))
+
+    def _obey(self, order: str, what: str) -> None:
+        if order == "drain":
+            self._drained_at = time.perf_counter() + float(what)
+        else:
+            self._interrupt(what, "its job was cancelled")
 
     def _beat(self, lease: Lease) -> None:
         self._last_beat = time.perf_counter()
@@ -174,11 +191,13 @@ class Watch:
             if job_id in lease.jobs:  # else it was settled while the heartbeat was on its way
                 self._interrupt(job_id, "its lease was lost and the job belongs to another worker")
 
-    def _interrupt(self, job_id: str, why: str) -> None:
-        self.settled([job_id])
+    def _interrupt(self, job_id: str, why: str, *, hands_over: bool = False) -> None:
+        if not hands_over:
+            self.settled([job_id])
         running = self._running
         if running is None or running.job.id != job_id or running.interrupted:
             return
+        running.hands_over = hands_over
         running.interrupted = f"job {job_id} stops: {why}"
         running.kill_at = time.perf_counter() + settings().cancel_grace
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
@@ -186,7 +205,9 @@ class Watch:
     def _hand_back_neighbours(self, lease: Lease) -> None:
         waiting = lease.give_up_waiting()
         self._worker.commit()
-        if waiting:
+        if waiting and self._drained_at is not None:
+            self._worker.hand_over(waiting, DRAINED)
+        elif waiting:
             self._worker.store.hand_back(
                 waiting, "a job before it in the same lease takes long", blame=False, result_ttl=self._worker.result_ttl
             )
@@ -202,7 +223,9 @@ class Watch:
             lease = self._lease
             if lease is not None:
                 self._hand_back_neighbours(lease)
-            if not running.interrupted:
+            if running.hands_over:
+                self._worker.hand_over([(running.job.id, running.job.fence)], DRAINED)
+            elif not running.interrupted:
                 limit = running.hard_at - running.started
                 error = TimeLimitExceeded(f"job {running.job.id} ran longer than its time limit of {limit:g} s")
                 self._worker.fail(running.job, error, running.started, task=running.task)

@@ -27,18 +27,20 @@ from typing import Any
 from pydantic_core import from_json
 
 from ytray.engine import joblog, logs, tracing
+from ytray.engine.capacity import NODE_WORD, here
 from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
 from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.processes import MARK, kill_processes_of
+from ytray.engine.processes import MARK, guard, kill_processes_of
 from ytray.engine.store import Claimed, Store
 from ytray.engine.task import Task
-from ytray.engine.watch import Interrupted, Watch
+from ytray.engine.watch import DRAINED, HandOver, Interrupted, Watch
 from ytray.errors import RetryLater, SoftTimeLimitExceeded, StaleFence
 from ytray.settings import Settings, adopt, settings
 
 PATIENCE = 120.0  # seconds that a commit goes on trying while Redis is away
 _COMMIT_EVERY = 0.05  # seconds: results of short jobs are committed together, but none waits longer than this
+_STOPPED = "Ray stopped its worker"
 _TRACEBACK_LIMIT = 16_000  # characters
 _ERROR_LIMIT = 2_000  # characters
 
@@ -55,21 +57,25 @@ class Report:
     seconds: float
 
 
-def run_lease(setup: bytes, jobs: Sequence[Claimed]) -> Report:
-    """The Ray task: run `jobs`, one after the other, and commit each. `setup` is `pack_setup`'s."""
-    return _worker(setup).run(jobs)
+def run_lease(setup: bytes, jobs: Sequence[tuple[Any, ...]]) -> Report:
+    """The Ray task: run `jobs` (as `Claimed.sent`), one after the other, and commit each. `setup` is `pack_setup`'s."""
+    return _worker(setup).run([Claimed.received(job) for job in jobs])
 
 
 def pack_setup(redis_url: str, given: Settings) -> bytes:
-    """What a worker needs to join the system. It travels as an argument, which no dashboard shows."""
-    return pickle.dumps((redis_url, given))
+    """What a worker needs to join the system. It travels as an argument, which no dashboard shows.
+
+    The worker may be of another version: it takes the settings that it knows, and its own default for what is missing.
+    """
+    return pickle.dumps({"redis_url": redis_url, "settings": given.model_dump()})
 
 
 def unpack_setup(setup: bytes, patience: float = PATIENCE) -> Store:
     """Make this process work for the system that packed `setup`, with its YTRAY_IMPORTS; returns its store."""
-    redis_url, given = pickle.loads(setup)
+    packed = pickle.loads(setup)
+    given = Settings.of_system(packed["settings"])
     adopt(given)
-    where = Store(redis_url, given.namespace, patience)
+    where = Store(packed["redis_url"], given.namespace, patience)
     adopt_store(where)
     logs.configure()
     joblog.install(where)
@@ -100,7 +106,8 @@ class Worker:
 
     def __init__(self, where: Store) -> None:
         self.store = where
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.name = f"{here()[:NODE_WORD]}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        guard(self.name)
         self.lease_ms = round(settings().lease_seconds * 1000)
         self.result_ttl = settings().result_ttl
         self.watch = Watch(self)
@@ -114,14 +121,19 @@ class Worker:
         committed = time.perf_counter()
         self._ran, self._seconds = 0, 0.0
         with self.watch.over([(job.job_id, fence) for job, fence in todo]) as lease:
-            for job, fence in todo:
-                if not lease.begin(job.job_id):
-                    continue  # handed back meanwhile, or no longer ours
-                self._run(job, fence)
-                if time.perf_counter() - committed > _COMMIT_EVERY:
-                    self.commit()
-                    committed = time.perf_counter()
-            self.commit()
+            try:
+                for job, fence in todo:
+                    if not lease.begin(job.job_id):
+                        continue  # handed back meanwhile, or no longer ours
+                    self._run(job, fence)
+                    if time.perf_counter() - committed > _COMMIT_EVERY:
+                        self.commit()
+                        committed = time.perf_counter()
+            except SystemExit:
+                self.hand_over(lease.give_up_waiting(), _STOPPED)
+                raise
+            finally:
+                self.commit()
         return Report(self._ran, self._seconds)
 
     def commit(self) -> None:
@@ -153,6 +165,12 @@ class Worker:
             _log.info("put off", seconds=delay, reason=str(error))
         else:
             _log.warning("attempt failed", outcome=what if held else "stale", delay=delay, error=repr(error))
+
+    def hand_over(self, jobs: Sequence[tuple[str, int]], reason: str) -> None:
+        """Give jobs (id, fence) back to their queues; nobody is to blame, and their checkpoints stay."""
+        if jobs:
+            self.store.hand_over(self.name, jobs, reason, self.result_ttl)
+        self.watch.settled([job_id for job_id, _ in jobs])
 
     def _verdict(self, job: CurrentJob, error: BaseException, task: Task[..., Any] | None) -> tuple[str, float]:
         if isinstance(error, RetryLater):
@@ -190,12 +208,21 @@ class Worker:
                     value = asyncio.run(value)
             result = task.signature.encode_result(value, settings().max_payload)
             self._done.append((job.id, fence, result, (time.perf_counter() - started) * 1000))
+        except HandOver as moved:
+            _log.info("handed over", reason=str(moved))
+            kill_processes_of(job.id)
+            self.hand_over([(job.id, fence)], DRAINED)
         except (Interrupted, StaleFence) as gone:
             # Whoever took the job away has recorded it; what is left is to tidy up here.
             _log.info("stopped", reason=str(gone))
             kill_processes_of(job.id)
             self.watch.settled([job.id])
         except (KeyboardInterrupt, Exception, SystemExit) as error:
+            if hasattr(error, "ray_terminate_msg"):
+                # Not the task's own exit: Ray ends this process, as it does when the tracker or the node goes.
+                kill_processes_of(job.id)
+                self.hand_over([(job.id, fence)], _STOPPED)
+                raise
             if isinstance(error, SoftTimeLimitExceeded):
                 kill_processes_of(job.id)
             self.fail(job, error, started, task=task)

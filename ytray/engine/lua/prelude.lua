@@ -14,6 +14,7 @@
 --   due               zset    delayed and retrying jobs, by the time they are to be queued
 --   leases:<holder>   zset    jobs in flight, by the time their lease ends; a holder is "tracker" or "flows"
 --   epoch:<holder>    string  the holder that is in office; an older one's claims are refused
+--   schema migrating  strings the version of what is stored, or "restoring"; the process that brings it up to date
 --   workers           zset    workers that have run jobs, by the time until which they count as active
 --   breakers          hash    what is known of each dependency, as JSON (breaker.py)
 --   gauges            hash    what the helpers of ytray.metrics set
@@ -26,7 +27,7 @@
 --   paused            set     queues that start nothing
 --   m                 hash    counters of the metrics
 --   wake:<holder>     list    at most one element: something can be claimed
---   ctl:<worker>      list    orders to a worker: "cancel <id>"
+--   ctl:<worker>      list    orders to a worker: "cancel <id>"; "drain <seconds>" until which it is to hand over
 --   alerts announcing lists   ids that entered the dead-letter queue: not yet announced, and just being so
 --   done:<id>         channel told when a job has ended
 --   events            stream of what happened lately, for who watches: "T FROM TO at-ms id id …", or of a running
@@ -58,6 +59,9 @@
 --   notices           zset    "batch event try": webhooks to be told, by the time when
 --   rows:<user>       hash    "task key" of rows with a key of their own → the job id that they stand for
 --   slots             hash    slots by queue that the cluster offers, as the tracker saw them last
+--   nodes             hash    how many nodes are up and draining, as the tracker saw them last
+--   drains            hash    what is known of each drained node's drain, as JSON by its id (nodes.py)
+--   at_work           string  the tracker that is in office; expires when it says nothing for as long as a lease
 
 local P = KEYS[1]
 

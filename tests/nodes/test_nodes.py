@@ -1,0 +1,131 @@
+"""Nodes come, are drained, and go: what runs on them goes on elsewhere, and what waits for one starts when it comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+
+from tests.nodes.tasks_for_nodes import goes_on, which_media_node
+from ytray import JobState, job_tracker
+from ytray.engine.actors import find_actor
+from ytray.engine.store import Store, Submission
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run_apart(home: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """`run_apart(program, NAME=value)` runs a program with a home and a Ray cluster of its own; returns its word."""
+    own_home = tmp_path / "home"
+
+    def run(program: str, **environment: str) -> Any:
+        asked = {**os.environ, "YTRAY_HOME": str(own_home), "RAY_AUTH_MODE": "disabled", **environment}
+        work = tmp_path / "work"
+        work.mkdir()
+        ran = subprocess.run(
+            [sys.executable, "-m", program, str(work)],
+            cwd=ROOT,
+            env=asked,
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        return json.loads((work / "told.json").read_text())
+
+    yield run
+    left = [process for process in psutil.process_iter() if _is_of(str(own_home), process)]
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=10)
+
+
+def _is_of(home: str, process: psutil.Process) -> bool:
+    try:
+        return process.environ().get("YTRAY_HOME") == home or any(home in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def test_a_drained_node_hands_over_its_jobs_and_nothing_is_lost(run_apart: Callable[..., Any]) -> None:
+    told = run_apart("tests.nodes.a_cluster", YTRAY_ARTIFACTS="s3://a-bucket/ytray")
+    assert told["near"] == 10, "a job runs where the job ran that made its input"
+    assert told["refused"] == ["InvalidTransition", "UnknownNode", "InvalidArguments", "InvalidArguments"]
+    assert told["draining"] == ["draining", "a new disk", 2, 2, 2]
+    assert told["handed_over_after"] >= 3, "what runs has until the deadline"
+    assert told["runs_where"], "nothing begins on a node that is drained"
+    assert told["results"] == {"step": 1, "job0": 1, "job1": 1, "job2": 1} | {told["moved"]: 2}
+    assert told["moved_on"] == [0, 1], "it went on from its checkpoint"
+    assert told["actors"], "what keeps the system going is at the head, which is never drained"
+    assert told["gone"] == "InvalidTransition", "an empty node ends by itself"
+    assert told["commits"] == [1, 1, 1, 1, 1, 1]
+    assert told["retries"] == 0
+    assert told["reasons"] == [["its node is drained"], ["its node is drained"]]
+    assert told["spare"]
+    # What waits for a node says so, and starts when one joins.
+    assert told["waits"] == "no node offers queue_media; it starts when one joins"
+    assert told["doctor"] == "no node offers the resource queue_media: its jobs start when one joins; 1 jobs wait"
+    assert told["media_node"]
+    assert told["rays_own"] == [told["waits"], "Ray drains it: its autoscaler, or a notice of preemption"]
+    assert told["metrics"] == [
+        'ytray_jobs_handed_over_total{queue="batch"} 1.0',
+        'ytray_jobs_handed_over_total{queue="media"} 1.0',
+        'ytray_nodes{state="up"} 2.0',
+    ]
+
+
+@pytest.mark.chaos  # it waits for Ray's autoscaler, again and again
+def test_nodes_come_for_what_waits_and_go_when_it_is_done(run_apart: Callable[..., Any]) -> None:
+    told = run_apart("tests.nodes.a_growing_cluster", YTRAY_AUTOSCALE_MOST="4", YTRAY_AUTOSCALE_HOLD="5")
+    print(told)
+    assert told["at_first"] == 0
+    assert told["completed"] == 12
+
+
+def test_a_job_of_a_paused_queue_says_so_while_it_waits(system: Store) -> None:
+    job_tracker.pause("media")
+    job = which_media_node.delay()
+    assert job.status().progress_message == "queue media is paused"
+    assert [one.progress_message for one in job_tracker.list_jobs("QUEUED", queue="media")] == ["queue media is paused"]
+    job_tracker.resume("media")
+    assert job.get(timeout=60)
+    assert job.status().progress_message == ""
+
+
+def test_a_job_says_that_no_tracker_is_at_work_once_its_word_has_expired(bare_store: Store) -> None:
+    bare_store.redis.hset(bare_store.key("slots"), mapping={"media": 0, "default": 1})
+    bare_store.say_at_work("an epoch", 60_000)
+    (job_id,) = _submit(bare_store, "media")
+    assert bare_store.status(job_id).progress_message == "no node offers queue_media; it starts when one joins"
+    bare_store.redis.delete(bare_store.key("at_work"))
+    assert bare_store.status(job_id).progress_message.startswith("no tracker is at work")
+
+
+def test_a_job_loses_no_attempt_when_the_tracker_dies(
+    system: Store, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    job = goes_on.delay(str(tmp_path), "a")
+    until((tmp_path / "a.at").exists, 30)
+    until(lambda: system.checkpoint(job.id))
+    tracker: Any = find_actor("JobTracker")
+    os.kill(ray.get(tracker.report.remote(), timeout=60)["pid"], signal.SIGKILL)
+    until(lambda: len(job.history()) > 2, 30)
+    (tmp_path / "a").touch()
+    assert job.get(timeout=60) == [0, 1]
+    assert job.status().retry_count == 0
+    assert [move.to_state for move in job.history()].count(JobState.COMPLETED) == 1
+
+
+def _submit(store: Store, queue: str) -> list[str]:
+    return store.submit([("1a2b", b'{"code":"x","args":{}}')], Submission("x", queue, queue, 4))

@@ -1,0 +1,114 @@
+"""Hints for Ray's autoscaler: a thread of the tracker tells it how many slots the queues could use.
+
+Ray never sees a queue's depth, since no more Ray tasks are launched than there are slots. So its autoscaler is asked
+for a cluster that has room for what runs and what waits, up to YTRAY_AUTOSCALE_MOST slots of each queue. A demand is
+held for YTRAY_AUTOSCALE_HOLD seconds before it is lowered, so that nodes do not come and go with every gap in the work.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import redis
+from pydantic_core import from_json
+from ray.autoscaler.sdk import request_resources
+
+from ytray.engine import logs
+from ytray.engine.model import QUEUE_PRIORITIES
+from ytray.engine.store import Store
+from ytray.errors import SystemUnavailable
+from ytray.settings import settings
+
+_LOOK_EVERY = 2.0  # seconds
+_SAMPLE = 100  # jobs of a queue that are looked at for what all of it needs
+_WORTH_A_SLOT = 10.0  # seconds of work: a node takes a minute to come, so shorter jobs want one slot together
+
+Demand = dict[str, int]  # slots by queue, and cards under "GPU"
+
+_log = logs.get("ytray.autoscale")
+
+
+class Autoscaling:
+    """Asks for the nodes that the queues need.
+
+    `in_flight` tells how many slots of a queue are taken, `seconds` how long a job of a task takes, if that is known.
+    """
+
+    def __init__(
+        self, store: Store, in_flight: Callable[[], Mapping[str, int]], seconds: Callable[[str], float | None]
+    ) -> None:
+        self._store = store
+        self._in_flight = in_flight
+        self._seconds = seconds
+        self._lately: deque[tuple[float, Demand]] = deque()
+        self._asked: Demand | None = None
+
+    def ask_forever(self) -> None:
+        """Ask again whenever the demand has changed. Each tracker asks once at least: what the last one did stands."""
+        while True:
+            try:
+                self._ask(self._held(self._demand()))
+            except (SystemUnavailable, redis.RedisError) as away:
+                _log.warning("the autoscaler is asked again", error=str(away))
+            except Exception:
+                _log.exception("the autoscaler is asked again")
+            time.sleep(_LOOK_EVERY)
+
+    def _demand(self) -> Demand:
+        most = settings().autoscale_most
+        paused = cast("set[bytes]", self._store.redis.smembers(self._store.key("paused")))
+        in_flight = self._in_flight()
+        demand: Demand = {}
+        cards = 0.0
+        for queue in QUEUE_PRIORITIES:
+            slots, wanted_cards = (0.0, 0.0) if queue.encode() in paused else self._waiting(queue, most)
+            demand[queue] = min(most, math.ceil(slots) + in_flight.get(queue, 0))
+            cards += wanted_cards
+        demand["GPU"] = min(most, math.ceil(cards))
+        return demand
+
+    def _waiting(self, queue: str, most: int) -> tuple[float, float]:
+        """The slots and cards that the waiting jobs of a queue could use, going by the first of them."""
+        pipe = self._store.redis.pipeline(transaction=False)
+        pipe.zcard(self._store.key(f"ready:{queue}"))
+        pipe.zrange(self._store.key(f"ready:{queue}"), 0, _SAMPLE - 1)
+        depth, sample = pipe.execute()
+        if not depth:
+            return 0.0, 0.0
+        for job_id in sample:
+            pipe.hmget(self._store.key(f"j:{job_id.decode()}"), ["task", "spec"])
+        jobs = [(task.decode(), from_json(spec)) for task, spec in pipe.execute() if task is not None]
+        scale = depth / max(1, len(jobs))
+        slots = scale * sum(self._worth(task) for task, _ in jobs)
+        # Held to what its slots may become first: a thousand waiting compositions are no reason for a thousand cards.
+        share = sum(float(spec.get("gpu", 0.0)) for _, spec in jobs) / max(1, len(jobs))
+        return slots, share * min(most, slots)
+
+    def _worth(self, task: str) -> float:
+        seconds = self._seconds(task)
+        return 1.0 if seconds is None else min(1.0, seconds / _WORTH_A_SLOT)
+
+    def _held(self, demand: Demand) -> Demand:
+        """The most that was wanted lately."""
+        now = time.monotonic()
+        self._lately.append((now, demand))
+        while self._lately[0][0] < now - settings().autoscale_hold:
+            self._lately.popleft()
+        return {name: max(one.get(name, 0) for _, one in self._lately) for name in demand}
+
+    def _ask(self, demand: Demand) -> None:
+        if demand == self._asked:
+            return
+        # Cards are asked for apart: where no node type has one, the slots still come, and jobs run without.
+        bundles: list[dict[str, Any]] = [
+            {"GPU": 1} if name == "GPU" else {f"queue_{name}": 1}
+            for name, number in demand.items()
+            for _ in range(number)
+        ]
+        request_resources(bundles=bundles)
+        self._asked = demand
+        _log.info("the autoscaler was asked", **demand)
