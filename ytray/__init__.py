@@ -32,6 +32,7 @@ from ytray.errors import (
     TimeLimitExceeded,
     UnknownBatch,
     UnknownJob,
+    UnknownNode,
     UnknownTask,
     YtrayError,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "Transition",
     "UnknownBatch",
     "UnknownJob",
+    "UnknownNode",
     "UnknownTask",
     "YtrayError",
     "batches",

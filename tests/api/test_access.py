@@ -45,6 +45,8 @@ ROUTES = [
     Route("GET", "/api/queues", "read"),
     Route("POST", "/api/queues/{name}/pause", "admin", own=403),
     Route("POST", "/api/queues/{name}/resume", "admin", own=403),
+    Route("GET", "/api/nodes", "read", own=403),
+    Route("POST", "/api/nodes/{node}/drain", "admin", {"deadline_seconds": 5}, own=403),
     Route("GET", "/api/tasks", "read"),
     Route("GET", "/api/breakers", "read"),
     Route("GET", "/api/counts", "read"),
@@ -61,7 +63,9 @@ ROUTES = [
     Route("GET", "/api/models", "read"),
     Route("POST", "/api/batches", "submit", {**ROWS, "task": "nothing"}, own=422),
     Route("GET", "/api/batches", "read"),
+    Route("GET", "/api/batches/plan", "read", own=422, others=422),
     Route("GET", "/api/batches/{batch_id}", "read"),
+    Route("GET", "/api/batches/{batch_id}/plan", "read", own=422, others=422),
     Route("GET", "/api/batches/{batch_id}/items", "read"),
     Route("GET", "/api/batches/{batch_id}/errors", "read"),
     Route("GET", "/api/batches/{batch_id}/report", "read"),
@@ -86,7 +90,7 @@ class Guarded:
     batches: dict[str, str]  # by the job of the same user
 
     def ask(self, route: Route, key: str | None, job_id: str = ALICES) -> int:
-        names = {"name": "media", "key": "nothing", "user_id": "alice", "fingerprint": "f"}
+        names = {"name": "media", "key": "nothing", "user_id": "alice", "fingerprint": "f", "node": "nothing"}
         path = route.path.format(job_id=job_id, batch_id=self.batches[job_id], **names)
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         return self.api.request(route.method, path, json=route.body, headers=headers).status_code
@@ -254,17 +258,16 @@ def test_a_wrong_key_takes_as_long_as_a_right_one_of_another_record(bare_store: 
     key, _ = ring.create("one", ["read"], None)
 
     def spent(presented: str) -> float:
-        begun = time.perf_counter()
+        begun = time.thread_time()  # of the processor: what else the machine does is not counted
         for _ in range(300):
             with_denied(presented)
-        return time.perf_counter() - begun
+        return time.thread_time() - begun
 
     def with_denied(presented: str) -> None:
         with pytest.raises(AccessDenied):
             ring.caller(presented)
 
     near, far = key[:-1] + ("a" if key[-1] != "a" else "b"), "yt_000000000000_" + "x" * 43
-    # In turn, so that whatever else the machine does meets both alike.
-    rounds = [(spent(near), spent(far)) for _ in range(6)]
+    rounds = [(spent(near), spent(far)) for _ in range(5)]
     ratio = min(own for own, _ in rounds) / min(other for _, other in rounds)
     assert 0.5 < ratio < 2

@@ -119,7 +119,7 @@ def test_the_doctor_finds_the_running_system_well(system: Store) -> None:
     done = ytray("doctor", "--json")
     checks = {check["what"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0, checks
-    assert {"redis", "ray", "ffmpeg", "voice", "home", "queue media"} <= checks.keys()
+    assert {"redis", "ray", "ffmpeg", "voice", "home", "queue media", "artifacts"} <= checks.keys()
 
 
 def test_the_listing_goes_on_at_its_cursor(system: Store) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
-from ytray.api import artifacts, batches, deadletters, events, jobs, problems, queues, spending, system, videos
+from ytray.api import artifacts, batches, deadletters, events, jobs, nodes, problems, queues, spending, system, videos
 from ytray.api.events import EventHub
 from ytray.api.guard import Guard
 from ytray.api.keys import KeyRing
@@ -51,7 +51,7 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
     app.state.hub = EventHub(where)
     app.state.ray_dashboard = ray_dashboard
     problems.install(app)
-    for part in (jobs, artifacts, videos, batches, queues, deadletters, spending, events, system):
+    for part in (jobs, artifacts, videos, batches, queues, nodes, deadletters, spending, events, system):
         app.include_router(part.router)
     _add_pages(app)
     _describe_keys(app)

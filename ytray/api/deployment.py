@@ -18,7 +18,7 @@ from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 from ytray.system import ray_cluster, redis_server
 
-NAME = "ytray"  # of the Serve application
+_NAME = "ytray"  # of the Serve application; with a hyphen and the namespace, where that is another
 _PATIENCE = 10.0  # seconds that a request waits for a Redis that restarts, before it is refused with 503
 _CONCURRENCY = 5_000  # requests at once in a replica; event streams count
 _DRAIN = 10.0  # seconds that a stopping replica has to finish its requests; event streams resume elsewhere
@@ -75,8 +75,10 @@ def application(_: dict[str, str] | None = None) -> serve.Application:
 def start() -> str:
     """Serve the API and the console where YTRAY_HTTP_HOST and YTRAY_HTTP_PORT say; returns their URL.
 
-    Raises SystemUnavailable, in one sentence, when the port is taken or strangers could come in.
+    Raises SystemUnavailable, in one sentence, when the port is taken, strangers could come in, or the cluster serves
+    the API of another system.
     """
+    _refuse_to_replace_another()
     host, port = settings().http_host, settings().http_port
     if host not in _LOOPBACK and not KeyRing(store()).exists():
         raise SystemUnavailable(
@@ -94,7 +96,7 @@ def start() -> str:
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
-    serve.run(application(), name=NAME, route_prefix="/")
+    serve.run(application(), name=_name(), route_prefix="/")
     shown = f"[{host}]" if ":" in host else host
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else shown}:{port}"
 
@@ -103,6 +105,19 @@ def stop() -> None:
     """Stop serving; requests that are being answered are finished."""
     stop_serving: Callable[[], None] = serve.shutdown
     stop_serving()
+
+
+def _name() -> str:
+    return _NAME if settings().namespace == _NAME else f"{_NAME}-{settings().namespace}"
+
+
+def _refuse_to_replace_another() -> None:
+    for other in serve.status().applications:
+        if other != _name() and (other == _NAME or other.startswith(f"{_NAME}-")):
+            raise SystemUnavailable(
+                f"this Ray cluster serves the API of another system already (Serve application {other!r}); one cluster "
+                "serves one: start this system without an API by `ytray.connect()`, or on a cluster of its own"
+            )
 
 
 def _listening_host() -> str:

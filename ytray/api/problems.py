@@ -23,6 +23,8 @@ from ytray.spend.model import Unpriced
 
 _log = structlog.get_logger("ytray.api")
 
+_NODES = "GET /api/nodes lists the nodes"
+
 # Which status each error answers with, and what the caller can do about it.
 # The first that fits counts.
 _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
@@ -34,6 +36,7 @@ _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
     errors.UnknownJob: (404, "GET /api/jobs lists the jobs there are"),
     errors.ResultExpired: (404, "results are kept for YTRAY_RESULT_TTL seconds after the job's end"),
     errors.InvalidTransition: (409, "GET /api/jobs/{id}/status shows the job's state"),
+    errors.UnknownNode: (404, _NODES),
     errors.UnknownBatch: (404, "GET /api/batches lists the batches there are"),
     errors.InvalidBatchMove: (409, "GET /api/batches/{id} shows the batch's state"),
     errors.IdempotencyConflict: (409, "use a new key for new work"),
@@ -110,6 +113,8 @@ def answer(request: Request, error: YtrayError) -> Response:
     status, hint = next(
         (found for kind, found in _ANSWERS.items() if isinstance(error, kind)), (500, "`ytray doctor` tells more")
     )
+    if status in (409, 422) and "node" in request.path_params:
+        hint = _NODES
     wait = max(1, round(error.wait + 0.5)) if isinstance(error, TooManyRequests) else _RETRY_AFTER
     headers = {"Retry-After": str(wait)} if status in (429, 503) else {}
     if status == 401:

@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from ytray.cli import batches, deadletters, jobs, logs, operating, queues, rendering, spending, top, videos
+from ytray.cli import (
+    batches,
+    clusters,
+    deadletters,
+    jobs,
+    logs,
+    nodes,
+    operating,
+    queues,
+    rendering,
+    spending,
+    state,
+    top,
+    upgrading,
+    videos,
+)
 from ytray.cli import keys as api_keys
 from ytray.cli.backend import Reach
 
@@ -41,12 +56,16 @@ rendering.add_to(app)
 jobs.add_to(app)
 logs.add_to(app)
 top.add_to(app)
+nodes.add_to(app)
 spending.add_to(app)
 operating.add_to(app)
+state.add_to(app)
+upgrading.add_to(app)
 app.add_typer(batches.app, name="batch")
 app.add_typer(queues.app, name="queues")
 app.add_typer(deadletters.app, name="dlq")
 app.add_typer(api_keys.app, name="keys")
+app.add_typer(clusters.app, name="cluster")
 
 
 def run() -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         Prepared,
         Resumed,
     )
+    from ytray.engine.batch.plan import Asked, Plan
     from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+    from ytray.engine.nodes import NodeStatus
     from ytray.spend.model import Budget, Entry
     from ytray.spend.models import ModelStatus
     from ytray.studio.model import Brief, Estimate
@@ -115,6 +117,15 @@ class Backend(Protocol):
     def resume(self, queue: str) -> None:
         """Start jobs of a queue again."""
 
+    def nodes(self) -> list[NodeStatus]:
+        """Every node of the cluster. Raises SystemUnavailable where none is running."""
+
+    def drain(self, node: str, deadline_seconds: float, reason: str) -> NodeStatus:
+        """Take a node out of service. Raises UnknownNode, InvalidTransition, InvalidArguments."""
+
+    def jobs_on(self, node_id: str) -> list[str]:
+        """The ids of the jobs that run on a node, which may be gone meanwhile."""
+
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
 
@@ -137,6 +148,14 @@ class Backend(Protocol):
 
     def batch(self, batch_id: str) -> BatchStatus:
         """What is known of a batch."""
+
+    def plan_batch(self, batch_id: str, asked: Asked) -> Plan:
+        """The nodes that a batch needs to be done in time."""
+
+    def plan_items(
+        self, task: str, items: int, asked: Asked, *, concurrency: int | None, left_to_pay: float | None
+    ) -> Plan:
+        """The nodes that so many items need which are not submitted yet."""
 
     def batches(self, *, limit: int) -> BatchPage:
         """The newest batches; `limit` is 1 to 1,000."""

@@ -57,7 +57,10 @@ def _home() -> Iterator[Finding]:
 
 
 def _redis() -> Iterator[Finding]:
+    from redis.exceptions import NoPermissionError
+
     from ytray.engine.connection import open_store
+    from ytray.engine.schema import current, version_of
     from ytray.system import redis_server
 
     if settings().redis_url is None:
@@ -66,20 +69,35 @@ def _redis() -> Iterator[Finding]:
     where = open_store()
     for warning in redis_server.check(where.redis_url):
         yield Finding("redis", "warning", warning)
-    info = where.redis.info()
-    assert isinstance(info, dict)
-    state: Literal["ok", "bad"] = "ok" if info.get("aof_last_write_status", "ok") == "ok" else "bad"
-    yield Finding(
-        "redis", state, f"answers; {info['used_memory_human']} used, last write {info['aof_last_write_status']}"
-    )
+    try:
+        info = where.redis.info()
+        assert isinstance(info, dict)
+        state: Literal["ok", "bad"] = "ok" if info.get("aof_last_write_status", "ok") == "ok" else "bad"
+        told = f"answers; {info['used_memory_human']} used, last write {info['aof_last_write_status']}"
+        yield Finding("redis", state, told)
+    except NoPermissionError:
+        yield Finding("redis", "ok", "answers; it forbids INFO, so memory and replicas could not be looked at")
+    else:
+        yield _replicas(int(info.get("connected_slaves", 0)))
+    yield Finding("schema", "ok", f"{version_of(where)} is stored; this ytray understands {current()}")
+
+
+def _replicas(following: int) -> Finding:
+    asked = settings().redis_replicas
+    if following < asked:
+        told = f"{following} follow, and YTRAY_REDIS_REPLICAS asks for {asked}: nothing can be accepted"
+        return Finding("replicas", "bad", told)
+    if following and not asked:
+        told = (
+            f"{following} follow, and YTRAY_REDIS_REPLICAS is 0: a failover can lose the last jobs that were accepted"
+        )
+        return Finding("replicas", "warning", told)
+    return Finding("replicas", "ok", f"{following} follow, {asked} must have what is accepted")
 
 
 def _ray() -> Iterator[Finding]:
     import ray
 
-    from ytray.engine.capacity import cluster_slots
-    from ytray.engine.model import JobState
-    from ytray.engine.tracking import job_tracker
     from ytray.system import ray_cluster
 
     running = settings().ray_address or ray_cluster.recorded(settings().home)
@@ -87,15 +105,38 @@ def _ray() -> Iterator[Finding]:
         yield Finding("ray", "ok", f"{ray.__version__}; no cluster is running now, one is started when it is needed")
         return
     ray_cluster.ensure(settings().home, dashboard=False)
-    nodes: Callable[[], list[object]] = ray.nodes
-    yield Finding("ray", "ok", f"{ray.__version__}, cluster {running}, {len(nodes())} node(s)")
-    for queue, slots in cluster_slots().items():
-        waiting = len(job_tracker.list_jobs(JobState.QUEUED, queue=queue, limit=1))
-        if slots:
-            yield Finding(f"queue {queue}", "ok", f"{slots} slots")
+    yield from _nodes(f"{ray.__version__}, cluster {running}")
+    yield from _queues()
+
+
+def _nodes(cluster: str) -> Iterator[Finding]:
+    from ytray.engine.capacity import cluster_nodes
+    from ytray.engine.nodes import list_nodes
+
+    living = [node for node in cluster_nodes() if node.is_alive]
+    yield Finding("ray", "ok", f"{cluster}, {len(living)} node(s)")
+    for node in list_nodes() if any(not one.is_serving for one in living) else ():
+        if node.state == "draining":
+            until = f"until {node.drain_deadline:%H:%M:%S} UTC" if node.drain_deadline else "without a deadline"
+            told = f"draining {until}, {len(node.jobs)} jobs run there; {node.drain_reason or 'no reason was given'}"
+            yield Finding(f"node {node.host}", "warning", "; ".join([told, *node.warnings]))
+
+
+def _queues() -> Iterator[Finding]:
+    from ytray.engine.connection import open_store
+    from ytray.engine.tracking import job_tracker
+
+    if not open_store().redis.exists(open_store().key("at_work")):
+        yield Finding("tracker", "warning", "none is at work: nothing starts until one is; `ytray up` starts one")
+    for queue in job_tracker.queues():
+        waiting = f"; {queue.depth:,} jobs wait" if queue.depth else ""
+        if queue.paused:
+            yield Finding(f"queue {queue.name}", "warning", f"paused: `ytray queues resume {queue.name}`{waiting}")
+        elif queue.slots:
+            yield Finding(f"queue {queue.name}", "ok", f"{queue.slots} slots")
         else:
-            told = f"no node offers the resource queue_{queue}"
-            yield Finding(f"queue {queue}", "bad" if waiting else "warning", told + ("; jobs wait" if waiting else ""))
+            told = f"no node offers the resource queue_{queue.name}: its jobs start when one joins"
+            yield Finding(f"queue {queue.name}", "bad" if queue.depth else "warning", told + waiting)
 
 
 def _breakers() -> Iterator[Finding]:
@@ -140,6 +181,23 @@ def _voice() -> Iterator[Finding]:
     yield Finding("voice", "ok", f"espeak-ng at {library}")
 
 
+def _artifacts() -> Iterator[Finding]:
+    import ray
+
+    from ytray.artifacts import ArtifactStore
+
+    store = ArtifactStore()
+    store.probe()
+    told = f"{store.root}: a file was written, read back and deleted"
+    nodes: Callable[[], list[dict[str, object]]] = ray.nodes
+    hosts = {node["NodeManagerAddress"] for node in nodes() if node["Alive"]} if ray.is_initialized() else set()
+    if store.is_folder and len(hosts) > 1:
+        told += f"; it must be mounted on all {len(hosts)} hosts, or YTRAY_ARTIFACTS be s3://… or gs://…"
+        yield Finding("artifacts", "warning", told)
+    else:
+        yield Finding("artifacts", "ok", told)
+
+
 def _vertex() -> Iterator[Finding]:
     from ytray.spend.prices import price_table
     from ytray.studio.providers.vertex import credentials
@@ -180,6 +238,7 @@ _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "redis": _redis,
     "ray": _ray,
     "breakers": _breakers,
+    "artifacts": _artifacts,
     "ffmpeg": _ffmpeg,
     "rendering": _rendering,
     "voice": _voice,

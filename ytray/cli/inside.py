@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+import ray
 
 import ytray
 from ytray.artifacts import ArtifactStore
@@ -21,22 +21,29 @@ from ytray.engine.batch.model import (
     ItemState,
     Resumed,
 )
+from ytray.engine.batch.plan import Asked, Plan
 from ytray.engine.batch.preparing import Preparation
-from ytray.engine.connection import open_store
+from ytray.engine.capacity import NODE_WORD
+from ytray.engine.connection import open_store, submitting_store
 from ytray.engine.dlq import dlq
 from ytray.engine.job import Job
 from ytray.engine.joblog import read_log
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.nodes import NodeStatus, drain, list_nodes, workers_of
+from ytray.engine.store import Store
 from ytray.engine.task import all_tasks, find
 from ytray.engine.tracking import Tracking, job_tracker
-from ytray.errors import InvalidArguments, UnknownJob
+from ytray.errors import InvalidArguments, SystemUnavailable, UnknownJob
 from ytray.settings import settings
 from ytray.spend import budgets, journal
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus, model_statuses
+from ytray.spend.planning import plan_batch, plan_items
 from ytray.studio.model import Brief, Estimate
 from ytray.studio.render.digests import digest
 from ytray.system.ray_cluster import recorded
+
+_PAGE = 1000  # jobs: the most that one page of a listing has
 
 
 class Inside:
@@ -126,10 +133,7 @@ class Inside:
 
     def fetch(self, uri: str, target: Path) -> None:
         """Copy an artifact."""
-        beside = target.with_name(f".{target.name}.part")
-        with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
-            shutil.copyfile(ArtifactStore().fetch(uri, Path(folder)), beside)
-        beside.replace(target)
+        ArtifactStore().copy_to(uri, target)
 
     def adopt(self, file: str, folder: Path) -> str:
         """An artifact's own URI, or that of a local file, which is kept under its content's digest."""
@@ -151,6 +155,32 @@ class Inside:
     def resume(self, queue: str) -> None:
         """Start jobs of a queue again."""
         _tracker().resume(queue)
+
+    def nodes(self) -> list[NodeStatus]:
+        """Every node of the cluster."""
+        self._check_for_a_cluster()
+        return list_nodes()
+
+    def drain(self, node: str, deadline_seconds: float, reason: str) -> NodeStatus:
+        """Take a node out of service."""
+        self._check_for_a_cluster()
+        drained = drain(node, deadline_seconds, reason)
+        # Ray would end this process together with the node, when it is the one that the command runs on.
+        ytray.shutdown()
+        leave: Callable[[], None] = ray.shutdown
+        leave()
+        return drained
+
+    def jobs_on(self, node_id: str) -> list[str]:
+        """The ids of the jobs that run on a node: asks Redis alone."""
+        where, found, cursor = open_store(), list[str](), None
+        while True:
+            page = job_tracker.page(JobState.EXECUTING, limit=_PAGE, cursor=cursor)
+            workers = workers_of(where, [job.job_id for job in page.jobs])
+            found += [job_id for job_id, worker in workers.items() if worker.startswith(f"{node_id[:NODE_WORD]}:")]
+            cursor = page.next_cursor
+            if cursor is None:
+                return sorted(found)
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
@@ -183,6 +213,20 @@ class Inside:
     def batch(self, batch_id: str) -> BatchStatus:
         """What is known of a batch."""
         return _batch(batch_id).status()
+
+    def plan_batch(self, batch_id: str, asked: Asked) -> Plan:
+        """The nodes that a batch needs to be done in time."""
+        return plan_batch(self._with_nodes(), batch_id, asked)
+
+    def plan_items(
+        self, task: str, items: int, asked: Asked, *, concurrency: int | None, left_to_pay: float | None
+    ) -> Plan:
+        """The nodes that so many items need which are not submitted yet."""
+        return plan_items(self._with_nodes(), task, items, asked, concurrency=concurrency, left_to_pay=left_to_pay)
+
+    def _with_nodes(self) -> Store:
+        """The store, and Ray where a cluster runs: its nodes tell what slots a node has."""
+        return submitting_store() if self.stays else open_store()
 
     def batches(self, *, limit: int) -> BatchPage:
         """The newest batches."""
@@ -257,6 +301,12 @@ class Inside:
     def close(self) -> None:
         """Leave the system, and stop what was started to join it."""
         ytray.shutdown()
+
+    def _check_for_a_cluster(self) -> None:
+        if not self.stays:
+            raise SystemUnavailable(
+                "no Ray cluster is running here: `ytray up` starts one, and RAY_ADDRESS names one to be joined"
+            )
 
     def _settled(self, job_ids: Sequence[str] | None, settle: Callable[[str], None]) -> list[str]:
         settled = []

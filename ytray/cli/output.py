@@ -27,6 +27,7 @@ from ytray.errors import (
     SettingsError,
     UnknownBatch,
     UnknownJob,
+    UnknownNode,
     UnknownTask,
     YtrayError,
 )
@@ -47,6 +48,7 @@ _USAGE = (
     SettingsError,
     UnknownBatch,
     UnknownJob,
+    UnknownNode,
     UnknownTask,
     ValueError,
 )

@@ -40,7 +40,7 @@ def list_queues(context: typer.Context, as_json: AsJson = False) -> Exit | None:
                 q.delayed,
                 "?" if q.slots is None else q.slots,
                 f"{q.oldest_wait_seconds:.0f} s",
-                "paused" if q.paused else "",
+                "paused" if q.paused else "no node offers it" if q.slots == 0 else "",
             )
             for q in found
         ]

@@ -20,7 +20,9 @@ from ytray.engine.batch.model import (
     Prepared,
     Resumed,
 )
+from ytray.engine.batch.plan import Asked, Plan
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.nodes import NodeStatus
 from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus
@@ -146,6 +148,18 @@ class Remote:
         """Start jobs of a queue again."""
         self._client.resume(queue)
 
+    def nodes(self) -> list[NodeStatus]:
+        """Every node of the cluster."""
+        return self._client.nodes()
+
+    def drain(self, node: str, deadline_seconds: float, reason: str) -> NodeStatus:
+        """Take a node out of service."""
+        return self._client.drain(node, deadline_seconds, reason)
+
+    def jobs_on(self, node_id: str) -> list[str]:
+        """The ids of the jobs that run on a node."""
+        return [job_id for node in self._client.nodes() if node.node_id == node_id for job_id in node.jobs]
+
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
         return self._client.counts()
@@ -176,6 +190,24 @@ class Remote:
     def batch(self, batch_id: str) -> BatchStatus:
         """What is known of a batch."""
         return self._client.batch(batch_id)
+
+    def plan_batch(self, batch_id: str, asked: Asked) -> Plan:
+        """The nodes that a batch needs to be done in time."""
+        return self._client.plan_batch(batch_id, asked.deadline, slots=asked.slots, prices=asked.prices)
+
+    def plan_items(
+        self, task: str, items: int, asked: Asked, *, concurrency: int | None, left_to_pay: float | None
+    ) -> Plan:
+        """The nodes that so many items need which are not submitted yet."""
+        return self._client.plan_items(
+            items,
+            asked.deadline,
+            task=task,
+            concurrency=concurrency,
+            left_to_pay=left_to_pay,
+            slots=asked.slots,
+            prices=asked.prices,
+        )
 
     def batches(self, *, limit: int) -> BatchPage:
         """The newest batches."""

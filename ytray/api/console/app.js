@@ -10,6 +10,7 @@ import { show as deadletters } from "./views/deadletters.js";
 import { show as job } from "./views/job.js";
 import { show as jobs } from "./views/jobs.js";
 import { show as newBatch } from "./views/newbatch.js";
+import { show as nodes } from "./views/nodes.js";
 import { show as overview } from "./views/overview.js";
 import { show as spending } from "./views/spending.js";
 
@@ -19,7 +20,7 @@ let leave = null;
 let system = null;
 let shown = 0;
 
-const VIEWS = { "": overview, jobs, batches, "batches/new": newBatch, deadletters, spending, create };
+const VIEWS = { "": overview, jobs, batches, "batches/new": newBatch, deadletters, spending, nodes, create };
 const PAGES = { jobs: job, batches: batch }; // of one of them
 
 async function route() {
@@ -79,6 +80,7 @@ async function signedIn() {
   }
   document.getElementById("sign-out").hidden = !system.auth;
   document.body.dataset.scopes = system.scopes.join(" ");
+  document.querySelector("[data-view=nodes]").hidden = Boolean(system.user_id);
   connect(indicator);
   countDead();
   return true;
@@ -142,9 +144,9 @@ document.getElementById("sign-out").addEventListener("click", async () => {
 document.getElementById("keys").addEventListener("click", showKeys);
 
 const KEYS = [
-  ["g then o, j, b, d, s, c", "overview, jobs, batches, dead letters, spending, create"],
+  ["g then o, j, b, d, s, n, c", "overview, jobs, batches, dead letters, spending, nodes, create"],
   ["/", "search"],
-  ["j, k", "next, previous row"],
+  ["j, k", "next, previous row or node"],
   ["Enter", "open the row"],
   ["?", "this list"],
 ];
@@ -163,7 +165,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
   if (going) {
     going = false;
-    const to = { o: "#/", j: "#/jobs", b: "#/batches", d: "#/deadletters", s: "#/spending", c: "#/create" }[event.key];
+    const to = { o: "#/", j: "#/jobs", b: "#/batches", d: "#/deadletters", s: "#/spending", n: "#/nodes", c: "#/create" }[event.key];
     if (to) location.hash = to;
     return;
   }

@@ -5,6 +5,7 @@ import { el, empty, fill, notice, throttled } from "../dom.js";
 import { count, dollars, span } from "../format.js";
 import { listenFrom } from "../live.js";
 import { BatchTable } from "./batchtable.js";
+import { lack } from "./nodes.js";
 import { JobTable, STATES } from "./parts.js";
 
 const BATCHES = 10; // the newest, of which those are shown that are under way
@@ -81,7 +82,8 @@ export async function show(main, { system }) {
         el("dt", {}, "delayed"), el("dd", {}, count(queue.delayed)),
         el("dt", {}, "oldest waits"), el("dd", {}, queue.depth ? span(queue.oldest_wait_seconds) : "–")),
       meter,
-      queue.slots === 0 ? el("p", { className: "wrong" }, `no node offers queue_${queue.name}: its jobs wait`) : null,
+      queue.slots === 0 && !queue.depth ? el("p", { className: "warn" }, `no node offers queue_${queue.name}`) : null,
+      queue.slots === 0 && queue.depth ? lack(queue, !system.user_id) : null,
       queue.paused ? el("p", { className: "warn" }, "paused") : null,
       mayPause ? el("button", { className: "quiet", onclick: toggle, data: { test: `queue-pause-${queue.name}` } },
         queue.paused ? "Resume" : "Pause") : null);

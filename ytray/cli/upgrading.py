@@ -1,0 +1,57 @@
+"""`ytray upgrade`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from ytray.cli.nodes import seconds_of
+from ytray.cli.output import AsJson, Exit, console, guarded, print_json
+
+_LOOK_EVERY = 0.2  # seconds
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(guarded(upgrade))
+
+
+def upgrade(
+    deadline: Annotated[
+        str, typer.Option(metavar="TIME", help="How long what runs now may take to end (90s, 5m, 2h).")
+    ] = "5m",
+    as_json: AsJson = False,
+) -> Exit | None:
+    """Start the system's actors anew, with the code and settings that are here: the last step of an upgrade.
+
+    No job starts meanwhile; one that still runs at the deadline starts again, from its checkpoint, when they are back.
+    """
+    import ytray
+    from ytray.engine.actors import replace_actors
+    from ytray.engine.connection import store
+    from ytray.engine.tracking import job_tracker
+
+    patience = seconds_of(deadline)
+    ytray.connect()
+    where = store()
+    held = [queue.name for queue in job_tracker.queues() if not queue.paused]
+    for queue in held:
+        job_tracker.pause(queue)
+    try:
+        until = time.monotonic() + patience
+        # Not the queues' own count: flows are in it, and those wait for steps that do not start now.
+        while (running := where.redis.zcard(where.key("leases:tracker"))) and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
+        replace_actors(where.redis_url)
+    finally:
+        for queue in held:
+            job_tracker.resume(queue)
+    if as_json:
+        print_json({"upgraded": True, "started_again": running})
+    else:
+        console.print(
+            f"the actors run with ytray here; {running} jobs start again" if running else "the actors run anew"
+        )
+    return None
