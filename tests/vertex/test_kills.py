@@ -67,14 +67,10 @@ def test_a_film_whose_start_is_never_answered_is_recorded_as_uncertain(
     dlq.remove(job.id)
 
 
-@pytest.mark.parametrize(
-    ("films", "least_kills", "least_completed"), [(10, 2, 6), pytest.param(50, 5, 40, marks=pytest.mark.chaos)]
-)
-def test_films_under_random_kills_are_billed_once_each(
-    system: Store, vertex: VertexServer, until: Until, films: int, least_kills: int, least_completed: int
-) -> None:
+@pytest.mark.chaos
+def test_films_under_random_kills_are_billed_once_each(system: Store, vertex: VertexServer, until: Until) -> None:
     vertex.polls_needed = 3
-    prompts = [f"film number {number}" for number in range(films)]
+    prompts = [f"film number {number}" for number in range(50)]
     jobs = generate_video_veo.options(user_id="many").map(
         [{"prompt": prompt, "provider": "vertex"} for prompt in prompts]
     )
@@ -91,13 +87,13 @@ def test_films_under_random_kills_are_billed_once_each(
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        until(lambda: kills >= 2 * least_kills + 2 or all(job.status().current_state.has_ended for job in jobs), 100)
+        until(lambda: kills >= 12 or all(job.status().current_state.has_ended for job in jobs), 100)
     finally:
         over.set()
         killer.join()
     until(lambda: all(job.status().current_state.has_ended for job in jobs), 100)
     billed = Counter(call.body["instances"][0]["prompt"] for call in vertex.calls if call.kind == "video")
-    assert kills >= least_kills
+    assert kills >= 5
     assert set(billed.values()) == {1}
     for job, prompt in zip(jobs, prompts, strict=True):
         (entry,) = entries_of_job(system, job.id)
@@ -107,7 +103,7 @@ def test_films_under_random_kills_are_billed_once_each(
             # Killed in the instant between the sending and the name of the operation, or three times over.
             assert entry.state in (SpendState.UNCERTAIN, SpendState.STARTED)
             dlq.remove(job.id)
-    assert sum(job.status().current_state is JobState.COMPLETED for job in jobs) >= least_completed
+    assert sum(job.status().current_state is JobState.COMPLETED for job in jobs) >= 40
 
 
 def _workers(title: str) -> list[psutil.Process]:

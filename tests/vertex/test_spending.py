@@ -39,7 +39,7 @@ SCENE = {"narration": "Cats purr.", "subject": "a cat", "mood": "warm"}
 
 def test_a_whole_video_is_made_on_vertex_and_its_cost_adds_up(system: Store, vertex: VertexServer) -> None:
     vertex.scenes = 2
-    job = create_video.delay(prompt="why cats purr", duration=8, provider="vertex", user_id="payer")
+    job = create_video.delay(prompt="why cats purr", duration=5, provider="vertex", user_id="payer")
     result = job.get(timeout=170)
     assert result.script.provider == "vertex"
     assert result.pacing.notes
@@ -56,7 +56,7 @@ def test_a_whole_video_is_made_on_vertex_and_its_cost_adds_up(system: Store, ver
     assert spent.reserved_usd == 0
     assert result.cost_usd == pytest.approx(job.status().cost_usd, abs=1e-5)
     before = len(vertex.bill)
-    again = create_video.delay(prompt="why cats purr", duration=8, provider="vertex", user_id="payer")
+    again = create_video.delay(prompt="why cats purr", duration=5, provider="vertex", user_id="payer")
     again.get(timeout=170)
     assert len(vertex.bill) == before, "the same video for the same user was paid for twice"
     assert again.status().cost_usd == 0
