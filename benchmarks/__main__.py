@@ -2,8 +2,8 @@
 
 Each side runs in a process of its own, with a fresh Redis (append-only file, everysec) where it uses one. The peers
 are installed into an environment of their own, .tools/bench-peers. Arguments: which groups to measure (jobs, batches,
-http, rendering, simulated; all without any); their sections of docs/benchmarks.md are written anew. `--quick` runs a
-tenth, to try things, and writes nothing. `--nodes N` and `--jobs N` are the size of what is simulated.
+http, rendering, hosts, simulated; all without any); their sections of docs/benchmarks.md are written anew. `--quick`
+runs a tenth, to try things, and writes nothing. `--nodes N` and `--jobs N` are the size of what is simulated.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ DEEP = "1000,10000,50000" if QUICK else "1000,100000,1000000"
 def main() -> None:
     """Measure, print the table, and write docs/benchmarks.md and the README's figures unless this is a quick run."""
     asked = [name for name in sys.argv[1:] if not name.startswith("-")] or list(GROUPS)
+    if "hosts" in asked and os.geteuid() != 0:
+        print("hosts of their own take root: the group hosts is left out", file=sys.stderr)
+        asked.remove("hosts")
     if unknown := [name for name in asked if name not in GROUPS]:
         raise SystemExit(f"there is no group {unknown[0]}: there are {', '.join(GROUPS)}")
     table = Table("measure", "ytray", "against", "ratio", "target", "")
@@ -237,7 +240,46 @@ def _simulated() -> list[Row]:
     )
 
 
-GROUPS = {"jobs": _jobs, "batches": _batches, "http": _http, "rendering": _rendering, "simulated": _simulated}
+def _hosts() -> list[Row]:
+    found = _side(sys.executable, "hosts_side.py", "0.5" if QUICK else "2")
+    speeds = {int(hosts): speed for hosts, speed in found["throughput"].items()}
+    rows = [
+        Row(
+            f"sleeping jobs on {hosts} hosts",
+            f"{speed:.2f}/s",
+            f"{hosts} × one host's {speeds[1]:.2f}/s",
+            f"{speed / (hosts * speeds[1]):.3f}",
+            "≥ 0.95",
+            speed >= 0.95 * hosts * speeds[1],
+        )
+        for hosts, speed in speeds.items()
+        if hosts > 1
+    ]
+    for turn, death in enumerate(found["death"], 1):
+        rows.append(
+            Row(
+                f"a host falls silent ({turn}): its {death['jobs']} jobs run elsewhere",
+                f"after {death['elsewhere']:.1f} s",
+                f"Ray says so after {death['detected']:.1f} s",
+                f"{death['elsewhere'] - death['detected']:+.1f} s",
+                "≤ Ray's detection + 2 s",
+                death["elsewhere"] <= death["detected"] + 2,
+            )
+        )
+    head = found["head"]
+    told = f"{head['dispatched']:.1f} s after its start, Ray's own start being {head['up']:.1f} s"
+    rows.append(Row("a new head: the first job begins", told, "", "", "", True))
+    return rows
+
+
+GROUPS = {
+    "jobs": _jobs,
+    "batches": _batches,
+    "http": _http,
+    "rendering": _rendering,
+    "hosts": _hosts,
+    "simulated": _simulated,
+}
 _ABOUT = {
     "jobs": "Redis with its append-only file (everysec) over a Unix socket. Peers: Celery prefork 4, acks_late, "
     "events, result backend; Dramatiq 2 processes × 8 threads, results; bare Ray tasks, which keep no state at all. "
@@ -245,6 +287,9 @@ _ABOUT = {
     "batches": "Each item is a job that makes one paid call of a seller that answers at once: intent, reservation and "
     "settlement in the spend journal, fence, result, the batch's counters. Slots: one a core.",
     "http": "One replica behind HAProxy; load from processes of its own.",
+    "hosts": "Hosts are network namespaces of this machine, each with its own processes and files, and two jobs at "
+    "once; jobs sleep for two seconds. A host that dies says no goodbye: its cable is cut first. Ray's health checks "
+    "are half a second apart, of which three may fail; a lease is 30 s. As root.",
     "simulated": "The real tracker, feeder and store with a real Redis; nodes are played (`benchmarks/simulated`), so "
     "no time of Ray's is in the first rows. Jobs are sleeps of lognormal length. docs/scaling.md tells what follows.",
     "rendering": "All sides encode with the same settings of libx264 (veryfast, crf 20). ytray's and the encoder's "

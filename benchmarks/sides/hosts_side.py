@@ -23,12 +23,14 @@ from ytray.engine.connection import adopt_store
 HOSTS = (1, 2, 4, 8)
 SLOTS = 2  # of each host
 ROUNDS = 6  # jobs for each slot
+LEASE = "30"  # seconds: so long that it is not the lease's end that tells of a dead host
 
 
 def main(seconds: float) -> None:
     """Measure and print."""
     found: dict[str, Any] = {"throughput": {}}
     with machines() as cluster:
+        cluster.environment["YTRAY_LEASE_SECONDS"] = LEASE
         cluster.start_head()
         adopt_store(cluster.store)
         for number in HOSTS:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import fsspec
 import pytest
@@ -100,3 +103,70 @@ def test_a_download_that_was_killed_is_taken_over(node: Node, tmp_path: Path) ->
     copy.unlink()
     assert reader.fetch(uris[0], tmp_path).read_bytes() == b"a" * SIZE
     assert kept(tmp_path / "reader") == [copy]
+
+
+def test_a_part_whose_process_was_killed_as_it_was_finished_is_taken_over_by_one_that_is_not_root() -> None:
+    code = """
+        import os, pathlib, shutil, signal, sys
+        import fsspec.implementations.memory
+        from ytray.artifacts import ArtifactStore
+
+        home = pathlib.Path(os.environ["YTRAY_HOME"])
+        if os.geteuid() == 0:
+            os.chown(home, 65534, 65534)
+            os.setuid(65534)
+        (home / "made").write_bytes(b"content")
+        store = ArtifactStore("memory://here")
+        uri = store.publish(home / "made", "job/1", "a")
+        shutil.rmtree(home / "cache")
+        if (child := os.fork()) == 0:
+            os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            store.fetch(uri, home)
+        os.waitpid(child, 0)
+        left = [path.suffix for path in (home / "cache" / "artifacts").iterdir() if path.name != "total"]
+        print(left, store.fetch(uri, home).read_bytes(), oct((home / "a").stat().st_mode & 0o777))
+    """
+    with tempfile.TemporaryDirectory(prefix="ytray-test-") as home:
+        environment = {**os.environ, "YTRAY_HOME": home}
+        ran = subprocess.run(
+            [sys.executable, "-c", dedent(code)], env=environment, capture_output=True, text=True, check=False
+        )
+    assert (ran.stdout, ran.stderr) == ("['.part'] b'content' 0o444\n", "")
+
+
+def test_what_killed_uploads_left_and_what_is_above_the_limit_goes_also_where_nothing_is_kept(
+    node: Node, tmp_path: Path
+) -> None:
+    (uri,) = publish(node("maker"), tmp_path, "a")
+    folder = tmp_path / "maker" / "cache" / "artifacts"
+    left, held, new = (folder / f"{name}.part" for name in ("left", "held", "new"))
+    then = time.time() - 120
+    for part in (left, held, new):
+        part.write_bytes(b"half")
+        os.utime(part, (time.time(), then if part != new else time.time()))
+    with held.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        publish(node("maker", 0), tmp_path, "b")
+        assert sorted(kept(tmp_path / "maker")) == [held, new]
+    node("maker", 0).fetch(uri, tmp_path)
+    assert kept(tmp_path / "maker") == [new]
+
+
+def test_a_clean_up_leaves_a_part_that_another_process_has_begun_meanwhile(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(node("maker"), tmp_path, "a")
+    part = tmp_path / "maker" / "cache" / "artifacts" / "left.part"
+    part.write_bytes(b"half")
+    os.utime(part, (0, 0))
+    lock = fcntl.flock
+
+    def lock_late(file: int, how: int) -> None:
+        if how & fcntl.LOCK_NB:
+            part.unlink()
+            part.write_bytes(b"begun")
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    publish(node("maker", 0), tmp_path, "b")
+    assert part.read_bytes() == b"begun"

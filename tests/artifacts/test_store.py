@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from gcp_storage_emulator.server import create_server
 
 from ytray.artifacts import ArtifactStore, attempt_folder, owner_and_name
@@ -165,6 +168,47 @@ def test_a_removed_artifact_is_named(tmp_path: Path) -> None:
     Path(uri).unlink()
     with pytest.raises(PermanentError, match="there is no artifact"):
         store.fetch(uri, tmp_path)
+
+
+def test_a_seal_of_before_goes_when_a_name_is_published_again_but_not_one_that_may_be_at_it(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    for content in (b"first", b"second"):
+        place = Path(store.publish(made(tmp_path, content), "job/1", "a"))
+    store.publish(made(tmp_path, b"beside"), "job/1", "b")
+    for seal in place.parent.glob(".*.sha256"):
+        if hashlib.sha256(b"second").hexdigest() not in seal.name:
+            os.utime(seal, (0, 0))
+    store.publish(made(tmp_path, b"third"), "job/1", "a")
+    sealed = {seal.name for seal in place.parent.glob(".*.sha256")}
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("second", "third", "beside")}
+    assert sealed == {
+        f".a.{digests['second']}.sha256",
+        f".a.{digests['third']}.sha256",
+        f".b.{digests['beside']}.sha256",
+    }
+    found = store.open("job/1", "b")
+    assert found is not None
+    assert found.sha256 == digests["beside"]
+
+
+def test_many_folders_of_a_remote_store_are_looked_into_side_by_side_and_the_first_that_has_it_counts(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_settings: Callable[..., None]
+) -> None:
+    with_settings(home=tmp_path / "home")
+    store = ArtifactStore(f"memory://{uuid.uuid4().hex[:12]}")
+    for folder in ("step-2/1", "step-3/1"):
+        store.publish(made(tmp_path, folder[:6].encode() * int(folder[5])), folder, "a")
+    look, all_look = MemoryFileSystem.info, threading.Barrier(3)
+
+    def info(files: MemoryFileSystem, path: str, **options: Any) -> Any:
+        all_look.wait(10)
+        return look(files, path, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "info", info)
+    found = store.open_first(["step-1/1", "step-2/1", "step-3/1"], "a")
+    assert found is not None
+    assert b"".join(found.read(0, found.size)) == b"step-2" * 2
+    assert store.open_first(["step-1/1", "step-4/1", "step-5/1"], "a") is None
 
 
 def test_a_failed_publish_leaves_nothing(store: ArtifactStore, tmp_path: Path) -> None:

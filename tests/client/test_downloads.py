@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,46 @@ def test_a_download_that_fails_leaves_the_older_file_and_nothing_else(
         client.download("j1", "video.mp4", old)
     assert old.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["v.mp4"]
+
+
+def by_path(pages: dict[str, Response], otherwise: Response) -> Callable[[Seen], Response]:
+    """An answer for each path, and one for all others."""
+    return lambda seen: pages.get(seen.path.partition("?")[0], otherwise)
+
+
+def test_a_download_follows_one_link_to_the_store_and_takes_no_key_there(
+    server: Server, connect: Connect, file: Path, tmp_path: Path
+) -> None:
+    store = server.url.replace("127.0.0.1", "localhost")
+    link = Response(status_code=307, headers={"Location": f"{store}/bucket/v?X-Signature=secret"})
+    server.answer = by_path({"/bucket/v": FileResponse(file)}, link)
+    assert connect(key="k1").download("j1", "video.mp4", tmp_path / "v.mp4").read_bytes() == CONTENT
+    assert [seen.headers.get("authorization") for seen in server.seen] == ["Bearer k1", None]
+    answers = {
+        403: (errors.YtrayError, "answered with 403 Forbidden: the link has expired"),
+        404: (errors.PermanentError, "the file was removed"),
+        307: (errors.YtrayError, "answered with 307 Temporary Redirect"),
+    }
+    for status, (kind, told) in answers.items():
+        refused = Response(status_code=status, headers={"Location": f"{store}/login"})
+        server.answer = by_path({"/bucket/v": refused, "/login": FileResponse(file)}, link)
+        with pytest.raises(kind, match=told) as raised:
+            connect().download("j1", "video.mp4", tmp_path / "not.mp4")
+        assert type(raised.value) is kind
+        assert not any(word in str(raised.value) for word in ("YTRAY_KEY", "secret"))
+    assert not (tmp_path / "not.mp4").exists()
+
+
+def test_a_page_where_a_proxy_sends_who_is_not_logged_in_is_not_saved(
+    server: Server, connect: Connect, file: Path, tmp_path: Path
+) -> None:
+    for status in (301, 302, 303, 308):
+        to_login = Response(status_code=status, headers={"Location": "/login"})
+        server.answer = by_path({"/login": FileResponse(file)}, to_login)
+        with pytest.raises(errors.YtrayError, match=f"answered .* with {status}"):
+            connect().download("j1", "video.mp4", tmp_path / "not.mp4")
+    assert not server.asked("/login")
+    assert not (tmp_path / "not.mp4").exists()
 
 
 def test_a_name_from_the_server_cannot_lead_out_of_the_folder(connect: Connect, tmp_path: Path) -> None:

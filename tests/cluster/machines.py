@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from tests.cluster.reading import CLUSTER, REPOSITORY, document, wanted
-from tests.hosts.host import Host, Lan
+from tests.hosts.host import Host, Lan, die_with_parent
 from ytray.system import redis_server
 
 # What the machines have for the tests alone: the packages come from uv's cache, as there is no network, and as links.
@@ -122,7 +122,7 @@ def _redis(lan: Lan) -> Iterator[str]:
         f"bind {lan.address}\ndir {folder}\nappendonly yes\nsave ''\nmaxmemory-policy noeviction\n"
         f"requirepass {password}\nlogfile {folder}/redis.log\n"
     )
-    server = subprocess.Popen([binary, str(folder / "redis.conf")])
+    server = subprocess.Popen([binary, str(folder / "redis.conf")], preexec_fn=die_with_parent)
     try:
         yield f"redis://:{password}@{lan.address}:6379/0"
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ def document(path: Path) -> dict[str, Any]:
     read = yaml.safe_load(path.read_text())
     assert isinstance(read, dict)
     return read
+
+
+def node_environment(home: Path = Path("/nonexistent")) -> dict[str, str]:
+    """What cluster/node-environment.sh sets for a user with this home."""
+    told = subprocess.run(
+        ["bash", "-c", f". {CLUSTER}/node-environment.sh && env -0"],
+        env={"HOME": str(home), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return dict(line.split("=", 1) for line in told.split("\0") if line)
 
 
 def wanted(program: str, package: str) -> str:

@@ -66,7 +66,19 @@ def test_services_are_healthy_pinned_locked_down_and_open_to_this_machine_alone(
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         assert name == "ytray" or service["user"].split(":")[0] not in ("0", "root"), name  # ytray's image has its own
     assert services()["redis"]["networks"] == ["inside"]
+    assert {name for name, service in services().items() if "inside" in service["networks"]} == {"redis", "ytray"}
     assert document(COMPOSE)["networks"]["inside"] == {"internal": True}
+    for watching, watched in (("prometheus", "ytray"), ("grafana", "prometheus")):
+        assert set(services()[watching]["networks"]) & set(services()[watched]["networks"]), watching
+
+
+def test_films_in_the_making_are_on_the_disk_of_the_home_and_not_in_memory() -> None:
+    ytray = services()["ytray"]
+    assert "tmpfs" not in ytray
+    (mounted,) = [volume.split(":")[1] for volume in ytray["volumes"]]
+    assert f"YTRAY_HOME={mounted} " in (REPOSITORY / ytray["build"]["dockerfile"]).read_text()
+    assert Path(ytray["environment"]["TMPDIR"]).parent == Path(mounted)
+    assert 'mkdir -m 700 "$$TMPDIR" && exec ytray up' in ytray["command"][-1]  # a folder that is missing is not used
 
 
 def test_secrets_are_files_that_git_does_not_take() -> None:
@@ -123,6 +135,14 @@ def test_grafana_finds_its_dashboards_and_its_prometheus() -> None:
     assert services()[host]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
+def answers(client: redis.Redis) -> bool:
+    """Its socket is there a moment before it listens."""
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
 @pytest.mark.parametrize("name", ["redis", "ytray"])
 def test_the_commands_of_a_service_are_good_shell(name: str) -> None:
     command = services()[name]["command"][-1].replace("$$", "$")
@@ -145,8 +165,7 @@ def test_redis_starts_with_the_password_of_the_file_and_keeps_everything(
     )
     try:
         client = redis.Redis.from_url(f"unix://:for-this-test@{tmp_path}/redis.sock")
-        until((tmp_path / "redis.sock").exists)
-        assert client.ping()
+        until(lambda: answers(client))
         assert client.config_get("appendonly") == {"appendonly": "yes"}
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     finally:

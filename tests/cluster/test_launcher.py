@@ -17,7 +17,7 @@ from ray.autoscaler._private.gcp.config import get_node_type
 from ray.autoscaler._private.gcp.node import GCPNodeType
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from tests.cluster.reading import CLUSTER, LAUNCHED, REPOSITORY, document
+from tests.cluster.reading import CLUSTER, LAUNCHED, REPOSITORY, document, node_environment
 from ytray.api.environment import SERVE_ENVIRONMENT
 from ytray.engine.model import QUEUE_PRIORITIES
 
@@ -126,24 +126,22 @@ def test_what_is_sent_to_the_machines_is_there_and_holds_no_secret(path: Path) -
         else:
             assert (REPOSITORY / local).exists(), local
             assert remote == f"~/ytray/{local}"
+            kept_here = CLUSTER / "secrets"
+            assert not kept_here.is_relative_to(REPOSITORY / local), f"{local} takes cluster/secrets along"
+            assert not (REPOSITORY / local).is_relative_to(kept_here), local
     commands = " ".join(config["setup_commands"])
     assert "uv.lock" in config["file_mounts"].values()
     assert "sync --frozen" in commands
     for script in re.findall(r"scripts/[\w-]+|cluster/[\w.-]+", commands):
         assert (REPOSITORY / script).is_file(), script
+        assert {script, script.split("/")[0]} & set(config["file_mounts"].values()), script
+    assert "cluster/serve.yaml" in config["file_mounts"].values()  # what docs/clusters.md deploys
 
 
 def test_the_environment_of_a_node_asks_for_tokens_and_for_the_fast_ingress(tmp_path: Path) -> None:
     (tmp_path / ".ytray-cluster").mkdir()
     (tmp_path / ".ytray-cluster" / "env").write_text("YTRAY_ARTIFACTS=gs://bucket\n")
-    told = subprocess.run(
-        ["bash", "-c", f". {CLUSTER}/node-environment.sh && env -0"],
-        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    environment = dict(line.split("=", 1) for line in told.split("\0") if line)
+    environment = node_environment(tmp_path)
     assert environment.items() >= SERVE_ENVIRONMENT.items()
     assert environment["RAY_AUTH_MODE"] == "token"
     assert environment["RAY_AUTH_TOKEN_PATH"] == f"{tmp_path}/.ytray-cluster/token"

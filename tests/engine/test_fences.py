@@ -87,6 +87,18 @@ def test_a_commit_repeated_after_a_lost_reply_is_one_commit(leased_twice: tuple[
     assert store.result("job") == b"42"
 
 
+def test_a_start_after_a_crash_that_is_repeated_is_the_same_start(bare_store: Store) -> None:
+    bare_store.take_office("tracker", "e", 60)
+    bare_store.submit([("job", b"{}")], Submission("noop", "default", "default", 4))
+    assert lease(bare_store, "first") == 1
+    for _ in range(2):  # Ray starts the task once more elsewhere; then the reply is lost
+        assert bare_store.start("second", 60_000, 60, [("job", 1)]) == [2]
+    assert bare_store.redis.hget(bare_store.key("j:job"), "crashes") == b"1"
+    assert bare_store.start("first", 60_000, 60, [("job", 1)]) == [0]
+    assert bare_store.complete("second", 60, [("job", 2, b"1", 5.0)]) == 0
+    assert bare_store.start("second", 60_000, 60, [("job", 1)]) == [0]
+
+
 def test_a_job_that_kills_its_worker_three_times_is_a_dead_letter(leased_twice: tuple[Store, int]) -> None:
     store, _ = leased_twice
     for worker in ("second", "third"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import redis
 
 from tests.artifacts.s3 import s3_server
-from tests.hosts.host import Cable, Host, Lan
+from tests.hosts.host import Cable, Host, Lan, die_with_parent
 from ytray.engine.model import QUEUE_PRIORITIES
 from ytray.engine.store import Store
 from ytray.system import redis_server
@@ -124,7 +124,8 @@ def _redis(lan: Lan, password: str, url: str) -> Iterator[None]:
     folder.mkdir()
     options = {"bind": lan.address, "port": str(_REDIS_PORT), "requirepass": password, "appendonly": "yes", "save": "",
                "dir": str(folder), "maxmemory-policy": "noeviction", "logfile": str(folder / "log")}  # fmt: skip
-    process = subprocess.Popen([binary, *(part for name in options for part in (f"--{name}", options[name]))])
+    command = [binary, *(part for name in options for part in (f"--{name}", options[name]))]
+    process = subprocess.Popen(command, preexec_fn=die_with_parent)
     try:
         client = redis.Redis.from_url(url)
         deadline = time.monotonic() + 20
@@ -133,6 +134,7 @@ def _redis(lan: Lan, password: str, url: str) -> Iterator[None]:
                 client.ping()
                 break
             assert time.monotonic() < deadline, "Redis did not start"
+            time.sleep(0.02)
         yield
     finally:
         process.kill()

@@ -121,7 +121,7 @@ class Host:
             ip("tuntap", "add", "dev", device, "mode", "tap")
         command = [sys.executable, "-m", "tests.hosts.wire", self._end, other, str(cable.delay), str(cable.loss)]
         self._wire = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_parent
+            command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
         )
         assert self._wire.stdout is not None
         assert self._wire.stdout.readline() == "ready\n"
@@ -148,7 +148,7 @@ class Host:
             setup,
         ]
         holder = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_parent
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
         )
         assert holder.stdout is not None
         assert holder.stdout.readline() == "ready\n", "the host did not come up: this takes root, unshare and mount"
@@ -239,7 +239,8 @@ def _pid_space(pid: int) -> str:
     return os.readlink(f"/proc/{pid}/ns/pid")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For `preexec_fn`: the kernel kills the process when the thread that started it ends."""
     ctypes.CDLL(None).prctl(_KILLED_WITH_PARENT, signal.SIGKILL)
 
 

@@ -60,7 +60,7 @@ def _is_of(home: str, process: psutil.Process) -> bool:
 
 def test_a_drained_node_hands_over_its_jobs_and_nothing_is_lost(run_apart: Callable[..., Any]) -> None:
     told = run_apart("tests.nodes.a_cluster", YTRAY_ARTIFACTS="s3://a-bucket/ytray")
-    assert told["near"] == 10, "a job runs where the job ran that made its input"
+    assert told["near"] >= 8, "of ten jobs, those run where their input was made that find room there"
     assert told["refused"] == ["InvalidTransition", "UnknownNode", "InvalidArguments", "InvalidArguments"]
     assert told["draining"] == ["draining", "a new disk", 2, 2, 2]
     assert told["handed_over_after"] >= 3, "what runs has until the deadline"

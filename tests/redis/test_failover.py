@@ -19,7 +19,7 @@ from ytray import SystemUnavailable
 from ytray.engine.store import LaneRoom, Store, Submission
 from ytray.errors import SettingsError
 from ytray.system import redis_server
-from ytray.system.redis_address import url_now
+from ytray.system.redis_address import shown, url_now
 
 WHAT = Submission("a task of nobody", "default", "default", 4)
 
@@ -123,6 +123,29 @@ def test_nothing_is_accepted_that_too_few_replicas_have(
         store.submit([("j", b"{}")], WHAT)
 
 
+def test_a_repeat_is_not_accepted_either_before_a_replica_has_what_it_found(
+    server: Callable[..., Server], with_settings: Callable[..., None], until: Callable[..., None]
+) -> None:
+    """The repeat writes nothing, and comes over another connection than what it finds."""
+    with_settings(redis_replicas=1)
+    master = server()
+    replica = server(replicaof=f"127.0.0.1 {master.port}")
+    client = master.client()
+    until(lambda: client.info("replication").get("slave0", {}).get("state") == "online")
+    replica.send(signal.SIGSTOP)
+    first, again = (Store(master.url, "ytray", patience=0.1) for _ in range(2))
+    for store in (first, again):
+        with pytest.raises(SystemUnavailable, match="only 0 of 1 replicas"):
+            store.submit([("j", b"{}")], WHAT)
+    with pytest.raises(SystemUnavailable, match="only 0 of 1 replicas"):
+        again.secure()
+    replica.send(signal.SIGCONT)
+    until(lambda: client.set("a write to wait for", 1) and client.wait(1, 500) == 1)
+    assert again.submit([("j", b"{}")], WHAT) == ["j"]
+    again.secure()
+    assert len(Store(replica.url, "ytray").history("j")) == 1
+
+
 def test_a_server_that_became_a_replica_is_left_for_another(server: Callable[..., Server]) -> None:
     """As where a managed Redis fails over behind a name: the same address leads elsewhere after a reconnection."""
     one, other = server(), server()
@@ -146,6 +169,27 @@ def test_a_url_of_sentinels_that_cannot_work_says_why() -> None:
     with pytest.raises(SettingsError, match="cannot be read") as wrong:
         redis_server.check("redis://u:s3/cret@127.0.0.1:1/0")
     assert "s3" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "printed"),
+    [
+        ("redis://10.0.0.1:6379/0", "redis://10.0.0.1:6379/0"),
+        ("rediss://u:SECRET@host:6379/0?ssl_ca_certs=/a/SECRET.pem", "rediss://***@host:6379/0"),
+        ("redis://u:SEC%40RET%2F%3F@[::1]:6379", "redis://***@[::1]:6379"),
+        ("redis://u:SEC@RET/x@host/0", "redis://***@host/0"),
+        ("redis://u:1234?SECRET@host/0", "redis://***"),
+        ("redis://u:SEC/RET", "redis://***"),
+        ("redis+sentinel://u:SEC/RET@s1:1,s2:2/0?master=m", "redis+sentinel://***@s1:1,s2:2/0"),
+        ("redis+sentinel://s1:1,s2/0?sentinel_password=ab%40SECRET&master=m", "redis+sentinel://s1:1,s2/0"),
+        ("redis+sentinel://s1/0?sentinel_password=ab@SECRET", "redis+sentinel://***"),
+        ("redis+sentinel://u:x@s1/0?sentinel_password=a/b?c@SECRET", "redis+sentinel://***"),
+        ("unix://u:SECRET@/run/redis.sock?db=1", "unix://***@/run/redis.sock"),
+        ("SECRET@host", "***"),
+    ],
+)
+def test_a_printed_url_has_no_password_wherever_it_stands(url: str, printed: str) -> None:
+    assert shown(url) == printed
 
 
 @pytest.mark.chaos

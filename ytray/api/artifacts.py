@@ -93,7 +93,7 @@ def read_artifact(
     job = may_see(caller, job_tracker.get_status(job_id))
     found = _found(job, name)
     headers = _headers(found, name)
-    if headers.get("ETag") in _listed(request.headers.get("if-none-match", "")):
+    if _is_named(request.headers.get("if-none-match", ""), headers.get("ETag")):
         return Response(status_code=304, headers=headers)
     if (url := _signed(found, name, request)) is not None:
         return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
@@ -103,11 +103,10 @@ def read_artifact(
 
 
 def _found(job: JobStatus, name: str) -> OpenArtifact:
-    files = ArtifactStore()
-    for _, folder in _made_by(job):
-        if (found := files.open(folder, name)) is not None:
-            return found
-    raise PermanentError(f"job {job.job_id} has no artifact {name[:120]!r}")
+    found = ArtifactStore().open_first([folder for _, folder in _made_by(job)], name)
+    if found is None:
+        raise PermanentError(f"job {job.job_id} has no artifact {name[:120]!r}")
+    return found
 
 
 def _made_by(job: JobStatus) -> list[tuple[JobStatus, str]]:
@@ -169,8 +168,9 @@ def _headers(file: OpenArtifact, name: str) -> dict[str, str]:
     return headers
 
 
-def _listed(etags: str) -> set[str]:
-    return {etag.strip().removeprefix("W/") for etag in etags.split(",")}
+def _is_named(etags: str, etag: str | None) -> bool:
+    """Whether a list of ETags has this one; `*` names every file that there is (RFC 9110)."""
+    return etags.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in etags.split(",")}
 
 
 def _policy(name: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from ytray.api.access import Reader, Submitter, user_of, visible_batch
 from ytray.api.artifacts import PAGE_POLICY
+from ytray.api.asking_ray import asked
 from ytray.api.jobs import IdempotencyKey
 from ytray.api.keys import Caller
 from ytray.api.problems import documented
@@ -32,11 +33,13 @@ from ytray.engine.batch.model import (
     Prepared,
     Resumed,
 )
-from ytray.engine.batch.plan import LONGEST_DEADLINE, Asked, Plan, asked
+from ytray.engine.batch.plan import LONGEST_DEADLINE, Asked, Plan
+from ytray.engine.batch.plan import asked as as_asked
 from ytray.engine.connection import store
 from ytray.errors import InvalidArguments
 from ytray.spend.planning import plan_batch, plan_items
 
+_NO_PLAN = "the living nodes could not be asked for a plan"
 router = APIRouter(prefix="/api/batches", tags=["batches"])
 
 # Reading a large input takes seconds; the threads of other requests stay free meanwhile.
@@ -116,7 +119,7 @@ class PlanQuery(BaseModel):
         if (self.deadline is None) == (self.by is None):
             raise InvalidArguments("say until when: either deadline (seconds from now) or by (a time)")
         slots, prices = (filter(None, given.split(",")) for given in (self.slots, self.price))
-        return asked(self.by or self.deadline or 0.0, slots, prices)
+        return as_asked(self.by or self.deadline or 0.0, slots, prices)
 
 
 class ItemsPlanQuery(PlanQuery):
@@ -239,22 +242,26 @@ def list_batches(
 
 
 @router.get("/plan", responses=documented(404))
-def items_plan(_: Reader, query: Annotated[ItemsPlanQuery, Query()]) -> Plan:
+async def items_plan(_: Reader, query: Annotated[ItemsPlanQuery, Query()]) -> Plan:
     """How many nodes so many new items need to be done in time, going by earlier batches of the task."""
-    return plan_items(
-        store(),
-        query.task,
-        query.items,
-        query.asked(),
-        concurrency=query.concurrency,
-        left_to_pay=query.left_to_pay,
-    )
+
+    def made() -> Plan:
+        return plan_items(
+            store(),
+            query.task,
+            query.items,
+            query.asked(),
+            concurrency=query.concurrency,
+            left_to_pay=query.left_to_pay,
+        )
+
+    return await asked(made, _NO_PLAN)
 
 
 @router.get("/{batch_id}/plan", responses=documented(404))
-def plan(batch_id: BatchId, caller: Reader, query: Annotated[PlanQuery, Query()]) -> Plan:
+async def plan(batch_id: BatchId, caller: Reader, query: Annotated[PlanQuery, Query()]) -> Plan:
     """How many nodes of each type the batch needs to be done in time, and what they and its items will cost."""
-    return plan_batch(store(), visible_batch(caller, batch_id).id, query.asked())
+    return await asked(lambda: plan_batch(store(), visible_batch(caller, batch_id).id, query.asked()), _NO_PLAN)
 
 
 @router.get("/{batch_id}", responses=documented(404))

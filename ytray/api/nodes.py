@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, TypeVar
 
 import ray
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
-from ray.exceptions import RayError
 
 from ytray.api.access import Admin, Reader
+from ytray.api.asking_ray import PATIENCE, asked
 from ytray.api.problems import Forbidden, documented
 from ytray.engine import nodes
 from ytray.engine.nodes import LONGEST_DRAIN, NodeStatus
@@ -20,10 +18,7 @@ from ytray.errors import SystemUnavailable
 
 router = APIRouter(prefix="/api/nodes", tags=["nodes"])
 
-# Ray does not answer while its head is away: the threads that then wait for it are none that other requests need.
-_ASKING_RAY = ThreadPoolExecutor(2, thread_name_prefix="ytray-nodes")
-_PATIENCE = 10.0  # seconds
-_AWAY = "the nodes cannot be listed or drained from here: "
+_AWAY = "the nodes cannot be listed or drained from here"
 
 NodeName = Annotated[
     str, Path(description="A node's id or the beginning of it, its IP address, or its host name.", max_length=255)
@@ -67,16 +62,10 @@ async def drain(node: NodeName, given: Drain, _: Admin) -> NodeStatus:
     To drain a node again sets a new deadline. There is no way back: a drained node ends, and joins anew when Ray is
     started on it again.
     """
-    return await _asked(lambda: nodes.drain(node, given.deadline_seconds, given.reason))
+    return await _asked(lambda: nodes.drain(node, given.deadline_seconds, given.reason, patience=PATIENCE))
 
 
 async def _asked(question: Callable[[], T]) -> T:
-    """What Ray answers. Raises SystemUnavailable when it cannot be asked here, or does not answer."""
     if not ray.is_initialized():
-        raise SystemUnavailable(f"{_AWAY}this process of the API is not connected to the Ray cluster")
-    try:
-        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(_ASKING_RAY, question), _PATIENCE)
-    except TimeoutError:
-        raise SystemUnavailable(f"{_AWAY}Ray has not answered for {_PATIENCE:.0f} s; is its head node there?") from None
-    except RayError as failed:
-        raise SystemUnavailable(f"{_AWAY}{str(failed).strip().splitlines()[0]}") from failed
+        raise SystemUnavailable(f"{_AWAY}: this process of the API is not connected to the Ray cluster")
+    return await asked(question, _AWAY)

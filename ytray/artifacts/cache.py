@@ -44,6 +44,8 @@ class Cache:
         Processes that want the same artifact meanwhile wait for it, and take it over from one that is killed.
         """
         if size > self._limit:
+            if self._folder.is_dir():
+                self._tidy()
             part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
             try:
                 download(part)
@@ -58,9 +60,9 @@ class Cache:
                 return
             try:
                 download(part)
-                _finish(held)
+                os.fsync(held)
                 _link(part, target)
-                self._keep(part, uri, size)
+                self._keep(part, held, uri, size)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
@@ -78,8 +80,10 @@ class Cache:
                 size = os.fstat(out.fileno()).st_size
                 yield part, sha256
                 if size <= self._limit:
-                    _finish(out.fileno())
-                    self._keep(part, uri, size)
+                    os.fsync(out.fileno())
+                    self._keep(part, out.fileno(), uri, size)
+                else:
+                    self._tidy()
             finally:
                 part.unlink(missing_ok=True)
 
@@ -90,16 +94,25 @@ class Cache:
     def _kept(self, uri: str) -> Path:
         return self._folder / hashlib.sha256(uri.encode()).hexdigest()[:40]
 
-    def _keep(self, part: Path, uri: str, size: int) -> None:
-        """Make room, then put a finished part in its place. A process killed in between has counted too much only."""
-        with self._locked(self._folder / "total") as held:
-            told = os.pread(held, 32, 0)
+    def _keep(self, part: Path, held: int, uri: str, size: int) -> None:
+        """Make room, then put a finished part, open as `held`, in its place.
+
+        A process killed in between has counted too much only.
+        """
+        with self._locked(self._folder / "total") as counted:
+            told = os.pread(counted, 32, 0)
             total = size + (int(told) if told.isdigit() else self._limit)
             if total > self._limit:
                 total = size + self._evict(int(self._limit * _LOW) - size)
-            os.ftruncate(held, 0)
-            os.pwrite(held, str(total).encode(), 0)
+            _write(counted, total)
         part.replace(self._kept(uri))
+        # It is lent to many. Not before: a part that only may be read could not be taken over.
+        os.fchmod(held, 0o444)
+
+    def _tidy(self) -> None:
+        """Remove what is above the limit, and what killed processes left, where nothing is kept that leads to it."""
+        with self._locked(self._folder / "total") as counted:
+            _write(counted, self._evict(self._limit))
 
     def _evict(self, room: int) -> int:
         """Remove what was not used for longest until at most `room` bytes are left; returns how many are."""
@@ -144,9 +157,9 @@ def _is_at(held: int, path: Path) -> bool:
         return False
 
 
-def _finish(held: int) -> None:
-    os.fsync(held)
-    os.fchmod(held, 0o444)  # it is lent to many
+def _write(counted: int, total: int) -> None:
+    os.ftruncate(counted, 0)
+    os.pwrite(counted, str(total).encode(), 0)
 
 
 def _link(kept: Path, target: Path) -> None:
@@ -172,7 +185,8 @@ def _sweep(part: Path, modified: float) -> None:
     held = os.open(part, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        part.unlink(missing_ok=True)
+        if _is_at(held, part):  # else it was finished, and another process may have begun one there
+            part.unlink()
     except BlockingIOError:
         pass
     finally:

@@ -2,7 +2,7 @@
 
 A file is written beside its place, brought to the disk, and renamed. Its SHA-256 is the name of an empty hidden file
 next to it, a seal: creating one is atomic everywhere, and two that publish one name at once leave two seals, of which
-the file matches one.
+the file matches one. Who publishes it again later removes those of before.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ytray.artifacts.places import Looked, OpenArtifact
 from ytray.errors import PermanentError
 
 _SEAL = re.compile(r"\.(?P<name>.+)\.(?P<sha256>[0-9a-f]{64})\.sha256")
+_AT_ONCE = 60.0  # seconds between two seals whose publishers may both still be about to put their file in its place
 _TRIES = 10  # another process may remove a folder as empty just before a file is put there
 
 
@@ -66,11 +67,18 @@ class Folder:
                 sha256 = digests.copy(content, out)
                 out.flush()
                 os.fsync(out.fileno())
-            place.with_name(f".{place.name}.{sha256}.sha256").touch()
+            seal = _seal(place, sha256)
+            seal.touch()
+            sealed = seal.stat().st_mtime  # by the clock of the disk, as are the others'
             beside.replace(place)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+        for other in self._seals(place) - {sha256}:
+            old = _seal(place, other)
+            with suppress(FileNotFoundError):  # another process was faster
+                if old.stat().st_mtime < sealed - _AT_ONCE:
+                    old.unlink()
         for folder in (place.parent, *place.parent.parents):  # each may be new
             _bring_to_disk(folder)
             if folder == self._base:
@@ -119,7 +127,7 @@ class Folder:
         old, new = self._base / key, self._base / to
         new.parent.mkdir(parents=True, exist_ok=True)
         for sha256 in self._seals(old):
-            new.with_name(f".{new.name}.{sha256}.sha256").touch()
+            _seal(new, sha256).touch()
         old.replace(new)
         self.delete(key)
 
@@ -128,7 +136,7 @@ class Folder:
         place = self._base / key
         place.unlink(missing_ok=True)
         for sha256 in self._seals(place):
-            place.with_name(f".{place.name}.{sha256}.sha256").unlink(missing_ok=True)
+            _seal(place, sha256).unlink(missing_ok=True)
         with suppress(OSError):  # there are others, or another process was faster
             place.parent.rmdir()
 
@@ -181,6 +189,10 @@ class Folder:
         except FileNotFoundError:
             return set()
         return {match["sha256"] for match in found if match is not None and match["name"] == place.name}
+
+
+def _seal(place: Path, sha256: str) -> Path:
+    return place.with_name(f".{place.name}.{sha256}.sha256")
 
 
 def _bring_to_disk(folder: Path) -> None:

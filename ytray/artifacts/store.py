@@ -6,8 +6,9 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ytray.errors import PermanentError, SettingsError, SystemUnavailable
 from ytray.settings import Settings, settings
 
 _EXTRAS = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gs"), "gcs": ("gcsfs", "gs")}
-_LISTED_AT_ONCE = 16  # folders of a remote store
+_AT_ONCE = 16  # folders of a remote store that are listed, or looked into
 
 
 class ArtifactStore:
@@ -105,7 +106,7 @@ class ArtifactStore:
         """`sizes` of several folders; those of a remote store are listed side by side."""
         if self.is_folder or len(folders) < 2:
             return [self.sizes(folder) for folder in folders]
-        with ThreadPoolExecutor(min(_LISTED_AT_ONCE, len(folders))) as threads:
+        with ThreadPoolExecutor(min(_AT_ONCE, len(folders))) as threads:
             return list(threads.map(self.sizes, folders))
 
     def open(self, folder: str, name: str) -> OpenArtifact | None:
@@ -113,6 +114,15 @@ class ArtifactStore:
         key = _key(folder, name)
         looked = None if is_partial(name) else self._places.look(key)
         return None if looked is None else self._places.open(key, looked)
+
+    def open_first(self, folders: Sequence[str], name: str) -> OpenArtifact | None:
+        """`open` of the first of several folders that has it; those of a remote store are looked into side by side."""
+        if self.is_folder or len(folders) < 2:
+            return _first(self.open(folder, name) for folder in folders)
+        with ThreadPoolExecutor(min(_AT_ONCE, len(folders))) as threads:
+            opened = partial(self.open, name=name)
+            some = (folders[start : start + _AT_ONCE] for start in range(0, len(folders), _AT_ONCE))
+            return _first(_first(threads.map(opened, together)) for together in some)
 
     def uri(self, folder: str, name: str) -> str:
         """The URI of an artifact by its folder and name, as `publish` returned it."""
@@ -195,6 +205,10 @@ def _root_of(given: Settings) -> str:
         if given.namespace == Settings.model_fields["namespace"].default
         else f"{root.rstrip('/')}/_{given.namespace}"
     )
+
+
+def _first(opened: Iterable[OpenArtifact | None]) -> OpenArtifact | None:
+    return next((one for one in opened if one is not None), None)
 
 
 def _key(folder: str, name: str) -> str:

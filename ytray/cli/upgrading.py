@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from typing import Annotated
 
 import typer
 
 from ytray.cli.nodes import seconds_of
-from ytray.cli.output import AsJson, Exit, console, guarded, print_json
+from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
+from ytray.errors import YtrayError
 
 _LOOK_EVERY = 0.2  # seconds
 
@@ -37,9 +40,11 @@ def upgrade(
     ytray.connect()
     where = store()
     held = [queue.name for queue in job_tracker.queues() if not queue.paused]
-    for queue in held:
-        job_tracker.pause(queue)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))  # by way of the end of the block: nothing must stay paused
     try:
+        for queue in held:
+            job_tracker.pause(queue)
         until = time.monotonic() + patience
         # Not the queues' own count: flows are in it, and those wait for steps that do not start now.
         while (running := where.redis.zcard(where.key("leases:tracker"))) and time.monotonic() < until:
@@ -47,7 +52,10 @@ def upgrade(
         replace_actors(where.redis_url)
     finally:
         for queue in held:
-            job_tracker.resume(queue)
+            try:
+                job_tracker.resume(queue)
+            except YtrayError as failed:
+                complaints.print(f"{queue} is still paused: {failed}; `ytray queues resume {queue}`", markup=False)
     if as_json:
         print_json({"upgraded": True, "started_again": running})
     else:

@@ -106,6 +106,8 @@ def read(target: Target, call: Call[T], response: httpx.Response) -> T:
 
 def refusal(target: Target, call: Call[Any], response: httpx.Response) -> YtrayError:
     """The error that a refusal stands for."""
+    if response.history:
+        return _of_store(target, call, response)
     problem = _problem(response)
     if problem is None:
         return _foreign(target, call, response)
@@ -200,6 +202,24 @@ def _bad_rows(problem: Mapping[str, Any]) -> list[BadRow]:
         return [BadRow.model_validate(row, extra="ignore") for row in problem.get("errors") or ()]
     except ValidationError:
         return []  # a newer server tells it in another way; its `detail` says the same
+
+
+def _of_store(target: Target, call: Call[Any], response: httpx.Response) -> YtrayError:
+    """An answer of the store where the API has sent us. Its URL is as good as a key, so only the host is told."""
+    answer = (
+        f"{target} leads {call} to the store at {response.url.host}, which answered with {response.status_code} "
+        f"{response.reason_phrase}"
+    ).rstrip()
+    if response.status_code == 404:
+        return PermanentError(f"{answer}: the file was removed")
+    if _BY_STATUS.get(response.status_code) is SystemUnavailable:
+        return SystemUnavailable(f"{answer}: it is busy; try again later")
+    if response.status_code == 403:
+        return YtrayError(
+            f"{answer}: the link has expired, or the store does not take the credentials of the API; try again, and "
+            "if it stays so, look at the store's credentials and the clock where the API runs"
+        )
+    return YtrayError(f"{answer}, and not with the file")
 
 
 def _foreign(target: Target, call: Call[Any], response: httpx.Response) -> YtrayError:

@@ -25,6 +25,14 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _UNFIT = (206, 416)  # a part that does not follow on what is here: the whole file is asked for instead
 
 
+def sent_on(answer: httpx.Response) -> httpx.Request | None:
+    """The request to the store where the API sends its readers; None when the answer is the API's own.
+
+    Only a 307 does so: a proxy that wants a login leads elsewhere too, and its page is not the file.
+    """
+    return answer.next_request if answer.status_code == 307 else None
+
+
 class Download:
     """One download, over as many connections as it takes. A context manager: leaving it drops what is not whole."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from ytray.client import _calls
 from ytray.client._answers import Target, read, refusal, unreachable
 from ytray.client._async_batches import AsyncBatchMethods
 from ytray.client._calls import Call
-from ytray.client._downloading import Download
+from ytray.client._downloading import Download, sent_on
 from ytray.client._following import SILENCE, EventReader, Patience
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Event, LogPage, TaskInfo
@@ -263,9 +263,7 @@ class AsyncClient(AsyncBatchMethods):
                 tries += 1
                 call = download.call()
                 try:
-                    async with self._http.stream(
-                        "GET", call.path, headers=call.headers, follow_redirects=True
-                    ) as response:
+                    async with self._bring(call) as response:
                         if download.begin(response):
                             async for received in response.aiter_bytes():
                                 download.write(received)
@@ -481,6 +479,19 @@ class AsyncClient(AsyncBatchMethods):
         if pause is None:
             raise unreachable(self._target, call, tries, broken) from broken
         return pause
+
+    @asynccontextmanager
+    async def _bring(self, call: Call[bytes]) -> AsyncIterator[httpx.Response]:
+        """The answer as it comes: the API's own, or that of the store where it sends its readers."""
+        async with self._http.stream(call.method, call.path, headers=call.headers) as answer:
+            link = sent_on(answer)
+            if link is None:
+                yield answer
+                return
+            await answer.aread()
+        async with aclosing(await self._http.send(link, stream=True)) as stored:
+            stored.history = [answer]
+            yield stored
 
     def _listen(self, call: Call[bytes]) -> AbstractAsyncContextManager[httpx.Response]:
         silence = httpx.Timeout(self._timeout, read=SILENCE)

@@ -17,7 +17,7 @@ from ytray.client import _calls
 from ytray.client._answers import Target, read, refusal, unreachable
 from ytray.client._batches import BatchMethods
 from ytray.client._calls import Call
-from ytray.client._downloading import Download
+from ytray.client._downloading import Download, sent_on
 from ytray.client._following import SILENCE, EventReader, Patience
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Event, LogPage, TaskInfo
@@ -258,7 +258,7 @@ class Client(BatchMethods):
                 tries += 1
                 call = download.call()
                 try:
-                    with self._http.stream("GET", call.path, headers=call.headers, follow_redirects=True) as response:
+                    with self._bring(call) as response:
                         if download.begin(response):
                             for received in response.iter_bytes():
                                 download.write(received)
@@ -469,6 +469,19 @@ class Client(BatchMethods):
         if pause is None:
             raise unreachable(self._target, call, tries, broken) from broken
         return pause
+
+    @contextlib.contextmanager
+    def _bring(self, call: Call[bytes]) -> Iterator[httpx.Response]:
+        """The answer as it comes: the API's own, or that of the store where it sends its readers."""
+        with self._http.stream(call.method, call.path, headers=call.headers) as answer:
+            link = sent_on(answer)
+            if link is None:
+                yield answer
+                return
+            answer.read()
+        with contextlib.closing(self._http.send(link, stream=True)) as stored:
+            stored.history = [answer]
+            yield stored
 
     def _listen(self, call: Call[bytes]) -> AbstractContextManager[httpx.Response]:
         silence = httpx.Timeout(self._timeout, read=SILENCE)

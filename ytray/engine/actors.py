@@ -40,22 +40,28 @@ def replace_actors(redis_url: str) -> None:
 
     What they had in flight is requeued, and no attempt is used up by it; flows go on from their finished steps.
     """
-    for name in _CLASSES:
-        try:
-            ray.kill(find_actor(name), no_restart=True)
-        except ValueError:
-            continue  # it was not there
-        deadline = time.monotonic() + _GONE_WITHIN
-        while _is_there(name):
-            if time.monotonic() > deadline:
-                raise SystemUnavailable(f"the actor {name} does not end; `ytray doctor` tells more")
-            time.sleep(0.05)
-    ensure_actors(redis_url)
+    try:
+        for name in _CLASSES:
+            _end(name)
+    finally:
+        ensure_actors(redis_url)
 
 
 def find_actor(name: str) -> Any:
     """The handle of a running actor. Raises ValueError when the system runs no such actor."""
     return ray.get_actor(name, namespace=settings().namespace)
+
+
+def _end(name: str) -> None:
+    try:
+        ray.kill(find_actor(name), no_restart=True)
+    except ValueError:
+        return  # it was not there
+    deadline = time.monotonic() + _GONE_WITHIN
+    while _is_there(name):
+        if time.monotonic() > deadline:
+            raise SystemUnavailable(f"the actor {name} does not end; `ytray doctor` tells more")
+        time.sleep(0.05)
 
 
 def _is_there(name: str) -> bool:

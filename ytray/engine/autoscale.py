@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import redis
 from pydantic_core import from_json
+from ray._private.state import state
 from ray.autoscaler.sdk import request_resources
 
 from ytray.engine import logs
@@ -48,10 +49,15 @@ class Autoscaling:
         self._asked: Demand | None = None
 
     def ask_forever(self) -> None:
-        """Ask again whenever the demand has changed. Each tracker asks once at least: what the last one did stands."""
+        """Ask again whenever the demand has changed. Each tracker asks once at least: what the last one did stands.
+
+        Where nothing is to be asked for any more, what was is taken back.
+        """
         while True:
+            if not settings().autoscale_most and not self._store.redis.exists(self._store.key("autoscaled")):
+                return
             try:
-                self._ask(self._held(self._demand()))
+                self._ask(_within_limits(self._held(self._demand())))
             except (SystemUnavailable, redis.RedisError) as away:
                 _log.warning("the autoscaler is asked again", error=str(away))
             except Exception:
@@ -103,12 +109,24 @@ class Autoscaling:
     def _ask(self, demand: Demand) -> None:
         if demand == self._asked:
             return
-        # Cards are asked for apart: where no node type has one, the slots still come, and jobs run without.
-        bundles: list[dict[str, Any]] = [
-            {"GPU": 1} if name == "GPU" else {f"queue_{name}": 1}
-            for name, number in demand.items()
-            for _ in range(number)
-        ]
+        # Cards are asked for apart from slots, since jobs run without where no card is free.
+        bundles: list[dict[str, Any]] = [{_resource(name): 1} for name, number in demand.items() for _ in range(number)]
+        self._store.redis.set(self._store.key("autoscaled"), "1")
         request_resources(bundles=bundles)
+        if not bundles and not settings().autoscale_most:
+            self._store.redis.delete(self._store.key("autoscaled"))
         self._asked = demand
         _log.info("the autoscaler was asked", **demand)
+
+
+def _within_limits(demand: Demand) -> Demand:
+    """No more than the cluster may ever have, where its autoscaler says so: it takes a demand whole or not at all."""
+    ask: Callable[[], Mapping[str, float] | None] = state.get_max_resources_from_cluster_config
+    limits = ask()
+    if limits is None:
+        return demand
+    return {name: min(number, int(limits.get(_resource(name), 0))) for name, number in demand.items()}
+
+
+def _resource(name: str) -> str:
+    return name if name == "GPU" else f"queue_{name}"

@@ -43,7 +43,7 @@ _FEW = 300  # changed keys: so many are read while writers are held up
 _ROUNDS = 8  # readings of what changed meanwhile, before writers are held up for however much it is
 _LONGEST_PAUSE_MS = 10_000
 _CHANGES = "__redis__:invalidate"  # Redis's name for the channel
-_NOT_KEPT: Final = frozenset((b"schema", b"migrating"))
+_NOT_KEPT: Final = frozenset((b"schema", b"migrating", b"secured"))
 
 
 class BadBackup(YtrayError, ValueError):

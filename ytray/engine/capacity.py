@@ -10,11 +10,16 @@ from typing import Any, ClassVar
 
 import ray
 from ray._private.state import state
+from ray.exceptions import RayError
 
+from ytray.engine import logs
 from ytray.engine.model import QUEUE_PRIORITIES
 
 NODE_WORD = 12  # characters of a node's id with which the names of its workers begin
 _LOOK_EVERY = 1.0  # seconds between looks at the cluster's nodes
+
+_log = logs.get("ytray.capacity")
+
 HEAD_RESOURCE = "node:__internal_head__"  # Ray gives it to the head node
 
 
@@ -110,6 +115,7 @@ class Slots:
         self.with_cards: frozenset[str] = frozenset()
         self.free_cards = 0.0
         self.serving: dict[str, str] = {}  # with what the names of a node's workers begin → its id
+        self.living: frozenset[str] = frozenset()  # the same beginnings, of drained nodes too
         self._changed = changed
         threading.Thread(target=self._look_forever, name="ytray-slots", daemon=True).start()
 
@@ -122,15 +128,19 @@ class Slots:
         """The slots by queue now, the queues with cards, and how many cards are free."""
         nodes = cluster_nodes()
         self.serving = {node.word: node.node_id for node in nodes if node.is_serving}
+        self.living = frozenset(node.word for node in nodes if node.is_alive)
         cards = _with_cards(nodes)
         return _slots_of(nodes), cards, free_cards() if cards else 0.0
 
     def _look_forever(self) -> None:
         while True:
-            found, cards, self.free_cards = self.look()
-            if (found, cards) != (self.known, self.with_cards):
-                self.known, self.with_cards = found, cards
-                self._changed()
+            try:
+                found, cards, self.free_cards = self.look()
+                if (found, cards) != (self.known, self.with_cards):
+                    self.known, self.with_cards = found, cards
+                    self._changed()
+            except RayError as away:
+                _log.warning("the nodes are looked at again", error=str(away))
             time.sleep(_LOOK_EVERY)
 
 

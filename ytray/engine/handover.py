@@ -8,39 +8,46 @@ is a thread of the tracker and holds no state that matters: Ray knows which node
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar, cast
 
 import redis
 from ray.exceptions import RayError
 
 from ytray.engine import logs
 from ytray.engine.capacity import Node, cluster_nodes
-from ytray.engine.nodes import drain_records, record_drain, workers_of
+from ytray.engine.nodes import RAYS_OWN, RECORD_KEPT, drain_records, record_drain, workers_of
 from ytray.engine.store import Store
 from ytray.errors import SystemUnavailable
+from ytray.settings import settings
 
 _LOOK_EVERY = 1.0  # seconds
-_RECORD_KEPT = 86400.0  # seconds that the drain of a node that is gone is told of
+_FORGET_EVERY = 3600.0  # seconds
 _ORDER_KEPT = 3600  # seconds
+_BEFORE_THE_END = 2.0  # seconds that a job is given, with the grace of a cancellation, where the machine goes itself
 
 _log = logs.get("ytray.handover")
 
+Flight = TypeVar("Flight")  # the tracker's own
 
-class HandingOver:
+
+class HandingOver(Generic[Flight]):
     """Sees which nodes are drained and empties them.
 
-    `in_flight` tells which jobs are launched, `changed` is called when `leaving` has changed. `leaving` are those that
-    run on a drained node: they take no slot of those that are left.
+    `in_flight` tells which jobs are launched, and as what; `changed` is called when `leaving` has changed. `leaving`
+    are those of them that run on a drained node: they take no slot of those that are left.
     """
 
-    def __init__(self, store: Store, in_flight: Callable[[], Sequence[str]], changed: Callable[[], None]) -> None:
-        self.leaving: frozenset[str] = frozenset()
+    def __init__(
+        self, store: Store, in_flight: Callable[[], Mapping[str, Flight]], changed: Callable[[], None]
+    ) -> None:
+        self.leaving: Mapping[str, Flight] = {}
         self._store = store
         self._in_flight = in_flight
         self._changed = changed
         self._ordered: set[tuple[str, int]] = set()
         self._recorded: set[str] = set()
+        self._forget_at = 0.0
         self._told_counts: tuple[int, int] | None = None
 
     def look_forever(self) -> None:
@@ -76,39 +83,46 @@ class HandingOver:
             if node.node_id not in self._recorded:
                 self._recorded.add(node.node_id)
                 self._record(node, round(now * 1000))
-        if self._recorded and not drained:
-            self._recorded.clear()
+        self._recorded &= {node.node_id for node in drained}
+        if now > self._forget_at:
+            self._forget_at = now + _FORGET_EVERY
             self._forget([node.node_id for node in nodes if node.is_alive], now)
 
     def _record(self, node: Node, now_ms: int) -> None:
         known = drain_records(self._store).get(node.node_id, {})
-        reason = known.get("reason") or "Ray drains it: its autoscaler, or a notice of preemption"
+        reason = known.get("reason") or RAYS_OWN
         record_drain(self._store, node.node_id, now_ms, node.drain_deadline_ms or 0, reason)
         _log.info("a node is drained", node=node.word, host=node.host, reason=reason)
 
     def _forget(self, living: Sequence[str], now: float) -> None:
         for node_id, record in drain_records(self._store).items():
-            if node_id not in living and record["since_ms"] / 1000 < now - _RECORD_KEPT:
+            if node_id not in living and record["since_ms"] / 1000 < now - RECORD_KEPT:
                 self._store.redis.hdel(self._store.key("drains"), node_id)
 
-    def _find_leaving(self, drained: Sequence[Node]) -> frozenset[str]:
+    def _find_leaving(self, drained: Sequence[Node]) -> Mapping[str, Flight]:
         words = {node.word for node in drained}
         if not words:
-            return frozenset()
-        workers = workers_of(self._store, list(self._in_flight()))
-        return frozenset(job_id for job_id, worker in workers.items() if worker.partition(":")[0] in words)
+            return {}
+        flying = self._in_flight()
+        workers = workers_of(self._store, list(flying))
+        return {job_id: flying[job_id] for job_id, worker in workers.items() if worker.partition(":")[0] in words}
 
     def _order_workers(self, drained: Sequence[Node]) -> None:
         """Tell each worker of a drained node once by when it must have handed over."""
         deadlines = {node.word: node.drain_deadline_ms or 0 for node in drained}
+        records = drain_records(self._store)
+        # A machine that is taken away is gone at the deadline; people mean the moment until which a job may run.
+        rays_own = {node.word for node in drained if records.get(node.node_id, {}).get("reason") == RAYS_OWN}
         members = cast("list[bytes]", self._store.redis.zrange(self._store.key("workers"), 0, -1))
         for worker in (member.decode() for member in members):
             deadline_ms = deadlines.get(worker.partition(":")[0])
             if deadline_ms is None or (worker, deadline_ms) in self._ordered:
                 continue
-            left = max(0.0, deadline_ms / 1000 - time.time()) if deadline_ms else float("inf")
+            left = deadline_ms / 1000 - time.time() if deadline_ms else float("inf")
+            if deadline_ms and worker.partition(":")[0] in rays_own:
+                left -= settings().cancel_grace + _BEFORE_THE_END
             pipe = self._store.redis.pipeline(transaction=False)
-            pipe.rpush(self._store.key(f"ctl:{worker}"), f"drain {left:.3f}")
+            pipe.rpush(self._store.key(f"ctl:{worker}"), f"drain {max(0.0, left):.3f}")
             pipe.expire(self._store.key(f"ctl:{worker}"), _ORDER_KEPT)
             pipe.execute()
             self._ordered.add((worker, deadline_ms))

@@ -60,6 +60,9 @@ class Link:
         self._patience = patience
         self._replicas = settings().redis_replicas
         self._wait = ("WAIT", self._replicas, _REPLICA_WAIT_MS)
+        # From Redis 7.2 on WAIT is about the last write of its own connection: after a command that wrote nothing,
+        # such as a repeat of what another connection wrote, it would return at once. So a write goes before it.
+        self._mark = ("SET", self.key("secured"), 1)
         self._pool = connection_pool(
             redis_url,
             max_connections=32,
@@ -117,6 +120,8 @@ class Link:
         if self._replicas:
             try:
                 self._make_sure(("PING",), ())
+            except ResponseError as refused:
+                raise explain(str(refused)) from None
             except (redis.ConnectionError, redis.TimeoutError) as lost:
                 raise SystemUnavailable(f"Redis does not answer: {lost}; `ytray doctor` tells more") from lost
 
@@ -130,14 +135,16 @@ class Link:
         while True:
             try:
                 with self._held_connection() as connection:
-                    reply, following = _ask(connection, command, self._wait)
+                    reply, marked, following = _ask(connection, command, self._mark, self._wait)
                     if isinstance(reply, NoScriptError):
-                        reply, following = _ask(connection, unknown, self._wait)
+                        reply, marked, following = _ask(connection, unknown, self._mark, self._wait)
                     if not isinstance(reply, ResponseError):
                         made = [reply]
                     elif not made:
                         raise reply
                     # Else another master refuses a second time what it has from the one before.
+                    if isinstance(marked, ResponseError):
+                        raise marked
                     self._await_replicas(connection, following, deadline)
                     return made[0]
             except (redis.ConnectionError, redis.TimeoutError):

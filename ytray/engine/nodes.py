@@ -18,9 +18,12 @@ from ytray.engine.capacity import Node, cluster_nodes
 from ytray.engine.connection import store, submitting_store
 from ytray.engine.model import QUEUE_PRIORITIES, JobState, Time, time_of
 from ytray.engine.store import Store
-from ytray.errors import InvalidArguments, InvalidTransition, UnknownNode
+from ytray.errors import InvalidArguments, InvalidTransition, SystemUnavailable, UnknownNode
 
 LONGEST_DRAIN = 7 * 86400.0  # seconds
+RECORD_KEPT = 86400.0  # seconds that the drain of a node that is gone is told of
+RAYS_OWN = "Ray drains it: its autoscaler, or a notice of preemption"
+_OWN = "drained by ytray"
 _PREEMPTION = 2  # Ray's DRAIN_NODE_REASON_PREEMPTION: it never refuses because the node is busy
 _READ_AT_ONCE = 5_000  # jobs in one round trip
 
@@ -56,31 +59,36 @@ def list_nodes() -> list[NodeStatus]:
     """Every node of the connected cluster, the head first; of those that are gone, what was drained lately."""
     where = _connected()
     nodes = cluster_nodes()
-    records = drain_records(where)
+    lately = (time.time() - RECORD_KEPT) * 1000
+    records = {node_id: record for node_id, record in drain_records(where).items() if record["since_ms"] > lately}
     running = _running(where)
     shown = [node for node in nodes if node.is_alive or node.node_id in records or node.word in running]
     shown.sort(key=lambda node: (not node.is_alive, not node.is_head, node.host, node.node_id))
     return [_status(node, nodes, records.get(node.node_id), running.get(node.word, {})) for node in shown]
 
 
-def drain(node: str, deadline_seconds: float, reason: str = "") -> NodeStatus:
+def drain(node: str, deadline_seconds: float, reason: str = "", *, patience: float = float("inf")) -> NodeStatus:
     """Give a node nothing new and have it emptied; returns how it stands now, with warnings.
 
     Args:
         node: its Ray node id or the beginning of it, its IP address, or its host name.
         deadline_seconds: what still runs after so long is interrupted, and goes on elsewhere from its checkpoint.
         reason: for people, and for Ray's own records.
+        patience: seconds after which nothing is done any more, should Ray not have answered by then.
 
     Draining a node again sets a new deadline. Ray knows no way back: a drained node ends, and joins anew when Ray is
     started on it again. Raises UnknownNode; InvalidArguments when more than one node is meant or the deadline cannot
-    be; InvalidTransition for a node that is gone already, and for the head.
+    be; InvalidTransition for a node that is gone already, and for the head; SystemUnavailable out of patience.
     """
     from ray._private.worker import global_worker
 
     if not 0 <= deadline_seconds <= LONGEST_DRAIN:
         raise InvalidArguments(f"a drain's deadline is 0 to {LONGEST_DRAIN:,.0f} seconds away, not {deadline_seconds}")
+    until = time.monotonic() + patience
     where = _connected()
     chosen = find_node(node, cluster_nodes())
+    if time.monotonic() > until:
+        raise SystemUnavailable(f"Ray took longer than {patience:g} s to answer; node {chosen.word} is not drained")
     if chosen.is_head:
         raise InvalidTransition(
             f"node {chosen.word} ({chosen.host}) is the head of the Ray cluster, which ends with it: "
@@ -89,12 +97,10 @@ def drain(node: str, deadline_seconds: float, reason: str = "") -> NodeStatus:
     now_ms = round(time.time() * 1000)
     deadline_ms = max(1, round(now_ms + deadline_seconds * 1000))
     ray_worker: Any = global_worker
-    accepted, refusal = ray_worker.gcs_client.drain_node(
-        chosen.node_id, _PREEMPTION, reason or "drained by ytray", deadline_ms
-    )
+    accepted, refusal = ray_worker.gcs_client.drain_node(chosen.node_id, _PREEMPTION, reason or _OWN, deadline_ms)
     if not accepted:
         raise InvalidTransition(f"Ray does not drain node {chosen.word}: {refusal}")
-    record_drain(where, chosen.node_id, now_ms, deadline_ms, reason)
+    record_drain(where, chosen.node_id, now_ms, deadline_ms, reason or _OWN)
     where.wake("tracker")
     (status,) = (status for status in list_nodes() if status.node_id == chosen.node_id)
     return status

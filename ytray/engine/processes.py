@@ -16,7 +16,7 @@ MARK = "YTRAY_JOB_ID"  # set in the environment while a task runs; every process
 _WORKER = "YTRAY_WORKER"  # the same for as long as the worker lives
 
 # Started by a shell that ends at once, so that it is no child of the worker, which Ray would stop with it.
-_GUARD = 'trap "" HUP INT TERM; { read -r _; exec "$0" "$1" "$2"; } <&3 >/dev/null 2>&1 &'
+_GUARD = 'trap "" HUP INT TERM; { read -r _; exec "$0" -P "$1" "$2"; } <&3 >/dev/null 2>&1 &'
 
 
 def kill_processes_of(job_id: str) -> int:
@@ -32,7 +32,8 @@ def guard(worker: str) -> None:
     """From now on, when this process has ended, however it ended, kill all that it has started until then."""
     reading, writing = os.pipe()
     # The guard waits until nobody holds the other end; no process that this one forks or starts may go on holding it.
-    os.register_at_fork(after_in_child=lambda: os.close(writing))
+    ends = [writing]
+    os.register_at_fork(after_in_child=lambda: os.close(ends.pop()) if ends else None)
     # By way of its standard input, since a shell may know only descriptors of one digit.
     command = ["sh", "-c", f"exec 3<&0; {_GUARD}", sys.executable, __file__, worker]
     subprocess.run(command, stdin=reading, start_new_session=True, check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -120,7 +121,8 @@ class Store(Reading):
         return [counts.decode()] if len(ids) == 1 else ids
 
     def _stage(self, jobs: Sequence[tuple[str, bytes]]) -> str:
-        stage = self.key(f"stage:{jobs[0][0]}")
+        # Of this call alone: two clients that submit the same jobs would find each other's parts in it.
+        stage = self.key(f"stage:{jobs[0][0]}:{secrets.token_hex(8)}")
         start = 0
         while start < len(jobs):
             some = jobs[start : start + 2000]

@@ -29,6 +29,7 @@ from ytray.engine.batch.feeder import Feeder
 from ytray.engine.capacity import Pace, Slots, here
 from ytray.engine.handover import HandingOver
 from ytray.engine.link import Deposed
+from ytray.engine.nodes import workers_of
 from ytray.engine.placement import Nearness
 from ytray.engine.schedule import Schedule
 from ytray.engine.store import Claimed, LaneRoom, Store
@@ -70,14 +71,15 @@ class JobTracker:
         self._log = logs.get("ytray.tracker")
         self._slots = self._see_slots()
         self._pace = Pace()
-        self._cards = self._slots.with_cards
+        self._with_slots: frozenset[str] = frozenset()
+        self._with_cards: frozenset[str] = frozenset()
         self._schedule = Schedule(self._store)
         self._flights: set[Flight] = set()
         # How many by queue, and how many of them are not short: with thousands, counting anew would take milliseconds.
         self._launched: Counter[str] = Counter()
         self._launched_long: Counter[str] = Counter()
         self._in_flight: dict[str, Flight] = {}
-        self._handing_over = HandingOver(self._store, lambda: list(self._in_flight), self._ring)
+        self._handing_over = HandingOver(self._store, lambda: dict(self._in_flight), self._ring)
         self._leaving = self._handing_over.leaving
         self._nearness = Nearness(self._store)
         self._landed: deque[tuple[Flight, Report | BaseException]] = deque()
@@ -123,7 +125,7 @@ class JobTracker:
             while True:
                 try:
                     self._turn()
-                except SystemUnavailable as away:
+                except (SystemUnavailable, redis.ConnectionError, redis.TimeoutError) as away:
                     # A claim whose reply was lost leaves leases that nobody works on; the reaper finds them.
                     self._log.warning("Redis is away", error=str(away))
         except Deposed:
@@ -133,7 +135,7 @@ class JobTracker:
         os._exit(1)
 
     def _turn(self) -> None:
-        self._look_at_cards()
+        self._look_at_nodes()
         self._look_at_drains()
         self._settle_landed()
         while self._dispatch():
@@ -145,21 +147,28 @@ class JobTracker:
             self._store.blocking_pop(["wake:tracker"], min(self._next_look - now, _LONGEST_SLEEP))
         self._is_waiting = False
 
-    def _look_at_cards(self) -> None:
-        """Take in which queues have cards; what was sent to wait for one that is gone is taken back."""
-        gone = self._cards - self._slots.with_cards
-        self._cards = self._slots.with_cards
-        for flight in self._flights if gone else ():
-            if flight.share and flight.queue in gone:
-                # No node can run it as it was sent, also when Ray tries once more what its node died with.
+    def _look_at_nodes(self) -> None:
+        """Take back what was sent to wait for slots or cards, where the last node that has any is gone or drained."""
+        slots, cards = frozenset(q for q, number in self._slots.known.items() if number), self._slots.with_cards
+        without_slots, without_cards = self._with_slots - slots, self._with_cards - cards
+        self._with_slots, self._with_cards = slots, cards
+        if not without_slots and not without_cards:
+            return
+        waiting = [f for f in self._flights if f.queue in without_slots or (f.share and f.queue in without_cards)]
+        workers = workers_of(self._store, [job_id for flight in waiting for job_id in flight.fences])
+        for flight in waiting:
+            places = {workers[job_id].partition(":")[0] for job_id in flight.fences if job_id in workers}
+            # What runs on a node that is drained goes on there. No node can run the others as they were sent, nor what
+            # Ray tries once more after its node has died.
+            if places.isdisjoint(self._slots.living):
                 self._stop(flight)
 
     def _look_at_drains(self) -> None:
         """Take in what runs on nodes that are drained: its place is free on none that is left, nor does it take one."""
         leaving, known = self._handing_over.leaving, self._leaving
         self._leaving = leaving
-        for job_id in leaving - known if leaving is not known else ():
-            if (flight := self._in_flight.get(job_id)) is not None:
+        for job_id, flight in leaving.items() if leaving is not known else ():
+            if self._in_flight.get(job_id) is flight:  # else it was handed over meanwhile, and launched anew
                 self._free_slot(flight)
 
     def _free_slot(self, flight: Flight) -> None:
@@ -241,7 +250,7 @@ class JobTracker:
 
         A job never waits for a card that others hold: nodes without one would stand idle beside it.
         """
-        if queue not in self._cards:
+        if queue not in self._with_cards:
             return 0.0
         share = float(from_json(job.spec).get("gpu", 0.0))
         if share > self._slots.free_cards:
@@ -258,10 +267,12 @@ class JobTracker:
     def _beside_ray(self) -> list[tuple[str, Callable[[], None]]]:
         """The threads that look after Ray's nodes."""
         threads = [("ytray-nodes", self._handing_over.look_forever)]
-        if settings().autoscale_most:
-            asking = Autoscaling(self._store, lambda: dict(self._launched), self._pace.seconds)
-            threads.append(("ytray-autoscale", asking.ask_forever))
-        return threads
+        asking = Autoscaling(self._store, self._slots_taken, self._pace.seconds)
+        return [*threads, ("ytray-autoscale", asking.ask_forever)]
+
+    def _slots_taken(self) -> dict[str, int]:
+        # What was sent ahead waits for a slot that there is, and asks for none of its own.
+        return {queue: min(self._launched[queue], slots) for queue, slots in self._slots.known.items()}
 
     def _send(self, flight: Flight, jobs: list[Claimed]) -> None:
         """Launch jobs as one Ray task, which tells `_land` how it ended."""

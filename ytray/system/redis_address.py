@@ -37,6 +37,13 @@ _parse: Callable[[str], dict[str, Any]] = redis_connection.parse_url
 
 _SCHEMES = "redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"
 
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?"
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/\d*)?", re.ASCII)
+_PLACES = {
+    **dict.fromkeys(("redis", "rediss", "redis+sentinel", "rediss+sentinel"), _HOSTS),
+    "unix": re.compile(r"/[\w./-]+", re.ASCII),
+}
+
 
 def connection_pool(url: str, **options: Any) -> redis.BlockingConnectionPool:
     """A pool of connections to the Redis of a URL; `options` are redis-py's. Raises SettingsError."""
@@ -69,10 +76,16 @@ def url_now(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The URL as it may be printed: without user, password and options."""
+    """The URL as it may be printed: without user, password and options; *** where it is not clear what is which."""
     scheme, _, rest = url.partition("://")
-    place = rest.rpartition("@")[2].partition("?")[0]
-    return f"{scheme}://{'***@' if '@' in rest else ''}{place}"
+    if scheme not in _PLACES:
+        return "***"
+    before, _, options = rest.partition("?")
+    _, at, place = before.rpartition("@")
+    # An @ after the ? may be a password's in the options, or the ? be a password's before the @.
+    if "@" in options or not _PLACES[scheme].fullmatch(place):
+        return f"{scheme}://***"
+    return f"{scheme}://{'***@' if at else ''}{place}"
 
 
 def is_outdated(connection: object) -> bool:

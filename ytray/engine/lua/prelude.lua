@@ -14,6 +14,7 @@
 --   due               zset    delayed and retrying jobs, by the time they are to be queued
 --   leases:<holder>   zset    jobs in flight, by the time their lease ends; a holder is "tracker" or "flows"
 --   epoch:<holder>    string  the holder that is in office; an older one's claims are refused
+--   secured           string  written before each WAIT for replicas (YTRAY_REDIS_REPLICAS), and never read
 --   schema migrating  strings the version of what is stored, or "restoring"; the process that brings it up to date
 --   workers           zset    workers that have run jobs, by the time until which they count as active
 --   breakers          hash    what is known of each dependency, as JSON (breaker.py)
@@ -21,7 +22,7 @@
 --   code:<sha>        string  a task that a script defined, pickled
 --   keys              hash    API keys by id, as JSON, with the hash of their secret (api/keys.py)
 --   rate:<key id>     hash    how many requests a key has left, and as of when; expires
---   stage:<id>        list    parts of a large submission that is not yet committed; expires
+--   stage:<id>:<call> list    parts of a large submission that is not yet committed; expires
 --   dlq               zset    the dead-letter queue, by time of failure
 --   idem:<user>:<key> string  "<digest of task and arguments> <job id>"
 --   paused            set     queues that start nothing
@@ -58,6 +59,7 @@
 --   living            set     batches that the feeder looks at: not ended, or with jobs still to be stopped
 --   notices           zset    "batch event try": webhooks to be told, by the time when
 --   rows:<user>       hash    "task key" of rows with a key of their own → the job id that they stand for
+--   autoscaled        string  there while Ray's autoscaler holds a demand of this system (autoscale.py)
 --   slots             hash    slots by queue that the cluster offers, as the tracker saw them last
 --   nodes             hash    how many nodes are up and draining, as the tracker saw them last
 --   drains            hash    what is known of each drained node's drain, as JSON by its id (nodes.py)

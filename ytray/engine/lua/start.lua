@@ -14,8 +14,12 @@ for i = 4, #ARGV, 2 do
   local key = P .. 'j:' .. id
   local f = redis.call('HMGET', key, 'state', 'fence', 'worker')
   local fence = 0
-  if f[1] == 'EXECUTING' and f[2] == ARGV[i + 1] then
-    if not f[3] or f[3] == worker then  -- its own name: the call is repeated after a lost reply
+  if f[1] == 'EXECUTING' and f[3] == worker then
+    -- The call is repeated after a lost reply. The first may have raised the fence; and a job that this worker has
+    -- lost does not have its name any more.
+    fence = tonumber(f[2])
+  elseif f[1] == 'EXECUTING' and f[2] == ARGV[i + 1] then
+    if not f[3] then
       fence = tonumber(f[2])
       redis.call('HSET', key, 'worker', worker)
     else
