@@ -6,10 +6,12 @@ import time
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from ytray.engine.breaker import CircuitBreakers
 from ytray.engine.capacity import HEAD_RESOURCE
 from ytray.engine.flow_runner import FlowRunner
+from ytray.engine.keeper import Keeper
 from ytray.engine.tracker import JobTracker
 from ytray.engine.worker import pack_setup
 from ytray.errors import SystemUnavailable
@@ -21,7 +23,9 @@ _AT_THE_HEAD = {HEAD_RESOURCE: 0.001}
 # sent, are not missed for seven minutes, and those after them wait behind; so the connections of our actors are asked.
 _HEARS_OF_SILENCE = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_client_keepalive_timeout_ms": "2000"}
 _GONE_WITHIN = 30.0  # seconds that a killed actor may take to be gone
+_THERE_WITHIN = 90.0  # seconds that a driver and its actors may take to start
 
+_KEEPER = "Keeper"
 _CLASSES: dict[str, type] = {
     "JobTracker": JobTracker,
     "FlowRunner": FlowRunner,
@@ -30,8 +34,27 @@ _CLASSES: dict[str, type] = {
 
 
 def ensure_actors(redis_url: str) -> None:
-    """Start the actors that are not there yet, and wait until all of them answer."""
+    """Start the actors that are not there yet, and wait until all of them answer.
+
+    On a cluster that was joined, a driver that stays starts them (keeper.py). Raises SystemUnavailable.
+    """
     setup = pack_setup(redis_url, settings())
+    if settings().ray_address is None:
+        ray.get([_start(name, made, setup).report.remote() for name, made in _CLASSES.items()])
+        return
+    ray.get(_start(_KEEPER, Keeper, setup).report.remote())
+    deadline = time.monotonic() + _THERE_WITHIN
+    while not all(_answers(name) for name in _CLASSES):
+        if time.monotonic() > deadline:
+            raise SystemUnavailable(f"the actors of the system have not come up in {_THERE_WITHIN:.0f} s: look at the "
+                                    "log of the actor Keeper in the Ray dashboard")  # fmt: skip
+        time.sleep(0.05)
+
+
+def begin_actors(setup: bytes) -> None:
+    """Start all actors as this driver's own; those of a driver that has ended are ended first."""
+    for name in _CLASSES:
+        _end(name)
     ray.get([_start(name, made, setup).report.remote() for name, made in _CLASSES.items()])
 
 
@@ -41,7 +64,7 @@ def replace_actors(redis_url: str) -> None:
     What they had in flight is requeued, and no attempt is used up by it; flows go on from their finished steps.
     """
     try:
-        for name in _CLASSES:
+        for name in (_KEEPER, *_CLASSES):
             _end(name)
     finally:
         ensure_actors(redis_url)
@@ -62,6 +85,14 @@ def _end(name: str) -> None:
         if time.monotonic() > deadline:
             raise SystemUnavailable(f"the actor {name} does not end; `ytray doctor` tells more")
         time.sleep(0.05)
+
+
+def _answers(name: str) -> bool:
+    try:
+        ray.get(find_actor(name).report.remote(), timeout=_THERE_WITHIN)
+    except (ValueError, RayError):  # it is not there yet, or no more: it is about to be replaced
+        return False
+    return True
 
 
 def _is_there(name: str) -> bool:

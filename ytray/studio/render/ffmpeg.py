@@ -86,7 +86,7 @@ def run(
         for line in _lines(process.stdout):
             key, _, value = line.strip().partition("=")
             if key == counted and value.isdigit() and whole > 0:
-                reached = int(value)
+                reached = max(reached, int(value))  # it tells of the stream that it wrote last, which may be behind
                 progress(min(1.0, reached / whole))
         code = process.wait()
         if feeder is not None:

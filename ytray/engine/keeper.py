@@ -1,0 +1,63 @@
+"""Keeping a Ray driver alive for the tracker, on a cluster that was joined.
+
+Ray ends the idle workers of a job whose driver has gone, also where a detached actor of that job goes on launching
+tasks: each task would then wait for a new process, a second or two. So on a cluster that others started, where whoever
+connects first may leave the next moment, the actors are started by a program that stays: the Keeper, an actor that
+does nothing else, runs it beside itself, and again when it has ended.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import ray
+
+from ytray.engine.capacity import here
+from ytray.engine.worker import unpack_setup
+from ytray.settings import settings
+
+_AGAIN_AFTER = 1.0  # seconds
+
+
+class Keeper:
+    """The detached actor that runs the driver."""
+
+    def __init__(self, setup: bytes) -> None:
+        context: Any = ray.get_runtime_context()
+        self._command = [sys.executable, "-m", "ytray.engine.keeper", str(context.gcs_address)]
+        self._setup = base64.b64encode(setup) + b"\n"
+        threading.Thread(target=self._keep, name="ytray-keeper", daemon=True).start()
+
+    def report(self) -> dict[str, Any]:
+        """Where it runs."""
+        return {"pid": os.getpid(), "node": here()}
+
+    def _keep(self) -> None:
+        while True:
+            # Its standard input ends with this process, and with that the driver ends, too.
+            driver = subprocess.Popen(self._command, stdin=subprocess.PIPE)
+            assert driver.stdin is not None
+            driver.stdin.write(self._setup)
+            driver.stdin.flush()
+            driver.wait()
+            time.sleep(_AGAIN_AFTER)
+
+
+def _drive(address: str) -> None:
+    from ytray.engine.actors import begin_actors
+
+    setup = base64.b64decode(sys.stdin.buffer.readline())
+    unpack_setup(setup)
+    ray.init(address=address, namespace=settings().namespace, log_to_driver=False)
+    begin_actors(setup)
+    sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    _drive(sys.argv[1])
