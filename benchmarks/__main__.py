@@ -289,7 +289,7 @@ _ABOUT = {
     "http": "One replica behind HAProxy; load from processes of its own.",
     "hosts": "Hosts are network namespaces of this machine, each with its own processes and files, and two jobs at "
     "once; jobs sleep for two seconds. A host that dies says no goodbye: its cable is cut first. Ray's health checks "
-    "are half a second apart, of which three may fail; a lease is 30 s. As root.",
+    "are as it comes; a lease is 30 s. As root.",
     "simulated": "The real tracker, feeder and store with a real Redis; nodes are played (`benchmarks/simulated`), so "
     "no time of Ray's is in the first rows. Jobs are sleeps of lognormal length. docs/scaling.md tells what follows.",
     "rendering": "All sides encode with the same settings of libx264 (veryfast, crf 20). ytray's and the encoder's "

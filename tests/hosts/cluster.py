@@ -20,12 +20,12 @@ from ytray.engine.store import Store
 from ytray.system import redis_server
 
 LEASE = 3  # seconds
-DETECTION = 2.0  # seconds until Ray calls a silent node dead: looks 0.5 s apart, of which three fail
 ALL = dict.fromkeys(QUEUE_PRIORITIES, 2)
 
 _RAY_PORT, _REDIS_PORT = 6380, 6379
-_DETECTION = {"RAY_health_check_initial_delay_ms": "500", "RAY_health_check_period_ms": "500"}
-_DETECTION |= {"RAY_health_check_timeout_ms": "500", "RAY_health_check_failure_threshold": "3"}
+# Ray calls a silent node dead after some two seconds: its looks are half a second apart, of which three fail.
+DETECTION = {"RAY_health_check_initial_delay_ms": "500", "RAY_health_check_period_ms": "500"}
+DETECTION |= {"RAY_health_check_timeout_ms": "500", "RAY_health_check_failure_threshold": "3"}
 
 
 class Machines:
@@ -43,7 +43,7 @@ class Machines:
             "YTRAY_RETRY_DELAYS": "0.1,0.2",
             "YTRAY_CANCEL_GRACE": "0.5",
             **environment,
-            **_DETECTION,
+            **DETECTION,
         }
         self._password = redis_url.partition("//:")[2].partition("@")[0]
         self.workers: dict[str, Host] = {}

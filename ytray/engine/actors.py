@@ -21,7 +21,7 @@ from ytray.settings import settings
 _AT_THE_HEAD = {HEAD_RESOURCE: 0.001}
 # A machine that loses its power says no goodbye. By Ray's own settings, tasks that were sent there, or are just being
 # sent, are not missed for seven minutes, and those after them wait behind; so the connections of our actors are asked.
-_HEARS_OF_SILENCE = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_client_keepalive_timeout_ms": "2000"}
+_HEARS_OF_SILENCE = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_client_keepalive_timeout_ms": "5000"}
 _GONE_WITHIN = 30.0  # seconds that a killed actor may take to be gone
 _THERE_WITHIN = 90.0  # seconds that a driver and its actors may take to start
 
