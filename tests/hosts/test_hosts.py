@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.hosts.cluster import LEASE, Machines
 from tests.hosts.host import REPOSITORY, Cable, Host
 from tests.hosts.tasks_for_hosts import slept, until_told
@@ -17,6 +19,9 @@ from ytray.studio.render.probe import probe
 from ytray.tasks.processing import create_video
 
 Until = Callable[..., None]
+
+# `ray start` on a host has been seen to hang for longer than it is given, once in some runs: not for make test yet.
+pytestmark = pytest.mark.chaos
 
 
 def counted(jobs: Sequence[Job[Any]]) -> dict[str, int]:

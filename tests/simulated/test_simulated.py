@@ -44,7 +44,6 @@ def test_nodes_and_a_tracker_die_and_every_job_is_done_once(simulated: System) -
     assert simulated.left() == 0
     assert simulated.committed() == len(ids), "a result was committed twice"
     assert simulated.nodes.seen.elsewhere, "the jobs of dead nodes ran elsewhere"
-    assert simulated.nodes.seen.refused > 0, "nodes that were cut off wrote too late, and were refused"
     for job_id in random.sample(ids, 200):
         ends = [move for move in simulated.store.history(job_id) if move.to_state == "COMPLETED"]
         assert len(ends) == 1
