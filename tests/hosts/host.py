@@ -54,7 +54,9 @@ class Lan:
         self.address = f"{self._net}.254"
         self.folder = Path(tempfile.mkdtemp(prefix="ytray-hosts-"))
         self._hosts: list[Host] = []
-        ip("link", "add", self.device, "type", "bridge")
+        # With an address that it was given. Else it takes the least of those of its ends, another one as hosts come and
+        # go, and what the others send to the one that they know is lost until they ask again, a minute later.
+        ip("link", "add", self.device, "address", f"02:00:{_in_pairs(os.getpid())}", "type", "bridge")
         ip("addr", "add", f"{self.address}/24", "dev", self.device)
         ip("link", "set", self.device, "up")
 
@@ -228,6 +230,10 @@ class Host:
             yield
         finally:
             self.reconnect()
+
+
+def _in_pairs(number: int) -> str:
+    return number.to_bytes(4, "big").hex(":")
 
 
 def _child_of(holder: subprocess.Popen[str]) -> int:
