@@ -224,7 +224,7 @@ def _node_rows(found: dict[str, Any]) -> list[Row]:
             f"{found['scenes']} scenes ({found['parts']} parts) on {nodes} nodes",
             f"{one['wall']:.1f} s",
             how,
-            f"{one['efficiency']:.2f} of nodes × time",
+            f"{one['efficiency']:.2f} of the nodes' time busy",
             "≥ 0.85",
             one["efficiency"] >= 0.85,
         )
@@ -241,7 +241,7 @@ def _simulated() -> list[Row]:
 
 
 def _hosts() -> list[Row]:
-    found = _side(sys.executable, "hosts_side.py", "0.5" if QUICK else "2")
+    found = _side(sys.executable, "hosts_side.py", "0.5" if QUICK else "5")
     speeds = {int(hosts): speed for hosts, speed in found["throughput"].items()}
     rows = [
         Row(
@@ -288,8 +288,8 @@ _ABOUT = {
     "settlement in the spend journal, fence, result, the batch's counters. Slots: one a core.",
     "http": "One replica behind HAProxy; load from processes of its own.",
     "hosts": "Hosts are network namespaces of this machine, each with its own processes and files, and two jobs at "
-    "once; jobs sleep for two seconds. A host that dies says no goodbye: its cable is cut first. Ray's health checks "
-    "are as it comes; a lease is 30 s. As root.",
+    "once; jobs sleep for five seconds, six of them a slot, and the worker processes are there. A host that dies says "
+    "no goodbye: its cable is cut first. Ray's health checks are as it comes; a lease is 30 s. As root.",
     "simulated": "The real tracker, feeder and store with a real Redis; nodes are played (`benchmarks/simulated`), so "
     "no time of Ray's is in the first rows. Jobs are sleeps of lognormal length. docs/scaling.md tells what follows.",
     "rendering": "All sides encode with the same settings of libx264 (veryfast, crf 20). ytray's and the encoder's "

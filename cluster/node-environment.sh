@@ -1,10 +1,16 @@
 # What every command on a node of a cluster has in its environment; ~/.bashrc sources it. The launcher puts the
 # secrets and what differs between clusters into ~/.ytray-cluster: `env` (docs/clusters.md) and Ray's `token`.
 export PATH="$HOME/ytray/.venv/bin:$PATH"
+export RAY_ADDRESS=auto # the cluster that this node is of; without it, ytray would start a Ray of its own
 export YTRAY_HOME="$HOME/.ytray" # of this node alone: nothing in it is shared
 export RAY_AUTH_MODE=token
 export RAY_AUTH_TOKEN_PATH="$HOME/.ytray-cluster/token"
 export RAY_USAGE_STATS_ENABLED=0
+# The head gives a node up that has been silent for some 15 seconds; as Ray comes it would be a minute. Until then Ray
+# may send it work, which waits there. Read by the head alone.
+export RAY_health_check_period_ms=1000
+export RAY_health_check_timeout_ms=2000
+export RAY_health_check_failure_threshold=5
 # Nodes come for up to so many slots of each queue. The node types at their largest have to offer as many, and a card
 # for four of them: Ray's autoscaler takes what it is asked for whole, or not at all.
 export YTRAY_AUTOSCALE_MOST=32

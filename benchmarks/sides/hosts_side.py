@@ -1,6 +1,7 @@
 """Over hosts in network namespaces, as root: jobs over more and more of them, the death of one, and a new head.
 
 Each host serves two jobs at once, which sleep: on a machine with few cores, that leaves the scheduling to be measured.
+A host costs them something, too, so the jobs sleep for seconds.
 Argument: seconds that a job sleeps.
 """
 
@@ -40,20 +41,29 @@ def main(seconds: float) -> None:
             cluster.add_all(**{f"host{n}": {"default": SLOTS} for n in missing})
             if number == HOSTS[0]:
                 cluster.connect()
-            found["throughput"][number] = _throughput(number, seconds)
+            found["throughput"][number] = _throughput(cluster, number, seconds)
             print(found["throughput"], file=sys.stderr)
         found["death"] = [_death(cluster, turn) for turn in range(3)]
         found["head"] = _new_head(cluster)
     print(json.dumps(found))
 
 
-def _throughput(hosts: int, seconds: float) -> float:
+def _throughput(cluster: Machines, hosts: int, seconds: float) -> float:
     """Jobs a second over so many hosts, from the first one's start to the last one's end."""
-    _all_ended(slept.map([{"seconds": seconds}] * hosts * SLOTS * 2))  # so that every worker process is there
+    _warm_up(cluster, hosts * SLOTS, seconds)
     jobs = slept.map([{"seconds": seconds, "number": n} for n in range(hosts * SLOTS * ROUNDS)])
     _all_ended(jobs)
     spans = [_span(job) for job in jobs]
     return len(jobs) / (max(end for _, end in spans) - min(start for start, _ in spans))
+
+
+def _warm_up(cluster: Machines, slots: int, seconds: float) -> None:
+    """Run jobs until each slot has had a process of its own for one: to start it takes seconds of a core."""
+    workers: set[bytes | None] = set()
+    while len(workers) < slots:
+        jobs = slept.map([{"seconds": seconds, "number": n} for n in range(slots)])
+        _all_ended(jobs)
+        workers = {cluster.store.fields(job.id, "worker")[0] for job in jobs}
 
 
 def _span(job: Job[Any]) -> tuple[float, float]:

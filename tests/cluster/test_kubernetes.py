@@ -205,10 +205,20 @@ def test_nobody_but_ytray_reaches_redis_and_names_agree() -> None:
     host, port = ray_cluster()["spec"]["gcsFaultToleranceOptions"]["redisAddress"].split(":")
     assert (host, int(port)) == ("ytray-redis", redis["spec"]["ports"][0]["port"])
     assert of_kind("RayJob")[0]["spec"]["clusterSelector"] == {"ray.io/cluster": ray_cluster()["metadata"]["name"]}
-    served = of_kind("RayService")[0]["spec"]["serveService"]
+
+
+def test_prometheus_asks_one_place_for_figures_that_are_of_the_whole_system_and_names_it_as_the_alerts_do() -> None:
     (watch,) = of_kind("ServiceMonitor")
-    assert watch["spec"]["selector"]["matchLabels"].items() <= served["metadata"]["labels"].items()
-    assert watch["spec"]["endpoints"][0]["port"] == served["spec"]["ports"][0]["name"]
+    (asked,) = [service for service in of_kind("Service") if service["metadata"]["name"] == "ytray-metrics"]
+    assert watch["spec"]["selector"]["matchLabels"].items() <= asked["metadata"]["labels"].items()
+    (endpoint,) = watch["spec"]["endpoints"]
+    (port,) = asked["spec"]["ports"]
+    assert (endpoint["port"], port["targetPort"]) == (port["name"], 8000)
+    reached = [name for name, pod in templates() if asked["spec"]["selector"].items() <= pod["metadata"]["labels"].items()]
+    assert set(reached) == {"head"}
+    (named,) = endpoint["relabelings"]
+    assert named["targetLabel"] == "job"
+    assert f'up{{job="{named["replacement"]}"}}' in (CLUSTER / "monitoring" / "alerts.yml").read_text()
 
 
 def test_the_port_of_the_api_has_the_name_that_kuberay_asks_for() -> None:
