@@ -22,8 +22,8 @@ class _ToldSlots(Slots):
         self._told = told
         super().__init__(changed)
 
-    def look(self) -> tuple[dict[str, int], frozenset[str], float]:
-        return dict(self._told), frozenset(), 0.0
+    def look(self) -> tuple[dict[str, int], frozenset[str]]:
+        return dict(self._told), frozenset()
 
 
 class SimulatedTracker(JobTracker):

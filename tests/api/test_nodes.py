@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -12,6 +14,8 @@ import pytest
 
 from tests.engine.tasks_for_tests import times, wait_for
 from tests.second_node import second_node
+from ytray.engine.capacity import Node, cluster_nodes
+from ytray.engine.nodes import drain, list_nodes
 from ytray.engine.store import Store
 
 Until = Callable[..., None]
@@ -64,6 +68,35 @@ def test_a_node_is_drained_and_one_that_is_gone_is_not(api: httpx.Client, system
         until(lambda: listed() == "gone", 30)
         again = api.post(f"/api/nodes/{node.node_id}/drain", json={})
         assert (again.status_code, again.json()["hint"]) == (409, "GET /api/nodes lists the nodes")
+
+
+def test_a_node_is_not_drained_once_the_caller_was_told_that_ray_does_not_answer(
+    api: httpx.Client, system: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed_late() -> list[Node]:
+        late.append(told.wait(60))
+        return cluster_nodes()
+
+    late: list[bool] = []
+    told, is_free = threading.Event(), threading.Event()
+    with second_node(batch=1) as node:
+        for place in ("ytray.api.asking_ray.PATIENCE", "ytray.api.nodes.PATIENCE"):
+            monkeypatch.setattr(place, 1.0)
+        monkeypatch.setattr("ytray.engine.nodes.cluster_nodes", listed_late)
+        threads = ThreadPoolExecutor(1)
+        monkeypatch.setattr("ytray.api.asking_ray._ASKING", threads)
+        threads.submit(is_free.wait, 60)
+        threading.Timer(0.5, is_free.set).start()
+        refused = api.post(f"/api/nodes/{node.node_id}/drain", json={})
+        told.set()
+        assert refused.status_code == 503, refused.text
+        assert "Ray has not answered" in refused.text
+        threads.shutdown()
+        assert late, "no thread took it up"
+        monkeypatch.undo()
+        (found,) = [n for n in list_nodes() if n.node_id == node.node_id]
+        assert (found.state, found.drain_deadline) == ("up", None)
+        drain(node.node_id, 0)
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ def test_what_is_published_is_fetched_again(store: ArtifactStore, tmp_path: Path
     uri = store.publish(made(tmp_path), "job-1", "video.mp4")
     assert uri == store.uri("job-1", "video.mp4")
     assert store.fetch(uri, tmp_path).read_bytes() == b"content"
-    assert store.names("job-1") == ["video.mp4"]
-    assert store.names("job-2") == []
+    assert list(store.sizes("job-1")) == ["video.mp4"]
+    assert store.sizes("job-2") == {}
 
 
 def test_an_artifact_is_told_with_its_size_and_where_the_store_keeps_it_its_digest(
@@ -101,7 +101,7 @@ def test_publishing_again_replaces(store: ArtifactStore, tmp_path: Path) -> None
     store.publish(made(tmp_path, b"old"), "job", "a")
     uri = store.publish(made(tmp_path, b"new"), "job", "a")
     assert store.fetch(uri, tmp_path).read_bytes() == b"new"
-    assert store.names("job") == ["a"]
+    assert store.sizes("job") == {"a": 3}
 
 
 def test_an_attempts_files_lie_apart_from_those_of_another(store: ArtifactStore, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_attempts_files_lie_apart_from_those_of_another(store: ArtifactStore,
         ("job/2.failed", "a", 4),
     ]
     store.drop_attempts_before("job", 2)
-    assert (store.names("job/1"), store.names("job/2"), store.names("job/2.failed")) == ([], [], ["a"])
+    assert (store.sizes("job/1"), store.sizes("job/2"), list(store.sizes("job/2.failed"))) == ({}, {}, ["a"])
     store.remove("job/2.failed", "a")
     assert store.files("job") == []
 
@@ -215,7 +215,7 @@ def test_a_failed_publish_leaves_nothing(store: ArtifactStore, tmp_path: Path) -
     store.publish(made(tmp_path), "job", "other")
     with pytest.raises(OSError, match="missing"):
         store.publish(tmp_path / "missing", "job", "a")
-    assert store.names("job") == ["other"]
+    assert list(store.sizes("job")) == ["other"]
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Ytray
 from tests.cli.tasks_for_batches import say
-from ytray import batches
+from ytray import SystemUnavailable, batches
 
 
 def words(folder: Path, number: int) -> str:
@@ -55,3 +55,27 @@ def test_what_cannot_be_planned_is_told(ytray: Ytray, arguments: list[str], says
     refused = ytray("cluster", "plan", *arguments)
     assert refused.exit_code == 2, refused.output
     assert says in refused.output
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["cluster", "plan", "b0"], "no batch b0"),
+        (["drain", "no-such-node"], "there is no node 'no-such-node'"),
+        (["upgrade"], "nothing runs here"),
+    ],
+)
+def test_every_command_takes_the_same_lengths_of_time(
+    ytray: Ytray, command: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def join() -> None:
+        raise SystemUnavailable("nothing runs here")
+
+    monkeypatch.setattr("ytray.engine.connection.joined_system", join)
+    for length in ("1h30m", "1.5h", "90", "1h 30 m"):
+        told = ytray(*command, "--deadline", length).output
+        assert says in told
+    for nonsense in ("soon", "", "1h30", "m", "1.h", "-5m", "1w"):
+        refused = ytray(*command, f"--deadline={nonsense}")
+        assert refused.exit_code == 2, refused.output
+        assert f"--deadline {nonsense!r} is no length of time such as 90s, 6h or 1h30m" in refused.output

@@ -214,7 +214,9 @@ def test_prometheus_asks_one_place_for_figures_that_are_of_the_whole_system_and_
     (endpoint,) = watch["spec"]["endpoints"]
     (port,) = asked["spec"]["ports"]
     assert (endpoint["port"], port["targetPort"]) == (port["name"], 8000)
-    reached = [name for name, pod in templates() if asked["spec"]["selector"].items() <= pod["metadata"]["labels"].items()]
+    reached = [
+        name for name, pod in templates() if asked["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    ]
     assert set(reached) == {"head"}
     (named,) = endpoint["relabelings"]
     assert named["targetLabel"] == "job"

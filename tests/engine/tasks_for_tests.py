@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
+import redis
 from pydantic import BaseModel
 
 from ytray import PermanentError, RetryLater, RetryPolicy, circuit_breaker, current_job, flow, task
@@ -155,6 +157,21 @@ def wait_for_dependency(folder: str, dependency: str, name: str) -> None:
             time.sleep(60)
     finally:
         note(folder, f"{name}-left")
+
+
+@task()
+def find_redis_away(folder: str) -> None:
+    """For a moment the thread that watches over this job gets no answer from Redis."""
+    store = current_job().store
+    assert store is not None
+    with patch.object(store, "blocking_pop", side_effect=redis.ConnectionError("nobody is there")) as pop:
+        while not pop.called:
+            time.sleep(0.01)
+    note(folder, "away")
+    try:
+        time.sleep(30)
+    finally:
+        note(folder, "left")
 
 
 @task()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from ytray.engine.capacity import Slots
 from ytray.engine.link import Deposed
 from ytray.engine.store import LaneRoom, Store, Submission
 
@@ -86,3 +89,18 @@ def test_a_schedule_fires_once_for_each_due_time(bare_store: Store, home: object
 def test_however_short_a_wait_is_it_ends(seconds: float, bare_store: Store) -> None:
     for _ in range(5):
         assert bare_store.blocking_pop(["nothing"], seconds) is None
+
+
+def test_the_slots_are_looked_at_again_whatever_went_wrong() -> None:
+    class Failing(Slots):
+        def look(self) -> tuple[dict[str, int], frozenset[str]]:
+            looks.append(None)
+            if len(looks) == 1:
+                raise KeyError("something that nobody thought of")
+            return {"media": 4}, frozenset()
+
+    looks: list[None] = []
+    changed = threading.Event()
+    slots = Failing(changed.set)
+    assert changed.wait(10)
+    assert slots.known == {"media": 4}

@@ -13,6 +13,7 @@ from tests.engine.tasks_for_tests import (
     fail_for_good,
     fail_slowly,
     fail_until,
+    find_redis_away,
     parent_of_a_process,
     put_off,
     step_by_step,
@@ -123,6 +124,15 @@ def test_cancelling_a_running_job_stops_its_processes(system: Store, tmp_path: P
     assert [t.to_state for t in job.history()][-1] is JobState.CANCELLED
     with pytest.raises(InvalidTransition, match="is CANCELLED"):
         job.cancel()
+
+
+def test_a_worker_still_obeys_after_redis_was_away(system: Store, tmp_path: Path, until: Until) -> None:
+    job = find_redis_away.delay(str(tmp_path))
+    until(lambda: times(tmp_path, "away"))
+    job.cancel()
+    until(lambda: times(tmp_path, "left"), 5)
+    with pytest.raises(JobCancelled):
+        job.get(timeout=5)
 
 
 def test_delayed_and_queued_jobs_can_be_cancelled(system: Store) -> None:

@@ -79,7 +79,7 @@ def fail(store: Store, fence: int, what: str, worker: str = "one") -> bool:
 def shown(store: Store, files: ArtifactStore) -> list[str]:
     """The names of the job's files, as everybody sees them."""
     (folder,) = folders_that_count(store, ["job"])
-    return [] if folder is None else files.names(folder)
+    return [] if folder is None else list(files.sizes(folder))
 
 
 def undoings(store: Store) -> list[Any]:

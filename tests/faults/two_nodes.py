@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
     ray.init(address=cluster.address, namespace="ytray", logging_level=logging.ERROR, log_to_driver=False)
     ytray.connect()
     until_a_card_is_free()
-    on_cards = [job.get(timeout=60) for job in on_a_card.map([{"number": n} for n in range(4)])]
+    on_cards = [on_a_card.delay(n).get(timeout=60) for n in range(4)]  # in turn: one slot is beside the card
     jobs = stay.options(queue="batch").map([{"folder": str(folder), "name": f"job{n}"} for n in range(4)])
     until_a_card_is_free()
     jobs.append(stays_on_a_card.delay(folder=str(folder), name="job4"))

@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -16,8 +19,11 @@ import pytest
 import ray
 
 from tests.nodes.tasks_for_nodes import goes_on, which_media_node
-from ytray import JobState, job_tracker
+from ytray import InvalidTransition, JobState, SystemUnavailable, job_tracker
+from ytray.engine import connection
 from ytray.engine.actors import find_actor
+from ytray.engine.capacity import Node
+from ytray.engine.nodes import drain, drain_records, list_nodes, record_drain
 from ytray.engine.store import Store, Submission
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +89,84 @@ def test_a_drained_node_hands_over_its_jobs_and_nothing_is_lost(run_apart: Calla
         'ytray_jobs_handed_over_total{queue="media"} 1.0',
         'ytray_nodes{state="up"} 2.0',
     ]
+
+
+@dataclass
+class Ray:
+    """Ray's part in listing and draining nodes: `asked` is called when it is to drain one."""
+
+    nodes: list[Node]
+    asked: Callable[[], tuple[bool, str]] = lambda: (True, "")
+
+    def drain_node(self, *_: object, **__: object) -> tuple[bool, str]:
+        return self.asked()
+
+
+@pytest.fixture
+def its_ray(bare_store: Store, monkeypatch: pytest.MonkeyPatch) -> Ray:
+    """A Ray cluster of one node, "1a2b", and nobody at work; the state is `bare_store`."""
+    found = Ray([Node("1a2b", "10.0.0.7", "seven", is_alive=True, resources={}, drain_deadline_ms=None)])
+    monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
+    monkeypatch.setattr("ytray.engine.nodes.cluster_nodes", lambda: found.nodes)
+    monkeypatch.setattr("ray._private.worker.global_worker", SimpleNamespace(connected=True, gcs_client=found))
+    return found
+
+
+def test_a_drain_is_known_before_ray_begins_it(bare_store: Store, its_ray: Ray) -> None:
+    def accept() -> tuple[bool, str]:
+        known.update(drain_records(bare_store))
+        return True, ""
+
+    known: dict[str, dict[str, Any]] = {}
+    its_ray.asked = accept
+    assert drain("seven", 60, "a new disk").drain_reason == "a new disk"
+    assert known["1a2b"]["reason"] == "a new disk"
+
+
+def test_a_drain_that_ray_refuses_leaves_what_was_known(bare_store: Store, its_ray: Ray) -> None:
+    def fail() -> tuple[bool, str]:
+        raise ConnectionError("the head is away")
+
+    for known in ({}, {"1a2b": {"since_ms": 5, "deadline_ms": 7, "reason": "the first"}}):
+        its_ray.asked = lambda: (False, "it is busy")
+        with pytest.raises(InvalidTransition, match="it is busy"):
+            drain("1a2b", 60, "another")
+        assert drain_records(bare_store) == known
+        its_ray.asked = fail
+        with pytest.raises(ConnectionError):
+            drain("1a2b", 60, "another")
+        assert drain_records(bare_store) == known
+        record_drain(bare_store, "1a2b", 5, 7, "the first")
+
+
+def test_a_drain_is_not_begun_when_it_is_too_late(bare_store: Store, its_ray: Ray) -> None:
+    its_ray.asked = lambda: pytest.fail("Ray was asked")
+    with pytest.raises(SystemUnavailable, match="is not drained"):
+        drain("1a2b", 60, until=time.monotonic())
+    assert drain_records(bare_store) == {}
+
+
+def test_a_node_that_goes_while_it_is_being_drained_is_told_to_be_gone(bare_store: Store, its_ray: Ray) -> None:
+    def forget() -> tuple[bool, str]:
+        its_ray.nodes = []
+        return True, ""
+
+    its_ray.asked = forget
+    with pytest.raises(InvalidTransition, match="gone already"):
+        drain("1a2b", 60)
+
+
+def test_a_node_is_shown_with_its_drain_while_it_lives_and_for_a_day_after_the_deadline(
+    bare_store: Store, its_ray: Ray
+) -> None:
+    hours, now_ms = 3600_000, round(time.time() * 1000)
+    record_drain(bare_store, "1a2b", now_ms - 100 * hours, now_ms - 23 * hours, "a new disk")
+    its_ray.nodes = [replace(its_ray.nodes[0], drain_deadline_ms=now_ms - 23 * hours)]
+    assert [(node.state, node.drain_reason) for node in list_nodes()] == [("draining", "a new disk")]
+    its_ray.nodes = [replace(its_ray.nodes[0], is_alive=False, drain_deadline_ms=None)]
+    assert [(node.state, node.drain_reason) for node in list_nodes()] == [("gone", "a new disk")]
+    record_drain(bare_store, "1a2b", now_ms, now_ms - 25 * hours, "a new disk")
+    assert list_nodes() == []
 
 
 @pytest.mark.chaos  # it waits for Ray's autoscaler, again and again

@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from tests.redis.servers import Server, Watched
-from ytray import SystemUnavailable
+from tests.redis.servers import Server, Watched, order
+from ytray import SystemUnavailable, UnknownJob
 from ytray.engine.store import LaneRoom, Store, Submission
 from ytray.errors import SettingsError
 from ytray.system import redis_server
-from ytray.system.redis_address import shown, url_now
+from ytray.system.redis_address import opened, shown, url_now
 
 WHAT = Submission("a task of nobody", "default", "default", 4)
 
@@ -157,6 +160,32 @@ def test_a_server_that_became_a_replica_is_left_for_another(server: Callable[...
     store.submit([("after", b"{}")], WHAT)
     back.join()
     assert store.state("after") == "QUEUED"
+
+
+def test_a_refusal_is_not_mistaken_for_a_lost_master_because_of_a_jobs_id(server: Callable[..., Server]) -> None:
+    store = Store(server().url, "ytray", patience=0)
+    for word in ("READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED"):
+        with pytest.raises(UnknownJob, match=word):
+            store.cancel(word, "", 60)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "READONLY You can't write against a read only replica. script: 86518cec, on @user_script:1.",
+        "NOREPLICAS Not enough good replicas to write.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        "ERR WAIT cannot be used with replica instances.",
+        # as Redis 6.2 wraps them
+        "ERR Error running script (call to f_86518cec): @user_script:1: @user_script: 1: -READONLY You can't write",
+        "ERR Error running script (call to f_86518cec): @user_script:1: @user_script: 1: -NOREPLICAS Not enough good",
+    ],
+)
+def test_what_a_lost_master_says_breaks_its_connection(server: Callable[..., Server], told: str) -> None:
+    refused = pytest.raises(redis.ConnectionError, match="takes no writes now")
+    with opened(server().url, retry=Retry(NoBackoff(), 0)) as client, refused:
+        order(client, "EVAL", "return redis.error_reply(ARGV[1])", 0, told)
 
 
 def test_a_url_of_sentinels_that_cannot_work_says_why() -> None:

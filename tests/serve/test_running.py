@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -109,10 +110,23 @@ def test_ray_job_submit_takes_a_users_own_script_and_the_job_outlives_its_driver
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"JOB (\S+)", done.stdout)
     assert found is not None, done.stdout
+    # Whoever is at work was left alone, though Ray gives such a driver a RAY_ADDRESS: no other driver was brought up.
+    assert "ray::JobTracker" in actors_of(running)
+    assert "ray::Keeper" not in actors_of(running)
     with Client(running.url) as client:
         assert not client.status(found[1]).current_state.has_ended
         gate.touch()
         assert client.wait(found[1], timeout=60) == "hello world"
+
+
+def actors_of(running: Running) -> set[str]:
+    """The titles of Ray's processes that belong to the running system."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get("YTRAY_HOME") == running.environment["YTRAY_HOME"]:
+                found.add(process.cmdline()[0].strip())
+    return found
 
 
 @pytest.mark.chaos  # for its length: `make demo` makes a video by the same command, and the next test submits to Ray

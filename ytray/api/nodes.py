@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -62,7 +63,9 @@ async def drain(node: NodeName, given: Drain, _: Admin) -> NodeStatus:
     To drain a node again sets a new deadline. There is no way back: a drained node ends, and joins anew when Ray is
     started on it again.
     """
-    return await _asked(lambda: nodes.drain(node, given.deadline_seconds, given.reason, patience=PATIENCE))
+    # Counted from now: a thread may be free only after the caller was told that the node is not drained.
+    until = time.monotonic() + PATIENCE
+    return await _asked(lambda: nodes.drain(node, given.deadline_seconds, given.reason, until=until))
 
 
 async def _asked(question: Callable[[], T]) -> T:

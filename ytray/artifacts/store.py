@@ -37,7 +37,7 @@ class ArtifactStore:
 
     def __init__(self, root: str | None = None) -> None:
         given = settings()
-        root = root or _root_of(given)
+        root = root or root_of(given)
         self.root = re.sub(r"//[^/@]*@", "//***@", root)
         files, base = _opened(root, self.root)
         self.is_folder = isinstance(files, LocalFileSystem)
@@ -92,10 +92,6 @@ class ArtifactStore:
     def holds(self, uri: str) -> bool:
         """Whether the URI is one of this system's."""
         return self._places.key(uri) is not None
-
-    def names(self, folder: str) -> list[str]:
-        """The names of the artifacts in a folder, sorted."""
-        return sorted(self.sizes(folder))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The size in bytes of each artifact in a folder, by name."""
@@ -194,7 +190,7 @@ class ArtifactStore:
         return key
 
 
-def _root_of(given: Settings) -> str:
+def root_of(given: Settings) -> str:
     """Where a system keeps its files: one of another name than the default in a folder of its own.
 
     Clean-up takes what no job of its system owns for forgotten, so two systems must not share one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +14,13 @@ from ytray.cli.backend import Backend, backend
 from ytray.cli.batch_running import input_of, read
 from ytray.cli.batch_words import span, usd
 from ytray.cli.completion import task_names
+from ytray.cli.lengths import seconds_of
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
 from ytray.engine.batch.model import DEFAULT_TASK, BatchOptions
 from ytray.engine.batch.plan import Asked, Plan, asked
 from ytray.errors import InvalidArguments
 
 app = typer.Typer(help="Clusters: how large one has to be.", no_args_is_help=True)
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}  # seconds
 
 
 @app.callback()
@@ -95,12 +93,7 @@ def _until(deadline: str | None, by: str | None) -> float | datetime:
             return datetime.fromisoformat(by).astimezone(UTC)
         except (ValueError, OverflowError):
             raise InvalidArguments(f"--by {by!r} is no time such as 2026-11-25T08:00 or …+01:00") from None
-    text = (deadline or "").strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
-        raise InvalidArguments(f"--deadline {deadline!r} is no length of time such as 90m, 6h or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", text))
+    return seconds_of(deadline or "")
 
 
 def _tell(found: Plan) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import ray
-
 import ytray
 from ytray.artifacts import ArtifactStore
 from ytray.client.model import LogPage
@@ -167,6 +165,8 @@ class Inside:
         drained = drain(node, deadline_seconds, reason)
         # Ray would end this process together with the node, when it is the one that the command runs on.
         ytray.shutdown()
+        import ray
+
         leave: Callable[[], None] = ray.shutdown
         leave()
         return drained

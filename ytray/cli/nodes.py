@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from datetime import UTC, datetime
 from typing import Annotated
@@ -15,14 +14,14 @@ from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
 from ytray.cli.batch_words import span
+from ytray.cli.lengths import seconds_of
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json
 from ytray.cli.videos import bar
 from ytray.engine.capacity import NODE_WORD
 from ytray.engine.model import QUEUE_PRIORITIES, JobStatus
 from ytray.engine.nodes import NodeStatus
-from ytray.errors import InvalidArguments, SystemUnavailable, UnknownJob, YtrayError
+from ytray.errors import SystemUnavailable, UnknownJob, YtrayError
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _SHOWN = 10  # jobs, while they are waited for
 _OVERDUE = 120.0  # seconds after the deadline within which the last job has left: a lost lease has ended by then
 _LOOKS = 2  # without a job, one after the other: one that was launched just before the drain may be about to begin
@@ -61,7 +60,7 @@ def drain(
         str,
         typer.Option(
             metavar="TIME",
-            help="What still runs after so long (90s, 5m, 2h) is interrupted, and goes on elsewhere.",
+            help="What still runs after so long (90s, 5m, 1h30m) is interrupted, and goes on elsewhere.",
         ),
     ] = "5m",
     reason: Annotated[str, typer.Option(help="Why, for people.")] = "",
@@ -173,11 +172,3 @@ def _state(node: NodeStatus) -> str:
         return f"{node.state}, head" if node.is_head else node.state
     left = (node.drain_deadline - datetime.now(UTC)).total_seconds() if node.drain_deadline else 0.0
     return f"draining, {span(left)} left" if left > 0 else "draining"
-
-
-def seconds_of(text: str) -> float:
-    """Seconds of 90, 90s, 5m, 2h or 1d. Raises InvalidArguments."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
-    if found is None:
-        raise InvalidArguments(f"--deadline is a time as 90s, 5m or 2h, not {text!r}")
-    return float(found[1]) * _UNITS[found[2]]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ytray.cli.nodes import seconds_of
+from ytray.cli.lengths import seconds_of
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
 from ytray.errors import YtrayError
 
@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 def upgrade(
     deadline: Annotated[
-        str, typer.Option(metavar="TIME", help="How long what runs now may take to end (90s, 5m, 2h).")
+        str, typer.Option(metavar="TIME", help="How long what runs now may take to end (90s, 5m, 1h30m).")
     ] = "5m",
     as_json: AsJson = False,
 ) -> Exit | None:
@@ -31,13 +31,12 @@ def upgrade(
 
     No job starts meanwhile; one that still runs at the deadline starts again, from its checkpoint, when they are back.
     """
-    import ytray
     from ytray.engine.actors import replace_actors
-    from ytray.engine.connection import store
+    from ytray.engine.connection import joined_system, store
     from ytray.engine.tracking import job_tracker
 
     patience = seconds_of(deadline)
-    ytray.connect()
+    joined = joined_system()
     where = store()
     held = [queue.name for queue in job_tracker.queues() if not queue.paused]
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -49,7 +48,7 @@ def upgrade(
         # Not the queues' own count: flows are in it, and those wait for steps that do not start now.
         while (running := where.redis.zcard(where.key("leases:tracker"))) and time.monotonic() < until:
             time.sleep(_LOOK_EVERY)
-        replace_actors(where.redis_url)
+        replace_actors(joined)
     finally:
         for queue in held:
             try:

@@ -16,6 +16,8 @@ from ytray.engine.tracker import JobTracker
 from ytray.engine.worker import pack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
+from ytray.system import System
+from ytray.system.ray_cluster import recorded
 
 # Where our actors live: on the node that the cluster stands and falls with, since others come, are drained, and go.
 _AT_THE_HEAD = {HEAD_RESOURCE: 0.001}
@@ -24,6 +26,8 @@ _AT_THE_HEAD = {HEAD_RESOURCE: 0.001}
 _HEARS_OF_SILENCE = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_client_keepalive_timeout_ms": "5000"}
 _GONE_WITHIN = 30.0  # seconds that a killed actor may take to be gone
 _THERE_WITHIN = 90.0  # seconds that a driver and its actors may take to start
+_STARTING = 15.0  # seconds that whoever started the cluster may take to start the actors, too
+_IDLE_WITHIN = 600.0  # seconds that a tracker without a driver is left to what it has in flight
 
 _KEEPER = "Keeper"
 _CLASSES: dict[str, type] = {
@@ -33,16 +37,22 @@ _CLASSES: dict[str, type] = {
 }
 
 
-def ensure_actors(redis_url: str) -> None:
+def ensure_actors(joined: System) -> None:
     """Start the actors that are not there yet, and wait until all of them answer.
 
-    On a cluster that was joined, a driver that stays starts them (keeper.py). Raises SystemUnavailable.
+    Who started the cluster stays as long as it does, and so may be their driver. On one that was joined, they are left
+    alone where they are, and else started by a driver that stays (keeper.py). Raises SystemUnavailable.
     """
-    setup = pack_setup(redis_url, settings())
-    if settings().ray_address is None:
-        ray.get([_start(name, made, setup).report.remote() for name, made in _CLASSES.items()])
+    setup = pack_setup(joined.redis_url, settings())
+    if joined.started_ray:
+        _start_all(setup)
         return
-    ray.get(_start(_KEEPER, Keeper, setup).report.remote())
+    is_about_to_start = recorded(settings().home) == joined.ray_address
+    deadline = time.monotonic() + (_STARTING if is_about_to_start else 0)
+    while not (all_there := _all_there()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if not all_there:
+        ray.get(_start(_KEEPER, Keeper, setup).report.remote())
     deadline = time.monotonic() + _THERE_WITHIN
     while not all(_answers(name) for name in _CLASSES):
         if time.monotonic() > deadline:
@@ -52,13 +62,21 @@ def ensure_actors(redis_url: str) -> None:
 
 
 def begin_actors(setup: bytes) -> None:
-    """Start all actors as this driver's own; those of a driver that has ended are ended first."""
+    """Start all actors as this driver's own; those of a driver that has ended are ended first.
+
+    They work all the same, if slowly, so they may first finish what they have in flight.
+    """
+    deadline = time.monotonic() + _IDLE_WITHIN
+    while _all_there() and time.monotonic() < deadline:
+        if not ray.get(find_actor("JobTracker").report.remote())["in_flight"]:
+            break
+        time.sleep(0.5)
     for name in _CLASSES:
         _end(name)
-    ray.get([_start(name, made, setup).report.remote() for name, made in _CLASSES.items()])
+    _start_all(setup)
 
 
-def replace_actors(redis_url: str) -> None:
+def replace_actors(joined: System) -> None:
     """Start the actors anew with the code and the settings of this process: the last step of an upgrade.
 
     What they had in flight is requeued, and no attempt is used up by it; flows go on from their finished steps.
@@ -67,12 +85,18 @@ def replace_actors(redis_url: str) -> None:
         for name in (_KEEPER, *_CLASSES):
             _end(name)
     finally:
-        ensure_actors(redis_url)
+        if not joined.started_ray:
+            _start(_KEEPER, Keeper, pack_setup(joined.redis_url, settings()))
+        ensure_actors(joined)
 
 
 def find_actor(name: str) -> Any:
     """The handle of a running actor. Raises ValueError when the system runs no such actor."""
     return ray.get_actor(name, namespace=settings().namespace)
+
+
+def _start_all(setup: bytes) -> None:
+    ray.get([_start(name, made, setup).report.remote() for name, made in _CLASSES.items()])
 
 
 def _end(name: str) -> None:
@@ -93,6 +117,10 @@ def _answers(name: str) -> bool:
     except (ValueError, RayError):  # it is not there yet, or no more: it is about to be replaced
         return False
     return True
+
+
+def _all_there() -> bool:
+    return all(_is_there(name) for name in _CLASSES)
 
 
 def _is_there(name: str) -> bool:

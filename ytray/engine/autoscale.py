@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import redis
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from ray._private.state import state
 from ray.autoscaler.sdk import request_resources
 
@@ -28,6 +28,9 @@ _LOOK_EVERY = 2.0  # seconds
 _SAMPLE = 100  # jobs of a queue that are looked at for what all of it needs
 _WORTH_A_SLOT = 10.0  # seconds of work: a node takes a minute to come, so shorter jobs want one slot together
 
+_GONE_AFTER = 60.0  # seconds for which a system that says nothing counts
+_DEMANDS = b"ytray_demands"  # the namespace of Ray's store of keys and values where each system says what it needs
+
 Demand = dict[str, int]  # slots by queue, and cards under "GPU"
 
 _log = logs.get("ytray.autoscale")
@@ -36,11 +39,12 @@ _log = logs.get("ytray.autoscale")
 class Autoscaling:
     """Asks for the nodes that the queues need.
 
-    `in_flight` tells how many slots of a queue are taken, `seconds` how long a job of a task takes, if that is known.
+    `in_flight` tells how many slots of a queue are taken, and cards under "GPU"; `seconds` how long a job of a task
+    takes, if that is known.
     """
 
     def __init__(
-        self, store: Store, in_flight: Callable[[], Mapping[str, int]], seconds: Callable[[str], float | None]
+        self, store: Store, in_flight: Callable[[], Mapping[str, float]], seconds: Callable[[str], float | None]
     ) -> None:
         self._store = store
         self._in_flight = in_flight
@@ -54,15 +58,29 @@ class Autoscaling:
         Where nothing is to be asked for any more, what was is taken back.
         """
         while True:
-            if not settings().autoscale_most and not self._store.redis.exists(self._store.key("autoscaled")):
-                return
             try:
-                self._ask(_within_limits(self._held(self._demand())))
+                if not settings().autoscale_most and not self._store.redis.exists(self._store.key("autoscaled")):
+                    return
+                self.ask()
             except (SystemUnavailable, redis.RedisError) as away:
                 _log.warning("the autoscaler is asked again", error=str(away))
             except Exception:
                 _log.exception("the autoscaler is asked again")
             time.sleep(_LOOK_EVERY)
+
+    def ask(self) -> None:
+        """Say what this system needs, and ask for what all on the cluster need where that has changed."""
+        demand = self._held(self._demand())
+        wanted = _within_limits(_with_others(demand, self._store.namespace))
+        if wanted != self._asked:
+            # Cards are asked for apart from slots, since jobs run without where no card is free.
+            bundles: list[dict[str, Any]] = [{_resource(name): 1} for name, many in wanted.items() for _ in range(many)]
+            self._store.redis.set(self._store.key("autoscaled"), "1")
+            request_resources(bundles=bundles)
+            self._asked = wanted
+            _log.info("the autoscaler was asked", **wanted)
+        if not settings().autoscale_most and not any(demand.values()):
+            self._store.redis.delete(self._store.key("autoscaled"))
 
     def _demand(self) -> Demand:
         most = settings().autoscale_most
@@ -72,9 +90,9 @@ class Autoscaling:
         cards = 0.0
         for queue in QUEUE_PRIORITIES:
             slots, wanted_cards = (0.0, 0.0) if queue.encode() in paused else self._waiting(queue, most)
-            demand[queue] = min(most, math.ceil(slots) + in_flight.get(queue, 0))
+            demand[queue] = min(most, math.ceil(slots + in_flight.get(queue, 0)))
             cards += wanted_cards
-        demand["GPU"] = min(most, math.ceil(cards))
+        demand["GPU"] = min(most, math.ceil(cards + in_flight.get("GPU", 0)))
         return demand
 
     def _waiting(self, queue: str, most: int) -> tuple[float, float]:
@@ -106,17 +124,20 @@ class Autoscaling:
             self._lately.popleft()
         return {name: max(one.get(name, 0) for _, one in self._lately) for name in demand}
 
-    def _ask(self, demand: Demand) -> None:
-        if demand == self._asked:
-            return
-        # Cards are asked for apart from slots, since jobs run without where no card is free.
-        bundles: list[dict[str, Any]] = [{_resource(name): 1} for name, number in demand.items() for _ in range(number)]
-        self._store.redis.set(self._store.key("autoscaled"), "1")
-        request_resources(bundles=bundles)
-        if not bundles and not settings().autoscale_most:
-            self._store.redis.delete(self._store.key("autoscaled"))
-        self._asked = demand
-        _log.info("the autoscaler was asked", **demand)
+
+def _with_others(demand: Demand, namespace: str) -> Demand:
+    """The demand together with those of the other systems on this Ray cluster, which knows only one for all."""
+    from ray._private.worker import global_worker
+
+    kept: Any = global_worker
+    kept.gcs_client.internal_kv_put(namespace.encode(), to_json([time.time(), demand]), True, _DEMANDS)
+    names = [name for name in kept.gcs_client.internal_kv_keys(b"", _DEMANDS) if name != namespace.encode()]
+    together = Counter(demand)
+    for told in kept.gcs_client.internal_kv_multi_get(names, _DEMANDS).values():
+        at, others = from_json(told)
+        # A system that is gone says nothing any more.
+        together.update(others if time.time() - at < _GONE_AFTER else {})
+    return dict(together)
 
 
 def _within_limits(demand: Demand) -> Demand:

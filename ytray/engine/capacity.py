@@ -8,10 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import ray
-from ray._private.state import state
-from ray.exceptions import RayError
-
 from ytray.engine import logs
 from ytray.engine.model import QUEUE_PRIORITIES
 
@@ -56,6 +52,10 @@ class Node:
 
 def cluster_nodes() -> list[Node]:
     """Every node that the connected Ray cluster lists, those that are gone too."""
+    # Ray is imported by who asks it: that takes most of a second, which every command would wait for.
+    import ray
+    from ray._private.state import state
+
     ask: Callable[[], list[dict[str, Any]]] = ray.nodes
     ask_draining: Callable[[], dict[str, int]] = state.get_draining_nodes
     draining = ask_draining()
@@ -74,6 +74,8 @@ def cluster_nodes() -> list[Node]:
 
 def here() -> str:
     """The id of the node that this process runs on; "" outside of a cluster."""
+    import ray
+
     return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
 
 
@@ -97,10 +99,30 @@ def _with_cards(nodes: list[Node]) -> frozenset[str]:
     )
 
 
-def free_cards() -> float:
-    """How many cards nobody holds a share of at this moment, over the whole cluster."""
-    ask: Callable[[], dict[str, float]] = ray.available_resources
-    return ask().get("GPU", 0.0)
+@dataclass(slots=True)
+class Cards:
+    """A node with cards at this moment: how much of them nobody holds, and its free slots by queue."""
+
+    free: float
+    slots: dict[str, float]
+
+
+def free_cards(nodes: list[Node]) -> dict[str, Cards]:
+    """The nodes with cards that take new work, by their ids."""
+    from ray._private.state import state
+
+    if not any(node.is_serving and node.resources.get("GPU") for node in nodes):
+        return {}
+    ask: Callable[[], dict[str, dict[str, float]]] = state.available_resources_per_node
+    free = ask()
+    return {
+        node.node_id: Cards(
+            free[node.node_id].get("GPU", 0.0),
+            {queue: free[node.node_id].get(f"queue_{queue}", 0.0) for queue in QUEUE_PRIORITIES},
+        )
+        for node in nodes
+        if node.is_serving and node.node_id in free
+    }
 
 
 class Slots:
@@ -113,7 +135,7 @@ class Slots:
     def __init__(self, changed: Callable[[], None]) -> None:
         self.known: dict[str, int] = {}
         self.with_cards: frozenset[str] = frozenset()
-        self.free_cards = 0.0
+        self.cards: dict[str, Cards] = {}
         self.serving: dict[str, str] = {}  # with what the names of a node's workers begin → its id
         self.living: frozenset[str] = frozenset()  # the same beginnings, of drained nodes too
         self._changed = changed
@@ -124,23 +146,41 @@ class Slots:
         """The queues, the one that is worth most first."""
         return sorted(QUEUE_PRIORITIES, key=lambda queue: -QUEUE_PRIORITIES[queue])
 
-    def look(self) -> tuple[dict[str, int], frozenset[str], float]:
-        """The slots by queue now, the queues with cards, and how many cards are free."""
+    def look(self) -> tuple[dict[str, int], frozenset[str]]:
+        """The slots by queue now, and the queues with cards."""
         nodes = cluster_nodes()
         self.serving = {node.word: node.node_id for node in nodes if node.is_serving}
         self.living = frozenset(node.word for node in nodes if node.is_alive)
-        cards = _with_cards(nodes)
-        return _slots_of(nodes), cards, free_cards() if cards else 0.0
+        self.cards = free_cards(nodes)
+        return _slots_of(nodes), _with_cards(nodes)
+
+    def take_card(self, queue: str, share: float) -> str | None:
+        """The node that has so much of its cards free, beside a slot of the queue; None where none has.
+
+        It counts as taken until the next look, which may be too early to see it taken.
+        """
+        for node_id, cards in self.cards.items():
+            if cards.free >= share and cards.slots[queue] >= 1:
+                cards.free -= share
+                cards.slots[queue] -= 1
+                return node_id
+        return None
+
+    def give_card(self, node_id: str, queue: str, share: float) -> None:
+        """What was taken is free again."""
+        if cards := self.cards.get(node_id):
+            cards.free += share
+            cards.slots[queue] += 1
 
     def _look_forever(self) -> None:
         while True:
             try:
-                found, cards, self.free_cards = self.look()
+                found, cards = self.look()
                 if (found, cards) != (self.known, self.with_cards):
                     self.known, self.with_cards = found, cards
                     self._changed()
-            except RayError as away:
-                _log.warning("the nodes are looked at again", error=str(away))
+            except Exception:
+                _log.exception("the nodes are looked at again")
             time.sleep(_LOOK_EVERY)
 
 

@@ -42,10 +42,18 @@ def connect(*, dashboard: bool = False) -> None:
         joined = join(ray=True, dashboard=dashboard)
         _current = _Connection(_store_of(joined), joined, has_ray=True)
         try:
-            ensure_actors(joined.redis_url)
+            ensure_actors(joined)
         except BaseException:
             _leave()
             raise
+
+
+def joined_system() -> System:
+    """The system that this process joined; connects first when that was not done."""
+    connect()
+    assert _current is not None
+    assert _current.joined is not None, "a worker or an actor joins no system of its own"
+    return _current.joined
 
 
 def open_store() -> Store:

@@ -7,10 +7,9 @@ new. The tracker sees it and has the node's workers hand over (handover.py); doc
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
-import ray
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
@@ -21,7 +20,8 @@ from ytray.engine.store import Store
 from ytray.errors import InvalidArguments, InvalidTransition, SystemUnavailable, UnknownNode
 
 LONGEST_DRAIN = 7 * 86400.0  # seconds
-RECORD_KEPT = 86400.0  # seconds that the drain of a node that is gone is told of
+_TOLD_FOR = 86400.0  # seconds after its drain's deadline that a node which is gone is shown
+RECORD_KEPT = LONGEST_DRAIN + _TOLD_FOR  # seconds after its beginning that the drain of a node that is gone is known
 RAYS_OWN = "Ray drains it: its autoscaler, or a notice of preemption"
 _OWN = "drained by ytray"
 _PREEMPTION = 2  # Ray's DRAIN_NODE_REASON_PREEMPTION: it never refuses because the node is busy
@@ -59,36 +59,32 @@ def list_nodes() -> list[NodeStatus]:
     """Every node of the connected cluster, the head first; of those that are gone, what was drained lately."""
     where = _connected()
     nodes = cluster_nodes()
-    lately = (time.time() - RECORD_KEPT) * 1000
-    records = {node_id: record for node_id, record in drain_records(where).items() if record["since_ms"] > lately}
+    records = drain_records(where)
     running = _running(where)
-    shown = [node for node in nodes if node.is_alive or node.node_id in records or node.word in running]
+    lately = (time.time() - _TOLD_FOR) * 1000
+    left = {id_ for id_, record in records.items() if max(record["since_ms"], record["deadline_ms"]) > lately}
+    shown = [node for node in nodes if node.is_alive or node.node_id in left or node.word in running]
     shown.sort(key=lambda node: (not node.is_alive, not node.is_head, node.host, node.node_id))
     return [_status(node, nodes, records.get(node.node_id), running.get(node.word, {})) for node in shown]
 
 
-def drain(node: str, deadline_seconds: float, reason: str = "", *, patience: float = float("inf")) -> NodeStatus:
+def drain(node: str, deadline_seconds: float, reason: str = "", *, until: float | None = None) -> NodeStatus:
     """Give a node nothing new and have it emptied; returns how it stands now, with warnings.
 
     Args:
         node: its Ray node id or the beginning of it, its IP address, or its host name.
         deadline_seconds: what still runs after so long is interrupted, and goes on elsewhere from its checkpoint.
         reason: for people, and for Ray's own records.
-        patience: seconds after which nothing is done any more, should Ray not have answered by then.
+        until: a time of time.monotonic() from which on nothing is done any more, should Ray not have answered by then.
 
     Draining a node again sets a new deadline. Ray knows no way back: a drained node ends, and joins anew when Ray is
     started on it again. Raises UnknownNode; InvalidArguments when more than one node is meant or the deadline cannot
-    be; InvalidTransition for a node that is gone already, and for the head; SystemUnavailable out of patience.
+    be; InvalidTransition for a node that is gone already, and for the head; SystemUnavailable when it is too late.
     """
-    from ray._private.worker import global_worker
-
     if not 0 <= deadline_seconds <= LONGEST_DRAIN:
         raise InvalidArguments(f"a drain's deadline is 0 to {LONGEST_DRAIN:,.0f} seconds away, not {deadline_seconds}")
-    until = time.monotonic() + patience
     where = _connected()
     chosen = find_node(node, cluster_nodes())
-    if time.monotonic() > until:
-        raise SystemUnavailable(f"Ray took longer than {patience:g} s to answer; node {chosen.word} is not drained")
     if chosen.is_head:
         raise InvalidTransition(
             f"node {chosen.word} ({chosen.host}) is the head of the Ray cluster, which ends with it: "
@@ -96,14 +92,32 @@ def drain(node: str, deadline_seconds: float, reason: str = "", *, patience: flo
         )
     now_ms = round(time.time() * 1000)
     deadline_ms = max(1, round(now_ms + deadline_seconds * 1000))
-    ray_worker: Any = global_worker
-    accepted, refusal = ray_worker.gcs_client.drain_node(chosen.node_id, _PREEMPTION, reason or _OWN, deadline_ms)
-    if not accepted:
-        raise InvalidTransition(f"Ray does not drain node {chosen.word}: {refusal}")
+    before = drain_records(where).get(chosen.node_id)
+    # Recorded first: a tracker that looks in between would take it for Ray's own.
     record_drain(where, chosen.node_id, now_ms, deadline_ms, reason or _OWN)
+    try:
+        _have_drained(chosen, reason or _OWN, deadline_ms, until)
+    except BaseException:
+        _take_back_record(where, chosen.node_id, before)
+        raise
     where.wake("tracker")
-    (status,) = (status for status in list_nodes() if status.node_id == chosen.node_id)
+    status = next((status for status in list_nodes() if status.node_id == chosen.node_id), None)
+    if status is None:
+        raise InvalidTransition(f"node {chosen.word} ({chosen.host}) is gone already")
     return status
+
+
+def _have_drained(node: Node, reason: str, deadline_ms: int, until: float | None) -> None:
+    from ray._private.worker import global_worker
+
+    left = None if until is None else until - time.monotonic()
+    if left is not None and left <= 0:
+        raise SystemUnavailable(f"Ray and Redis took too long to answer; node {node.word} is not drained")
+    ray_worker: Any = global_worker
+    drain_node: Callable[..., tuple[bool, str]] = ray_worker.gcs_client.drain_node
+    accepted, refusal = drain_node(node.node_id, _PREEMPTION, reason, deadline_ms, timeout=left)
+    if not accepted:
+        raise InvalidTransition(f"Ray does not drain node {node.word}: {refusal}")
 
 
 def find_node(node: str, nodes: Sequence[Node]) -> Node:
@@ -129,6 +143,8 @@ def find_node(node: str, nodes: Sequence[Node]) -> Node:
 
 
 def _connected() -> Store:
+    import ray
+
     return store() if ray.is_initialized() else submitting_store()
 
 
@@ -147,6 +163,13 @@ def record_drain(where: Store, node_id: str, now_ms: int, deadline_ms: int, reas
         "reason": reason or known.get("reason", ""),
     }
     where.redis.hset(where.key("drains"), node_id, to_json(record))
+
+
+def _take_back_record(where: Store, node_id: str, before: DrainRecord | None) -> None:
+    if before is None:
+        where.redis.hdel(where.key("drains"), node_id)
+    else:
+        where.redis.hset(where.key("drains"), node_id, to_json(before))
 
 
 def _running(where: Store) -> dict[str, dict[str, tuple[str, str]]]:

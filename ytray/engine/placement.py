@@ -10,10 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ytray.artifacts.store import root_of
 from ytray.engine.nodes import workers_of
 from ytray.engine.store import Claimed, Store
 from ytray.settings import settings
 
+_ALSO_CALLED = {"s3a": "s3", "gcs": "gs"}  # what artifacts' URIs begin with, whatever the setting does
 _REMOTE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -22,7 +24,9 @@ class Nearness:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        root = (settings().artifacts or "").rstrip("/")
+        root = root_of(settings()).rstrip("/")
+        for also, told in _ALSO_CALLED.items():
+            root = re.sub(f"^{also}:", f"{told}:", root)
         self._root = root.encode() if _REMOTE.match(root) else None
         self._made_by = re.compile(re.escape(root).encode() + rb'/([A-Za-z0-9][A-Za-z0-9._-]*)/[0-9]+/[^"]')
 

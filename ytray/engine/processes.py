@@ -1,4 +1,4 @@
-"""Stopping what tasks started: these processes carry the job's id, and the worker's name, in their environment.
+"""Stopping what tasks started: these processes carry its system and id, and the worker's name, in their environment.
 
 What a worker that is killed leaves behind is killed by its guard, a process that outlives it.
 """
@@ -12,11 +12,18 @@ import sys
 
 import psutil
 
-MARK = "YTRAY_JOB_ID"  # set in the environment while a task runs; every process it starts inherits it
+MARK = "YTRAY_JOB"  # set in the environment while a task runs; every process it starts inherits it
 _WORKER = "YTRAY_WORKER"  # the same for as long as the worker lives
 
 # Started by a shell that ends at once, so that it is no child of the worker, which Ray would stop with it.
 _GUARD = 'trap "" HUP INT TERM; { read -r _; exec "$0" -P "$1" "$2"; } <&3 >/dev/null 2>&1 &'
+
+
+def mark_of(job_id: str) -> str:
+    """What the processes of a job carry: systems that share a node may have jobs of the same id."""
+    from ytray.settings import settings  # not for the guard, which is this file run alone
+
+    return f"{settings().namespace}/{job_id}"
 
 
 def kill_processes_of(job_id: str) -> int:
@@ -25,7 +32,7 @@ def kill_processes_of(job_id: str) -> int:
     The mark survives what a process group does not: a child that starts its own session, or whose parent died. This
     process is spared: its environment, as the kernel shows it, is the one it was started with.
     """
-    return _kill_all_with(MARK, job_id)
+    return _kill_all_with(MARK, mark_of(job_id))
 
 
 def guard(worker: str) -> None:

@@ -55,6 +55,7 @@ class Flight:
     fences: dict[str, int]
     is_short: bool
     share: float  # of a card, that it was sent with
+    card: str | None  # the node that was seen to have it free
     near: str | None = None  # the node that has its inputs
     takes_slot: bool = True  # not on a node that is drained, nor once nobody has heard of its jobs for a lease
     ref: Any = None
@@ -109,7 +110,7 @@ class JobTracker:
             "epoch": self._epoch,
             "in_flight": len(self._in_flight),
             "slots": self._slots.known,
-            "free_cards": self._slots.free_cards,
+            "free_cards": sum(cards.free for cards in self._slots.cards.values()),
         }
 
     def _flush_to_disk(self) -> None:
@@ -238,25 +239,22 @@ class JobTracker:
 
     def _launch_one(self, queue: str, task: str, near: str | None, jobs: list[Claimed]) -> None:
         fences = {job.job_id: job.fence for job in jobs}
-        flight = Flight(queue, task, fences, task in self._pace.short_tasks(), self._share(queue, jobs[0]), near)
+        share, card = self._card(queue, jobs[0])
+        flight = Flight(queue, task, fences, task in self._pace.short_tasks(), share, card, near)
         self._flights.add(flight)
         self._count(flight, 1)
         for job in jobs:
             self._in_flight[job.job_id] = flight
         self._send(flight, jobs)
 
-    def _share(self, queue: str, job: Claimed) -> float:
-        """The share of a card that a job is sent with: none where its queue has no card, or none is free.
+    def _card(self, queue: str, job: Claimed) -> tuple[float, str | None]:
+        """The share of a card that a job is sent with, and the node that has it: none where no such node has a slot.
 
-        A job never waits for a card that others hold: nodes without one would stand idle beside it.
+        A job does not wait for a card that others hold, or for a slot beside it: other nodes would stand idle.
         """
-        if queue not in self._with_cards:
-            return 0.0
-        share = float(from_json(job.spec).get("gpu", 0.0))
-        if share > self._slots.free_cards:
-            return 0.0
-        self._slots.free_cards -= share  # until the next look, which may be too early to see it taken
-        return share
+        share = float(from_json(job.spec).get("gpu", 0.0)) if queue in self._with_cards else 0.0
+        node = self._slots.take_card(queue, share) if share else None
+        return (0.0, None) if node is None else (share, node)
 
     # ------------------------------------------------------------------------------------------ Ray
     # All that is asked of Ray, so that benchmarks/simulated can put other nodes in its place.
@@ -267,12 +265,13 @@ class JobTracker:
     def _beside_ray(self) -> list[tuple[str, Callable[[], None]]]:
         """The threads that look after Ray's nodes."""
         threads = [("ytray-nodes", self._handing_over.look_forever)]
-        asking = Autoscaling(self._store, self._slots_taken, self._pace.seconds)
+        asking = Autoscaling(self._store, self._taken, self._pace.seconds)
         return [*threads, ("ytray-autoscale", asking.ask_forever)]
 
-    def _slots_taken(self) -> dict[str, int]:
+    def _taken(self) -> dict[str, float]:
         # What was sent ahead waits for a slot that there is, and asks for none of its own.
-        return {queue: min(self._launched[queue], slots) for queue, slots in self._slots.known.items()}
+        slots = {queue: min(self._launched[queue], known) for queue, known in self._slots.known.items()}
+        return {**slots, "GPU": sum(flight.share for flight in list(self._flights))}
 
     def _send(self, flight: Flight, jobs: list[Claimed]) -> None:
         """Launch jobs as one Ray task, which tells `_land` how it ended."""
@@ -315,7 +314,8 @@ class JobTracker:
             flight, outcome = self._landed.popleft()
             self._flights.discard(flight)
             self._free_slot(flight)
-            self._slots.free_cards += flight.share
+            if flight.card is not None:
+                self._slots.give_card(flight.card, flight.queue, flight.share)
             held = [job_id for job_id in flight.fences if self._in_flight.get(job_id) is flight]
             for job_id in held:
                 del self._in_flight[job_id]

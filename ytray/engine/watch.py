@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import redis
+
 from ytray.engine import logs
 from ytray.engine.context import CurrentJob
 from ytray.engine.processes import kill_processes_of
@@ -142,6 +144,7 @@ class Watch:
     # ------------------------------------------------------------------------------------------ the watching thread
 
     def _watch(self) -> None:
+        is_told = False
         while True:
             lease = self._lease
             now = time.perf_counter()
@@ -150,9 +153,13 @@ class Watch:
                 continue
             try:
                 self._look_after(lease, now)
-            except SystemUnavailable as away:
+                is_told = False
+            except (SystemUnavailable, redis.RedisError) as away:
                 # The leases may end meanwhile; their fences keep that safe. Go on and see.
-                self._log.warning("heartbeat missed", error=str(away))
+                if not is_told:
+                    self._log.warning("heartbeat missed", error=str(away))
+                is_told = True
+                time.sleep(_LOOK_EVERY)
 
     def _look_after(self, lease: Lease, now: float) -> None:
         running = self._running

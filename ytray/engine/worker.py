@@ -31,7 +31,7 @@ from ytray.engine.capacity import NODE_WORD, here
 from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
 from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.processes import MARK, guard, kill_processes_of
+from ytray.engine.processes import MARK, guard, kill_processes_of, mark_of
 from ytray.engine.store import Claimed, Store
 from ytray.engine.task import Task
 from ytray.engine.watch import DRAINED, HandOver, Interrupted, Watch
@@ -190,7 +190,7 @@ class Worker:
             self.store,
         )
         enter_job(job)
-        os.environ[MARK] = job.id
+        os.environ[MARK] = mark_of(job.id)
         task: Task[..., Any] | None = None
         try:
             if fence > 1:

@@ -7,8 +7,6 @@ from datetime import datetime
 from statistics import fmean
 from typing import cast
 
-import ray
-
 from ytray.engine.batch.eta import Pace
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.plan import Asked, Batch, Limit, Plan, node_types, plan
@@ -94,6 +92,8 @@ def _planned(
 
 def _usual_slots() -> tuple[dict[str, int], bool]:
     """Slots by queue of a node, as living ones have them or one started here would; and whether any has a card."""
+    import ray
+
     nodes = [node for node in cluster_nodes() if node.is_serving] if ray.is_initialized() else []
     slots = {queue: max((node.slots(queue) for node in nodes), default=0) for queue in QUEUE_PRIORITIES}
     has_cards = any(node.resources.get("GPU") for node in nodes)

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import redis
 from redis import connection as redis_connection
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import MasterDownError, ReadOnlyError
 
 from ytray.errors import SettingsError
 
@@ -30,8 +30,13 @@ _LOOK_EVERY = 10.0  # seconds between questions to all Sentinels, besides listen
 _AGAIN = 0.5  # seconds until Sentinels are tried again when none answers
 _SWITCH = "+switch-master"  # the Sentinels' channel for a new master: "NAME old-host old-port host port"
 
-# What a server says that was master and is none any more, or that lacks the replicas which it was told to insist on.
-_NOT_MASTER = ("READONLY", "UNBLOCKED", "NOREPLICAS", "MASTERDOWN", "WAIT cannot be used with replica")
+# How a server begins that was master and is none any more, or that lacks the replicas which it was told to insist on.
+# Only the beginning is its own: what a script refuses may go on with a job's id of any words. Redis before 7 wraps what
+# it says to a script.
+_NOT_MASTER = re.compile(
+    r"(?:Error running script \(call to f_\w+\): (?:@user_script: ?\d+: )+-)?"
+    r"(?:READONLY|UNBLOCKED|NOREPLICAS|MASTERDOWN|WAIT cannot be used with replica)\b"
+)
 
 _parse: Callable[[str], dict[str, Any]] = redis_connection.parse_url
 
@@ -222,7 +227,8 @@ class _Noticing(redis.Connection):
         try:
             return super().read_response(*args, **options)
         except redis.ResponseError as refused:
-            if not isinstance(refused, ReadOnlyError) and not any(word in str(refused) for word in _NOT_MASTER):
+            # redis-py makes a class of some first words, and takes them off.
+            if not isinstance(refused, ReadOnlyError | MasterDownError) and not _NOT_MASTER.match(str(refused)):
                 raise
             self._break()
             raise redis.ConnectionError(f"{self.host}:{self.port} takes no writes now: {refused}") from None
