@@ -93,6 +93,7 @@ def test_an_estimate_is_shown_and_nothing_is_made(ytray: Ytray, tmp_path: Path) 
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.chaos  # for its length: tests/vertex makes such a video
 def test_a_video_stays_within_its_budget_and_says_what_it_cost(
     ytray: Ytray, tmp_path: Path, vertex_server: VertexServer
 ) -> None:

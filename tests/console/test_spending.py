@@ -145,6 +145,7 @@ def test_a_call_nobody_knows_of_is_shown_and_allowed_again(
     assert job.status().cost_usd == 1.0
 
 
+@pytest.mark.chaos  # for its length: tests/vertex makes such a video
 def test_a_video_is_priced_before_it_is_made_and_says_what_it_cost(
     page: Page, money: Store, vertex_server: VertexServer
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_client_killed_in_the_middle_of_a_map_leaves_nothing(system: Store, ho
     system.redis.delete(*stages)
 
 
+@pytest.mark.chaos  # for its length: tests/hosts has hosts that die; this has a card on the node
 def test_jobs_survive_the_death_of_their_node(home: Path, tmp_path: Path) -> None:
     told = run_apart("tests.faults.two_nodes", tmp_path)
     assert told["completed"] == 5

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 
 from ytray.engine import logs
 from ytray.engine.capacity import Node, cluster_nodes
-from ytray.engine.nodes import RAYS_OWN, RECORD_KEPT, drain_records, record_drain, workers_of
+from ytray.engine.nodes import RAYS_OWN, drain_records, is_told_of, record_drain, workers_of
 from ytray.engine.store import Store
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
@@ -86,7 +86,7 @@ class HandingOver(Generic[Flight]):
         self._recorded &= {node.node_id for node in drained}
         if now > self._forget_at:
             self._forget_at = now + _FORGET_EVERY
-            self._forget([node.node_id for node in nodes if node.is_alive], now)
+            self._forget([node.node_id for node in nodes if node.is_alive])
 
     def _record(self, node: Node, now_ms: int) -> None:
         known = drain_records(self._store).get(node.node_id, {})
@@ -94,9 +94,9 @@ class HandingOver(Generic[Flight]):
         record_drain(self._store, node.node_id, now_ms, node.drain_deadline_ms or 0, reason)
         _log.info("a node is drained", node=node.word, host=node.host, reason=reason)
 
-    def _forget(self, living: Sequence[str], now: float) -> None:
+    def _forget(self, living: Sequence[str]) -> None:
         for node_id, record in drain_records(self._store).items():
-            if node_id not in living and record["since_ms"] / 1000 < now - RECORD_KEPT:
+            if node_id not in living and not is_told_of(record):
                 self._store.redis.hdel(self._store.key("drains"), node_id)
 
     def _find_leaving(self, drained: Sequence[Node]) -> Mapping[str, Flight]:

@@ -20,8 +20,7 @@ from ytray.engine.store import Store
 from ytray.errors import InvalidArguments, InvalidTransition, SystemUnavailable, UnknownNode
 
 LONGEST_DRAIN = 7 * 86400.0  # seconds
-_TOLD_FOR = 86400.0  # seconds after its drain's deadline that a node which is gone is shown
-RECORD_KEPT = LONGEST_DRAIN + _TOLD_FOR  # seconds after its beginning that the drain of a node that is gone is known
+_TOLD_FOR = 86400.0  # seconds after its drain's deadline that a node which is gone is told of
 RAYS_OWN = "Ray drains it: its autoscaler, or a notice of preemption"
 _OWN = "drained by ytray"
 _PREEMPTION = 2  # Ray's DRAIN_NODE_REASON_PREEMPTION: it never refuses because the node is busy
@@ -61,8 +60,7 @@ def list_nodes() -> list[NodeStatus]:
     nodes = cluster_nodes()
     records = drain_records(where)
     running = _running(where)
-    lately = (time.time() - _TOLD_FOR) * 1000
-    left = {id_ for id_, record in records.items() if max(record["since_ms"], record["deadline_ms"]) > lately}
+    left = {node_id for node_id, record in records.items() if is_told_of(record)}
     shown = [node for node in nodes if node.is_alive or node.node_id in left or node.word in running]
     shown.sort(key=lambda node: (not node.is_alive, not node.is_head, node.host, node.node_id))
     return [_status(node, nodes, records.get(node.node_id), running.get(node.word, {})) for node in shown]
@@ -146,6 +144,11 @@ def _connected() -> Store:
     import ray
 
     return store() if ray.is_initialized() else submitting_store()
+
+
+def is_told_of(record: DrainRecord) -> bool:
+    """Whether the drain of a node that is gone is still told of."""
+    return bool(max(record["since_ms"], record["deadline_ms"]) / 1000 > time.time() - _TOLD_FOR)
 
 
 def drain_records(where: Store) -> dict[str, DrainRecord]:
