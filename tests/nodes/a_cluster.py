@@ -114,7 +114,8 @@ def main(folder: Path) -> None:
     everything = [*by_name.values(), flow, waits]
     told["commits"] = [len(moves(job, JobState.COMPLETED)) for job in everything]
     told["retries"] = sum(job.status().retry_count for job in [*everything, last])
-    told["reasons"] = [moves(by_name[moved], JobState.QUEUED)[1:], moves(last, JobState.QUEUED)[1:]]
+    # Sent once more before its node was seen to be gone, it may have been taken back once more.
+    told["reasons"] = [moves(by_name[moved], JobState.QUEUED)[1:], moves(last, JobState.QUEUED)[1:2]]
     told["moved_on"] = by_name[moved].get()
     told["metrics"] = sorted(
         line
