@@ -27,7 +27,7 @@ _HEARS_OF_SILENCE = {"RAY_grpc_client_keepalive_time_ms": "2000", "RAY_grpc_clie
 _GONE_WITHIN = 30.0  # seconds that a killed actor may take to be gone
 _THERE_WITHIN = 90.0  # seconds that a driver and its actors may take to start
 _STARTING = 15.0  # seconds that whoever started the cluster may take to start the actors, too
-_IDLE_WITHIN = 600.0  # seconds that a tracker without a driver is left to what it has in flight
+_IDLE_WITHIN = 60.0  # seconds that a tracker without a driver is left to what it has in flight
 
 _KEEPER = "Keeper"
 _CLASSES: dict[str, type] = {
