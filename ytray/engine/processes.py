@@ -1,4 +1,4 @@
-"""Stopping what tasks started: these processes carry its system and id, and the worker's name, in their environment.
+"""Stopping what tasks started: it carries the job's system and id, and the worker's name, in its environment.
 
 What a worker that is killed leaves behind is killed by its guard, a process that outlives it.
 """
