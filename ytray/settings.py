@@ -161,8 +161,8 @@ class Settings(BaseSettings):
     def _split_seconds(cls, value: Any) -> Any:
         if isinstance(value, str):
             value = tuple(float(part) for part in value.split(",") if part.strip())
-        if any(delay < 0 for delay in value):
-            raise ValueError("a retry delay cannot be negative")
+        if not all(0 <= delay <= 366 * 86400 for delay in value):
+            raise ValueError("a retry delay is in seconds, from 0 to a year")
         return value
 
     def slots(self, queue: str) -> int:

@@ -192,6 +192,7 @@ def test_the_dead_letter_queue_is_listed_replayed_and_emptied(api: httpx.Client,
     assert {letter["job_id"] for letter in listed} >= set(ids)
     assert len(listed) == page["total"]
     letter = api.get(f"/api/dlq/{ids[0]}").json()
+    assert (letter["task_id"], letter["error_message"]) == (letter["job_id"], letter["error"])
     assert (letter["args"], letter["error"]) == ({"why": "no 0"}, "PermanentError: no 0")
     assert "PermanentError" in letter["traceback"]
     assert api.post(f"/api/dlq/{ids[0]}/retry").status_code == 202

@@ -71,6 +71,7 @@ def test_retries_end_in_the_dead_letter_queue_and_replay_restores_them(system: S
     assert "fail_until" in failed.value.traceback
     letter = dlq.show(job.id)
     assert (letter.task_name, letter.args["succeed_at"], letter.retry_count) == ("fail_until", 4, 2)
+    assert (letter.task_id, letter.error_message) == (letter.job_id, letter.error) == (job.id, failed.value.error)
     dlq.retry_task(job.id)
     assert job.get(timeout=30) == 4
     assert job.status().retry_count == 0

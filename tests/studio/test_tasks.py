@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_prompt_that_cannot_be_drawn_fails_before_anything_is_rendered(system:
 
 def test_a_batch_goes_on_when_one_of_its_items_fails(system: Store, tmp_path: Path) -> None:
     assert system is not None
-    items = [Brief(prompt="🦈🦈🦈", duration=5), Brief(prompt="tea", aspect="1:1", duration=5)]
+    items = ["🦈🦈🦈", Brief(prompt="tea", aspect="1:1", duration=5)]
     outcome = processing.process_batch.delay(items=items).get(timeout=170)
     assert (outcome.completed, outcome.failed) == (1, 1)
     assert outcome.videos[0] is None
@@ -138,6 +139,44 @@ def test_a_batch_goes_on_when_one_of_its_items_fails(system: Store, tmp_path: Pa
     made = video.stat().st_mtime_ns
     assert fetch_files(Inside(), outcome.batch_id, tmp_path / "out") == [video]
     assert video.stat().st_mtime_ns == made
+
+
+def test_a_picture_is_made_of_a_plain_prompt(home: Path, tmp_path: Path) -> None:
+    assert home.is_dir()
+    of_cat, of_sea = (media.generate_image_imagen(prompt=prompt) for prompt in ("a sleeping cat", "a stormy sea"))
+    cat, sea = (ArtifactStore().fetch(made.uri, tmp_path).read_bytes() for made in (of_cat, of_sea))
+    assert (of_cat.width, of_cat.height) == (1350, 2400)
+    assert cat[:2] == b"\xff\xd8"
+    assert cat != sea
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"prompt": "a cat", "scene": {"narration": "a", "subject": "b", "mood": "calm"}}]
+)
+def test_a_picture_is_of_a_scene_or_of_a_prompt_and_not_of_both(system: Store, wrong: dict[str, Any]) -> None:
+    assert system is not None
+    with pytest.raises(InvalidArguments, match="either a scene or a prompt"):
+        media.generate_image_imagen.delay(**wrong)
+    with pytest.raises(PermanentError, match="either a scene or a prompt"):
+        media.generate_image_imagen(**wrong)
+
+
+def test_a_plain_text_is_measured_as_a_script(home: Path) -> None:
+    assert home.is_dir()
+    text = "Cats purr when they rest. Cats purr when they heal. A cat is a small tiger."
+    by_sentence = generation.analyze_pacing(script=text)
+    by_paragraph = generation.analyze_pacing(script="Cats purr. They rest.\n\nCats purr. They heal.\n")
+    assert (len(by_sentence.by_scene), len(by_paragraph.by_scene)) == (3, 2)
+    assert (
+        generation.validate_coherence(script=text).score > generation.validate_coherence(script=text, topic="tax").score
+    )
+    assert len(generation.track_emotional_arc(script=text).valence) == 3
+
+
+def test_a_text_in_which_nothing_is_said_is_no_script(home: Path) -> None:
+    assert home.is_dir()
+    with pytest.raises(PermanentError, match="script is empty"):
+        generation.analyze_pacing(script=" \n ")
 
 
 @pytest.mark.parametrize("wrong", [{"duration": 4}, {"aspect": "3:2"}, {"formats": ["avi"]}, {"prompt": "x"}])

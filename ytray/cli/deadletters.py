@@ -12,6 +12,8 @@ from ytray.errors import InvalidArguments, UnknownJob
 
 app = typer.Typer(help="The dead-letter queue: jobs that failed for good.", no_args_is_help=True)
 
+_TOLD_ONCE = {"traceback", "task_id", "error_message"}  # told below, or under another name
+
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID")]
 JobIds = Annotated[list[str] | None, typer.Argument(metavar="JOB_ID…", help="One or many.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
@@ -36,7 +38,7 @@ def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Exit
     if as_json:
         print_json(letter.model_dump(mode="json"))
     else:
-        for name, value in letter.model_dump(mode="json", exclude={"traceback"}).items():
+        for name, value in letter.model_dump(mode="json", exclude=_TOLD_ONCE).items():
             console.print(f"{name}: {value}", markup=False)
         console.print(letter.traceback, markup=False)
     return None

@@ -8,7 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from ytray.engine.model import FLOW_LANE
 from ytray.engine.retry import RetryPolicy
-from ytray.engine.task import Task, register
+from ytray.engine.task import Options, Task, register
+from ytray.errors import InvalidArguments
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,6 +23,12 @@ class Flow(Task[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the orchestration here (it is a coroutine: await it). Its steps are submitted as jobs all the same."""
         return super().__call__(*args, **kwargs)
+
+    def _options(self, chosen: dict[str, Any]) -> Options:
+        for name in ("soft_time_limit", "time_limit"):
+            if chosen.get(name) is not None:
+                raise InvalidArguments(f"flow {self.name} takes no {name}: flows have none, their steps have")
+        return super()._options(chosen)
 
     def __repr__(self) -> str:
         return f"<flow {self.name} on queue {self.queue}>"

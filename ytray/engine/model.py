@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, PlainSerializer, computed_field
 
 
 class JobState(StrEnum):
@@ -114,7 +114,7 @@ class JobPage(_Told):
 
 
 class DeadLetter(_Told):
-    """A job in the dead-letter queue."""
+    """A job in the dead-letter queue. `task_id` and `error_message` are other names of `job_id` and `error`."""
 
     job_id: str
     task_name: str
@@ -125,6 +125,18 @@ class DeadLetter(_Told):
     retry_count: int
     failed_at: Time
     user_id: str | None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def task_id(self) -> str:
+        """The job's id."""
+        return self.job_id
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def error_message(self) -> str:
+        """The error that its last attempt ended with."""
+        return self.error
 
 
 class DeadLetterPage(_Told):

@@ -9,6 +9,11 @@ from ytray.errors import PermanentError
 from ytray.settings import settings
 
 
+def is_delay(value: object) -> bool:
+    """Whether a value is seconds that something can be put off for: a number from 0 to a year."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 366 * 86400
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how soon a task that raised is run again: `@task(retry=RetryPolicy(delays=(1, 5)))`.
@@ -26,10 +31,14 @@ class RetryPolicy:
     permanent: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        if any(delay < 0 for delay in self.delays or ()):
-            raise ValueError("RetryPolicy: a delay cannot be negative")
+        for delay in self.delays or ():
+            if not is_delay(delay):
+                raise ValueError(f"RetryPolicy: a delay is in seconds, from 0 to a year, not {delay!r}")
         if self.jitter is not None and not 0 <= self.jitter <= 1:
             raise ValueError("RetryPolicy: jitter is a share between 0 and 1")
+        for kind in self.permanent:
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise ValueError(f"RetryPolicy: permanent holds exception types, as in (ValueError,), not {kind!r}")
 
     def seconds(self) -> tuple[float, ...]:
         """The delays in force, before what is added at random."""

@@ -19,8 +19,9 @@ from ytray.engine.code import reference
 from ytray.engine.connection import submitting_store
 from ytray.engine.context import running_job
 from ytray.engine.job import Job, new_job_id
+from ytray.engine.limits import check_limits, limits_in_force
 from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, queue_of_module
-from ytray.engine.retry import RetryPolicy
+from ytray.engine.retry import RetryPolicy, is_delay
 from ytray.engine.store import Store, Submission
 from ytray.errors import InvalidArguments, PayloadTooLarge, UnknownTask
 from ytray.settings import settings
@@ -29,8 +30,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TURN = re.compile(r"_\d+$")
-SOFT_TIME_LIMIT = 25 * 60.0  # seconds
-TIME_LIMIT = 30 * 60.0  # seconds
 LARGEST_MAP = 100_000  # jobs: one atomic submission keeps Redis busy for about 20 µs a job
 _BUILT_IN = ("ytray.tasks.generation", "ytray.tasks.media", "ytray.tasks.processing")
 
@@ -50,13 +49,20 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.queue is not None and self.queue not in QUEUE_PRIORITIES:
-            raise InvalidArguments(f"there is no queue {self.queue!r}{did_you_mean(self.queue, QUEUE_PRIORITIES)}")
+            raise InvalidArguments(f"there is no queue {self.queue!r}{did_you_mean(str(self.queue), QUEUE_PRIORITIES)}")
         if isinstance(self.priority, bool) or not isinstance(self.priority, int) or not 0 <= self.priority <= 9:
             raise InvalidArguments(f"priority is a whole number from 0 to 9, not {self.priority!r}")
-        if not 0 <= self.delay <= 366 * 86400:
+        if not is_delay(self.delay):
             raise InvalidArguments(f"delay is in seconds, from 0 to a year, not {self.delay!r}")
-        if self.idempotency_key is not None and not 1 <= len(self.idempotency_key) <= 255:
-            raise InvalidArguments("an idempotency key has 1 to 255 characters")
+        for name, value in (("an idempotency key", self.idempotency_key), ("a user id", self.user_id)):
+            if value is not None and not (isinstance(value, str) and 1 <= len(value) <= 255):
+                raise InvalidArguments(f"{name} is a text of 1 to 255 characters, not {value!r:.80}")
+        if not isinstance(self.metadata, Mapping) or not all(isinstance(name, str) for name in self.metadata):
+            raise InvalidArguments(f"metadata is a mapping of names to values, not {self.metadata!r:.80}")
+        try:
+            check_limits(self.soft_time_limit, self.time_limit)
+        except ValueError as wrong:
+            raise InvalidArguments(str(wrong)) from None
 
 
 _DEFAULTS = Options()
@@ -74,8 +80,8 @@ class Task(Generic[P, R]):
         name: str | None = None,
         queue: str | None = None,
         retry: RetryPolicy | None = None,
-        soft_time_limit: float = SOFT_TIME_LIMIT,
-        time_limit: float = TIME_LIMIT,
+        soft_time_limit: float | None = None,
+        time_limit: float | None = None,
         gpu: float = 0.0,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -83,14 +89,15 @@ class Task(Generic[P, R]):
         self.name = name or function.__name__
         self.queue = queue or queue_of_module(function.__module__)
         self.retry = retry or RetryPolicy()
-        self.soft_time_limit = soft_time_limit
-        self.time_limit = time_limit
         self.gpu = gpu
         Options(queue=self.queue)
         if not 0 <= gpu <= 1:
             raise ValueError(f"task {self.name}: gpu is a share of one card, from 0 to 1, not {gpu!r}")
-        if not 0 < soft_time_limit <= time_limit:
-            raise ValueError(f"task {self.name}: the soft time limit must be above 0 and at most the hard one")
+        try:
+            check_limits(soft_time_limit, time_limit)
+        except ValueError as wrong:
+            raise ValueError(f"task {self.name}: {wrong}") from None
+        self.soft_time_limit, self.time_limit = limits_in_force(soft_time_limit, time_limit)
         self.signature = Signature(function, self.name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -202,10 +209,10 @@ class Task(Generic[P, R]):
             spec["gpu"] = self.gpu
         if options.metadata:
             spec["metadata"] = dict(options.metadata)
-        if options.soft_time_limit is not None:
-            spec["soft"] = options.soft_time_limit
-        if options.time_limit is not None:
-            spec["hard"] = options.time_limit
+        if options.soft_time_limit is not None or options.time_limit is not None:
+            spec["soft"], spec["hard"] = limits_in_force(
+                options.soft_time_limit, options.time_limit, self.soft_time_limit, self.time_limit
+            )
         if trace is not None:
             spec["trace"] = trace
         try:
@@ -270,8 +277,8 @@ def task(
     name: str | None = None,
     queue: str | None = None,
     retry: RetryPolicy | None = None,
-    soft_time_limit: float = SOFT_TIME_LIMIT,
-    time_limit: float = TIME_LIMIT,
+    soft_time_limit: float | None = None,
+    time_limit: float | None = None,
     gpu: float = 0.0,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a task.
@@ -280,8 +287,10 @@ def task(
         name: what the task is called in listings and metrics; the function's name by default.
         queue: default, generation, media or batch; by default the one that serves the function's module.
         retry: when a failed attempt is tried again.
-        soft_time_limit: seconds after which SoftTimeLimitExceeded is raised inside the task.
-        time_limit: seconds after which its process, and the processes that it started, are killed.
+        soft_time_limit: seconds after which SoftTimeLimitExceeded is raised inside the task; 25 minutes, or five
+            sixths of a shorter `time_limit`.
+        time_limit: seconds after which its process, and the processes that it started, are killed; 30 minutes, or six
+            fifths of a longer `soft_time_limit`.
         gpu: the share of a card that a job takes, 0 to 1, where a node of its queue has one; elsewhere it runs without.
 
     Raises InvalidArguments for an unknown queue, ValueError for wrong limits, a wrong share or a name already taken,

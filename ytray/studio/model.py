@@ -20,6 +20,7 @@ Crossfade = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # seconds
 Budget = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]  # US dollars
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
+Text = Annotated[str, Field(min_length=1, max_length=50_000)]  # of a script, in its caller's own words
 
 SIZES: dict[str, tuple[int, int]] = {
     "9:16": (1080, 1920),
@@ -59,7 +60,10 @@ class Hook(Result):
 
 
 class Scene(Model):
-    """One scene of a script: what is said, and what its picture shows."""
+    """One scene of a script: what is said, and what its picture shows.
+
+    Where nothing is said (`narration` is empty), `subject` alone says what the picture shows, in its caller's words.
+    """
 
     narration: str
     subject: str

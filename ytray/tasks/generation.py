@@ -19,8 +19,10 @@ from ytray.studio.model import (
     Prompt,
     Script,
     Speech,
+    Text,
 )
 from ytray.studio.providers import writer
+from ytray.studio.texts import script_of
 
 
 @task()
@@ -62,10 +64,14 @@ def generate_script(
 
 @task()
 def validate_coherence(
-    script: Script, topic: str | None = None, judge: Literal["computed", "vertex"] | None = None
+    script: Script | Text, topic: str | None = None, judge: Literal["computed", "vertex"] | None = None
 ) -> Coherence:
-    """Measure how well a script holds together; `judge` vertex asks its evaluation service for a second opinion."""
+    """Measure how well a script (or a plain text) holds together.
+
+    `judge` vertex asks its evaluation service for a second opinion.
+    """
     current_job().progress(10, "comparing the scenes")
+    script = script_of(script)
     computed = coherence.coherence(script, topic)
     if (judge or settings().coherence_judge) == "vertex":
         return computed.model_copy(update={"judgement": judge_coherence(script)})
@@ -74,10 +80,14 @@ def validate_coherence(
 
 @task()
 def analyze_pacing(
-    script: Script, speeches: list[Speech] | None = None, provider: ProviderName | None = None
+    script: Script | Text, speeches: list[Speech] | None = None, provider: ProviderName | None = None
 ) -> Pacing:
-    """Measure how fast a script is spoken and cut (without narrations, estimate it), with a language model's notes."""
+    """Measure how fast a script (or a plain text) is spoken and cut, with a language model's notes.
+
+    Without narrations it is estimated.
+    """
     current_job().progress(10, "counting words and cuts")
+    script = script_of(script)
     found = pacing.pacing(script, speeches)
     figures = f"{found.words_per_minute:.0f} words a minute (150 to 190 is good), by scene: " + ", ".join(
         f"{rate:.0f}" for rate in found.by_scene
@@ -86,9 +96,10 @@ def analyze_pacing(
 
 
 @task()
-def track_emotional_arc(script: Script, provider: ProviderName | None = None) -> EmotionalArc:
-    """Follow the mood of a script, sentence by sentence, with a language model's notes."""
+def track_emotional_arc(script: Script | Text, provider: ProviderName | None = None) -> EmotionalArc:
+    """Follow the mood of a script (or a plain text), sentence by sentence, with a language model's notes."""
     current_job().progress(10, "weighing the sentences")
+    script = script_of(script)
     found = emotion.emotional_arc(script)
     figures = f"nearest story shape: {found.shape} (fit {found.fit:.2f}); valence by sentence: " + ", ".join(
         f"{value:+.2f}" for value in found.valence

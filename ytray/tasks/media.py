@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from ytray import current_job, task, unit_of_work
 from ytray.artifacts import ArtifactStore
@@ -16,6 +18,7 @@ from ytray.studio.model import (
     Crossfade,
     Fit,
     Picture,
+    Prompt,
     RenderedScene,
     Scene,
     SceneMedia,
@@ -34,26 +37,42 @@ from ytray.studio.render.rendering import render_part
 from ytray.studio.render.text.captions import captions_of_timeline, to_srt, to_vtt
 from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of
 from ytray.studio.render.work import work_folder
+from ytray.studio.texts import scene_of_prompt
 
 GPU_SHARE = 0.25  # of a card: four parts keep one encoder busy
+_EITHER = "give either a scene or a prompt"
 _STILL_SCALE = 1.25  # stills are drawn larger than the video, since scenes zoom into them
+
+
+def _scene_or_prompt(prompt: str | None, info: ValidationInfo) -> str | None:
+    # Where the scene is wrong itself, it is missing from what was read before, and told of already.
+    if "scene" in info.data and (info.data["scene"] is None) == (prompt is None):
+        raise ValueError(_EITHER)
+    return prompt
 
 
 @task()
 def generate_image_imagen(
-    scene: Scene,
+    scene: Scene | None = None,
     seed: str = "",
     aspect: Aspect = "9:16",
     provider: ProviderName | None = None,
     fresh: bool = False,
+    prompt: Annotated[Prompt | None, Field(validate_default=True), AfterValidator(_scene_or_prompt)] = None,
 ) -> Picture:
-    """Make the picture of a scene. The name is a promise to callers; the provider's own model draws."""
+    """Make a picture: of a scene of a script, or of what a plain `prompt` says.
+
+    The name is a promise to callers; the provider's own model draws.
+    """
+    if (scene is None) == (prompt is None):
+        raise PermanentError(_EITHER)
+    shown = scene or scene_of_prompt(prompt or "")
     current_job().progress(5, "drawing")
     width, height = (round(side * _STILL_SCALE) for side in SIZES[aspect])
     with unit_of_work() as unit, work_folder() as folder:
         file = folder / "picture.jpg"
         draws = painter(provider, fresh=fresh)
-        draws.draw(scene, seed, (width, height), file)
+        draws.draw(shown, seed, (width, height), file)
         uri = unit.publish(file, "picture.jpg")
     return Picture(uri=uri, width=width, height=height, provider=draws.name)
 

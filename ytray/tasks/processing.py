@@ -238,9 +238,9 @@ async def process_batch_item(item: Brief) -> FinishedVideo:
 
 @flow()
 async def process_batch(
-    items: list[Brief], budget_usd: Budget | None = None, concurrency: Concurrency | None = None
+    items: list[Brief | Prompt], budget_usd: Budget | None = None, concurrency: Concurrency | None = None
 ) -> BatchOutcome:
-    """Make a video of each item, as a batch; one that fails does not stop the others.
+    """Make a video of each item (a brief, or a prompt alone), as a batch; one that fails does not stop the others.
 
     All may cost `budget_usd` together, and `concurrency` of them are in the making at once. The batch can be looked at,
     paused and resumed by itself; a large one is better made of a file (`ytray batch run`).
@@ -251,7 +251,8 @@ async def process_batch(
     job = current_job()
     if job.store is None:
         raise PermanentError("a batch needs a running system: submit process_batch with .delay")
-    return await run_batch(job, job.store, items, budget_usd=budget_usd, concurrency=concurrency)
+    briefs = [item if isinstance(item, Brief) else Brief(prompt=item) for item in items]
+    return await run_batch(job, job.store, briefs, budget_usd=budget_usd, concurrency=concurrency)
 
 
 def _costs(arguments: dict[str, Any]) -> tuple[float, float]:

@@ -251,10 +251,12 @@ class VertexImage:
         """Draw what a scene shows, cut to `size`."""
         model = settings().model_image
         price = price_of(model)
-        prompt = (
-            f"A single striking illustration without any text or lettering: {scene.subject}. It accompanies the words "
-            f'"{scene.narration}". Mood: {_MOODS[scene.mood]}. One clear subject, room in the lower third.'
-        )
+        prompt = scene.subject
+        if scene.narration:
+            prompt = (
+                f"A single striking illustration without any text or lettering: {scene.subject}. It accompanies the "
+                f'words "{scene.narration}". Mood: {_MOODS[scene.mood]}. One clear subject, room in the lower third.'
+            )
         aspect = _nearest_aspect(size)
         call = Call(
             provider=self.name,
