@@ -1,0 +1,82 @@
+"""Which process is meant: its number *and* the moment it started, since the kernel gives numbers again.
+
+The moment is in clock ticks since the boot, which do not move when somebody sets the clock, and carries the boot's id,
+so that a record from before a power cut means nobody. A zombie has ended: only its parent has not asked for it yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process, and no other that has its number before or after it."""
+
+    pid: int
+    started: str
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return started(self.pid) == self.started
+
+    def signal(self, number: int) -> bool:
+        """Send it a signal; False when it has ended. A process that has its number by now gets none."""
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(self.pid)
+            try:
+                # The descriptor holds the process, whoever it is: so it is looked at once more, and cannot change now.
+                if self.is_alive():
+                    signal.pidfd_send_signal(descriptor, number)
+                    return True
+            finally:
+                os.close(descriptor)
+        return False
+
+    def line(self) -> str:
+        """As it is kept in a file; `read_line` reads it."""
+        return f"{self.pid} {self.started}\n"
+
+
+def identity(pid: int) -> Identity | None:
+    """Who has that number now; None for nobody and for a zombie."""
+    moment = started(pid)
+    return None if moment is None else Identity(pid, moment)
+
+
+def myself() -> Identity:
+    """This process."""
+    found = identity(os.getpid())
+    assert found is not None, "a process that runs has started"
+    return found
+
+
+def read_line(path: Path) -> Identity | None:
+    """Who is kept in that file, and runs; None where nobody is, or what is kept names no process and its start."""
+    try:
+        pid, moment = path.read_text().split()
+        kept = Identity(int(pid), moment)
+    except (OSError, ValueError):
+        return None
+    return kept if kept.is_alive() else None
+
+
+def started(pid: int) -> str | None:
+    """When the process of that number started; None when there is none that runs."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    # The name stands in brackets and may hold anything; what follows are the state and, 19 fields on, the start.
+    fields = told.rpartition(")")[2].split()
+    return None if fields[0] in "ZXx" else f"{fields[19]}@{_boot()}"
+
+
+@functools.cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
