@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -228,6 +229,28 @@ def test_each_task_publishes_what_it_takes_and_gives(api: httpx.Client) -> None:
         assert tasks[name]["output_schema"]
     assert tasks["create_video"]["kind"] == "flow"
     assert tasks["generate_hook"]["queue"] == "generation"
+
+
+def test_a_module_that_cannot_be_imported_and_a_task_without_a_schema_take_no_others_along(
+    api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_settings: Callable[..., None]
+) -> None:
+    (tmp_path / "needs_a_card.py").write_text("import a_library_that_only_workers_have\n")
+    (tmp_path / "odd_types.py").write_text(
+        "from ytray import task\n\n@task()\ndef takes_odd_types(x: 'NothingOfTheKind') -> int:\n    return 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with_settings(imports=("needs_a_card", "odd_types"))
+    told = api.get("/api/tasks").json()
+    assert list(told["broken_imports"]) == ["needs_a_card"]
+    assert "a_library_that_only_workers_have" in told["broken_imports"]["needs_a_card"]
+    assert "generate_hook" in {task["name"] for task in told["tasks"]}
+    unknown = api.post("/api/jobs", json={"task": "of_no_module", "args": {}})
+    assert unknown.status_code == 422
+    assert "module needs_a_card of YTRAY_IMPORTS could not be imported" in unknown.json()["detail"]
+    odd = api.post("/api/jobs", json={"task": "takes_odd_types", "args": {"x": 1}})
+    assert odd.status_code == 422
+    assert "NothingOfTheKind" in odd.json()["detail"]
+    assert submit(api, "add", a=1)
 
 
 def test_counts_metrics_and_health_answer(api: httpx.Client, system: Store) -> None:

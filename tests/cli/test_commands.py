@@ -140,6 +140,18 @@ def test_the_doctor_finds_the_running_system_well(system: Store) -> None:
     assert {"redis", "ray", "ffmpeg", "voice", "home", "queue media", "artifacts"} <= checks.keys()
 
 
+def test_the_doctor_names_a_module_that_cannot_be_imported(
+    system: Store, with_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "the_doctor_looks_at_me.py").write_text("def half(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with_settings(imports=("the_doctor_looks_at_me",))
+    done = ytray("doctor", "--json")
+    (told,) = [check for check in json.loads(done.stdout)["checks"] if check["what"] == "imports"]
+    assert (done.returncode, told["state"]) == (1, "bad")
+    assert "the_doctor_looks_at_me cannot be imported here" in told["told"]
+
+
 def test_the_listing_goes_on_at_its_cursor(system: Store) -> None:
     jobs = add.options(user_id="pager").map([{"a": n} for n in range(5)])
     wanted = ("jobs", "--user", "pager", "--json")

@@ -7,12 +7,13 @@ from functools import cache
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ytray.api.access import Admin, Reader
 from ytray.api.problems import documented
 from ytray.engine.breaker import BreakerState, breaker_states
 from ytray.engine.flow import Flow
+from ytray.engine.imports import broken_imports
 from ytray.engine.model import JobState, QueueStatus
 from ytray.engine.task import all_tasks
 from ytray.engine.tracking import job_tracker
@@ -45,12 +46,19 @@ class TaskDescription(BaseModel):
     retry_delays: list[float]
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
+    schema_error: str | None = Field(
+        description="Why it has no schemas: its annotations cannot be told as JSON Schema."
+    )
 
 
 class Tasks(BaseModel):
     """Every task by name."""
 
     tasks: list[TaskDescription]
+    broken_imports: dict[str, str] = Field(
+        description="Modules of YTRAY_IMPORTS that could not be imported where this was answered, and why: their tasks "
+        "are missing here."
+    )
 
 
 class Breakers(BaseModel):
@@ -88,7 +96,7 @@ def resume(name: str, _: Admin) -> Paused:
 @router.get("/tasks", responses=documented())
 def tasks(_: Reader) -> Tasks:
     """Each task with the JSON Schemas of its input and output."""
-    return Tasks(tasks=_described())
+    return Tasks(tasks=_described(), broken_imports=broken_imports())
 
 
 @router.get("/breakers", responses=documented())
@@ -108,6 +116,13 @@ def _described() -> list[TaskDescription]:
     described = []
     for name, task in sorted(all_tasks().items()):
         is_flow = isinstance(task, Flow)
+        takes: dict[str, Any] = {}
+        gives: dict[str, Any] = {}
+        error = None
+        try:
+            takes, gives = task.signature.model.model_json_schema(), task.signature.result.json_schema()
+        except Exception as wrong:  # whatever a user's own types raise: the other tasks are told all the same
+            error = f"{type(wrong).__name__}: {wrong}"
         described.append(
             TaskDescription(
                 name=name,
@@ -117,8 +132,9 @@ def _described() -> list[TaskDescription]:
                 soft_time_limit=None if is_flow else task.soft_time_limit,
                 time_limit=None if is_flow else task.time_limit,
                 retry_delays=list(task.retry.seconds()),
-                input_schema=task.signature.model.model_json_schema(),
-                output_schema=task.signature.result.json_schema(),
+                input_schema=takes,
+                output_schema=gives,
+                schema_error=error,
             )
         )
     return described

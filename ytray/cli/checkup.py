@@ -139,6 +139,17 @@ def _queues() -> Iterator[Finding]:
             yield Finding(f"queue {queue.name}", "bad" if queue.depth else "warning", told + waiting)
 
 
+def _imports() -> Iterator[Finding]:
+    from ytray.engine.imports import broken_imports
+
+    broken = broken_imports()
+    for module, why in broken.items():
+        told = f"YTRAY_IMPORTS: {module} cannot be imported here, so its tasks are unknown: {why}"
+        yield Finding("imports", "bad", told)
+    if settings().imports and not broken:
+        yield Finding("imports", "ok", f"{', '.join(settings().imports)} can be imported")
+
+
 def _breakers() -> Iterator[Finding]:
     from ytray.engine.breaker import breaker_states
 
@@ -237,6 +248,7 @@ _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "home": _home,
     "redis": _redis,
     "ray": _ray,
+    "imports": _imports,
     "breakers": _breakers,
     "artifacts": _artifacts,
     "ffmpeg": _ffmpeg,

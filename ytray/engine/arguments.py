@@ -35,7 +35,10 @@ class Signature:
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
-        return get_type_hints(self._function, include_extras=True)
+        try:
+            return get_type_hints(self._function, include_extras=True)
+        except (NameError, AttributeError) as unknown:
+            raise TypeError(f"its annotations cannot be understood: {unknown}") from None
 
     @cached_property
     def model(self) -> type[BaseModel]:

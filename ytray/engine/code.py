@@ -69,9 +69,12 @@ def resolve(words: str, store: Store) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as missing:
+    except (Exception, SystemExit) as missing:  # whatever the module raises as it is imported
+        if hasattr(missing, "ray_terminate_msg"):  # not the module's own exit: Ray ends this process
+            raise
         where = f" (looked in {folder} too)" if folder else ""
+        why = missing if isinstance(missing, (ImportError, AttributeError)) else repr(missing)
         raise PermanentError(
-            f"this worker cannot import {module_name}.{attribute}: {missing}{where}; install the module on every node"
+            f"this worker cannot import {module_name}.{attribute}: {why}{where}; install the module on every node"
         ) from missing
     return found

@@ -18,6 +18,7 @@ from ytray.engine.arguments import Signature
 from ytray.engine.code import reference
 from ytray.engine.connection import submitting_store
 from ytray.engine.context import running_job
+from ytray.engine.imports import broken_imports, told_of
 from ytray.engine.job import Job, new_job_id
 from ytray.engine.limits import check_limits, limits_in_force
 from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, queue_of_module
@@ -319,15 +320,22 @@ def find(name: str) -> Task[..., Any]:
     if name not in known:
         raise UnknownTask(
             f"there is no task {name!r}{did_you_mean(name, known)}; modules with your own tasks go into YTRAY_IMPORTS"
+            + told_of(broken_imports())
         )
     return known[name]
 
 
 def all_tasks() -> dict[str, Task[..., Any]]:
-    """Every task by name: the built-in ones, those of YTRAY_IMPORTS, and what else was imported."""
-    for module in (*_BUILT_IN, *settings().imports):
+    """Every task by name: the built-in ones, what can be imported of YTRAY_IMPORTS, and what else was imported."""
+    for module in _BUILT_IN:
         importlib.import_module(module)
-    return dict(_registry)
+    # A module that broke half way has left tasks behind that no worker could import.
+    broken = broken_imports()
+    return {
+        name: made
+        for name, made in _registry.items()
+        if not any(f"{made.function.__module__}.".startswith(f"{module}.") for module in broken)
+    }
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

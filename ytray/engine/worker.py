@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import inspect
 import os
 import pickle
@@ -31,6 +30,7 @@ from ytray.engine.capacity import NODE_WORD, here
 from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
 from ytray.engine.context import CurrentJob, enter_job
+from ytray.engine.imports import broken_imports
 from ytray.engine.processes import MARK, guard, kill_processes_of, mark_of
 from ytray.engine.store import Claimed, Store
 from ytray.engine.task import Task
@@ -79,12 +79,9 @@ def unpack_setup(setup: bytes, patience: float = PATIENCE) -> Store:
     adopt_store(where)
     logs.configure()
     joblog.install(where)
-    for module in given.imports:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            # Its tasks cannot run here, and say so when they try; those of others can.
-            _log.error(f"YTRAY_IMPORTS: {module} cannot be imported here", error=repr(error))
+    for module, why in broken_imports().items():
+        # Its tasks cannot run here, and say so when they try; those of others can.
+        _log.error(f"YTRAY_IMPORTS: {module} cannot be imported here", error=why)
     # What is loaded by now stays. Left out of the full collections, it makes none of them stop a job for 20 ms.
     gc.collect()
     gc.freeze()
