@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from ytray.artifacts import ArtifactStore
+from ytray.cli.app import app
 from ytray.cli.inside import Inside
 from ytray.errors import InvalidArguments
 
@@ -26,3 +30,15 @@ def test_a_file_that_is_not_there_is_named_before_anything_is_submitted(home: Pa
     assert home.is_dir()
     with pytest.raises(InvalidArguments, match=r"song\.mp3 is no file"):
         Inside().adopt("song.mp3", tmp_path)
+
+
+def test_what_is_wrong_with_a_timeline_is_told_by_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "edited.json"
+    scenes = [
+        {"picture": "p.png", "seconds": 1},
+        {"picture": "p.png", "seconds": 1, "words": [{"text": "a", "start": -1, "end": 1}]},
+    ]
+    file.write_bytes(codecs.BOM_UTF8 + json.dumps({"width": 180, "height": 320, "scenes": scenes}).encode())
+    done = CliRunner().invoke(app, ["render", str(file)])
+    assert done.exit_code == 2
+    assert "scenes.2.words: word 1 ('a') begins before its scene" in " ".join(done.output.split())

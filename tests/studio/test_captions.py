@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from ytray.studio.model import Word
 from ytray.studio.providers import Spoken, speaker
+from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.text.captions import FASTEST, LONGEST_LINE, captions_of, to_srt, to_vtt
 from ytray.studio.render.text.characters import columns
 
@@ -180,3 +183,16 @@ def test_a_line_break_in_a_word_starts_no_new_caption_in_a_file() -> None:
     captions = captions_of([Word(text="a\n\n2\n00:00:00,000 --> 00:00:09,000\nb", start=0, end=1)])
     assert to_srt(captions).splitlines()[2:] == ["a 2 00:00:00,000 --> 00:00:09,000 b"]
     assert len(to_vtt(captions).splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["Use List<String> here", "the <b> tag, </i> too", r"Type {\an8} or {y:i} there", "1 < 2"]
+)
+def test_players_show_all_that_an_srt_file_holds(text: str, tmp_path: Path) -> None:
+    words = [Word(text=word, start=place / 2, end=place / 2 + 0.4) for place, word in enumerate(text.split())]
+    (tmp_path / "c.srt").write_text(to_srt(captions_of(words)), "utf-8")
+    command = [binary(), "-v", "error", "-i", str(tmp_path / "c.srt"), "-c:s", "webvtt", "-f", "webvtt", "-"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [line for line in shown.splitlines()[1:] if line and "-->" not in line]
+    read = html.unescape(" ".join(lines)).replace("\u2060", "").replace("\\{", "{").replace("\\}", "}")
+    assert read == text

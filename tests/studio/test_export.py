@@ -318,3 +318,35 @@ def test_a_result_that_a_platform_would_refuse_is_not_handed_over(
 def test_every_format_has_a_line_of_codecs() -> None:
     assert exports.CODECS["mp4"][0] == "h264"
     assert all(not exports.CODECS[form] for form in ("m4a", "mp3"))
+
+
+@pytest.mark.parametrize("layout", ["2.1", "4.0", "5.1(side)", "7.1(wide)"])
+def test_surround_is_mixed_down_for_every_format_and_platform(layout: str, tmp_path: Path) -> None:
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=180x320:r=30:d=4", "-f", "lavfi", "-i", "sine=f=300:r=48000:d=4"]
+    around = ["-af", f"aformat=channel_layouts={layout}", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "flac"]
+    file = _made(tmp_path / "around.mkv", *picture, *around)
+    for form in ("webm", "mp4", "m4a", "mp3"):
+        export(file, form, tmp_path / f"made.{form}")
+        made = probe(tmp_path / f"made.{form}")
+        assert made.channels == "stereo"
+        assert made.seconds == pytest.approx(4, abs=0.1)
+    export(file, "mp4", tmp_path / "reel.mp4", platform="reels")
+    assert probe(tmp_path / "reel.mp4").channels == "stereo"
+
+
+def test_a_platform_gets_no_surround_that_was_aac_already(tmp_path: Path) -> None:
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=180x320:r=30:d=4", "-f", "lavfi", "-i", "sine=f=300:r=48000:d=4"]
+    file = _made(tmp_path / "around.mp4", *picture, "-af", "aformat=channel_layouts=5.1", "-c:a", "aac")
+    export(file, "mp4", tmp_path / "reel.mp4", platform="reels")
+    assert probe(tmp_path / "reel.mp4").channels == "stereo"
+
+
+@pytest.mark.parametrize(("size", "matrix"), [("720x576", "bt601"), ("480x854", "bt601"), ("1280x720", "bt709")])
+def test_a_video_that_says_no_matrix_is_taken_as_players_take_it(size: str, matrix: str, tmp_path: Path) -> None:
+    source = f"color=c=0xc82828:s={size}:r=30:d=1,format=gbrp,scale=out_color_matrix={matrix},format=yuv420p"
+    unsaid = f"{source},setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
+    file = _made(tmp_path / "phone.mp4", "-f", "lavfi", "-i", unsaid, "-c:v", "mpeg4", "-q:v", "2")
+    export(file, "mp4", tmp_path / "made.mp4")
+    width, height = (int(side) for side in size.split("x"))
+    raw = frames(tmp_path / "made.mp4", 1, width, height)[0]
+    assert np.abs(raw.reshape(-1, 3).mean(axis=0) - (200, 40, 40)).max() < 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.studio.measure import loudness
 from ytray.errors import PermanentError
-from ytray.studio.model import Scene, Word
+from ytray.studio.model import SIZES, Fit, Scene, Word
 from ytray.studio.providers import painter, speaker
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.compose import compose
@@ -23,7 +26,7 @@ from ytray.studio.render.platforms import PRESETS, Preset, SafeArea
 from ytray.studio.render.quality.gate import demand, examine
 from ytray.studio.render.quality.inspect import inspect
 from ytray.studio.render.quality.report import Check, QualityReport
-from ytray.studio.render.quality.sources import Watched, watch
+from ytray.studio.render.quality.sources import Watched, covering_box, watch
 from ytray.studio.render.timeline import Effect, Music, Timeline, TimelineScene
 
 SENTENCES = (
@@ -436,3 +439,24 @@ def test_a_whole_picture_is_looked_at_as_a_whole_and_hdr_as_it_is_mapped(tmp_pat
     assert (looked(clip=edge).is_still, looked(clip=edge, fit="blur").is_still) == (True, False)
     # A code of 32 in 255 is a dark grey in BT.709, and 0.6 cd/m² in PQ: as good as black.
     assert looked(clip=str(dark)).is_black
+
+
+@given(*[st.integers(1, 20_000)] * 2, st.sampled_from(sorted(SIZES.values())))
+def test_what_is_seen_of_a_still_of_any_size_lies_inside_it(width: int, height: int, size: tuple[int, int]) -> None:
+    left, top, right, bottom = covering_box((width, height), size)
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert (right - left) / (bottom - top) == pytest.approx(size[0] / size[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1000, 1000), (2000, 2000), (400, 1), (1, 400), (16_000, 40)], ids=str)
+@pytest.mark.parametrize("fit", ["crop", "blur"])
+def test_a_still_of_any_shape_is_rendered_and_checked_in_little_memory(
+    size: tuple[int, int], fit: Fit, tmp_path: Path
+) -> None:
+    Image.effect_noise(size, 60).convert("RGB").save(tmp_path / "still.png")
+    shown = TimelineScene(picture=str(tmp_path / "still.png"), seconds=2.6, motion="none", fit=fit)
+    timeline = Timeline(width=180, height=320, captions=False, scenes=[shown])
+    compose(timeline, tmp_path / "video.mp4")
+    assert examine(tmp_path / "video.mp4", timeline).checks
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 900_000  # KiB, of any process so far

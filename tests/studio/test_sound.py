@@ -17,6 +17,7 @@ import pytest
 from tests.studio.measure import loudness, samples
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
+from ytray.studio.render.export import export
 from ytray.studio.render.sound.mix import render_sound, sound_name
 from ytray.studio.render.timeline import Music, Timeline, TimelineScene
 
@@ -427,3 +428,62 @@ def _loudness_of(file: Path, start: float, end: float) -> float:
     cut = file.with_name("cut.wav")
     _ffmpeg("-i", str(file), "-ss", str(start), "-t", str(end - start), str(cut))
     return loudness(cut)[0]
+
+
+_LEFT, _RIGHT, _BEHIND = "0.3*sin(2*PI*500*t)", "0.3*sin(2*PI*1500*t)", "0.3*sin(2*PI*3000*t)"
+
+
+def _power(sound: np.ndarray[tuple[int, ...], np.dtype[np.float32]], frequency: float) -> float:
+    """The amplitude of a sine in a sound at 48 kHz."""
+    at = np.arange(len(sound)) / 48_000
+    return float(abs(np.mean(sound * np.exp(-2j * np.pi * frequency * at))) * 2)
+
+
+def _stereo(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    command = [ffmpeg.binary(), "-v", "error", "-i", str(file), "-f", "f32le", "-ar", "48000", "-ac", "2", "-"]
+    return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4").reshape(-1, 2)
+
+
+@pytest.mark.parametrize("channels", [9, 24, 60])
+def test_channels_without_a_layout_are_heard_in_the_middle(channels: int, tmp_path: Path) -> None:
+    file = tmp_path / "multitrack.wav"
+    at = np.arange(48_000 * 2) / 48_000
+    tracks = np.zeros((len(at), channels))
+    tracks[:, 0], tracks[:, -1] = 0.5 * np.sin(2 * np.pi * 500 * at), 0.5 * np.sin(2 * np.pi * 1500 * at)
+    with wave.open(str(file), "wb") as written:
+        written.setnchannels(channels)
+        written.setsampwidth(2)
+        written.setframerate(48_000)
+        written.writeframes((tracks * 32767).astype("<i2").tobytes())
+    left, right = _stereo(_render(_timeline(_scene(2, narration=str(file))), tmp_path)).T
+    for frequency in (500, 1500):
+        assert _power(left, frequency) > 0.05
+        assert _power(left, frequency) == pytest.approx(_power(right, frequency), rel=0.05)
+
+
+def test_ambisonic_sound_is_heard_from_its_side(tmp_path: Path) -> None:
+    """A first-order ambisonic sound (W, Y, Z, X): 500 Hz from the left, 1500 Hz from the right."""
+    file = tmp_path / "around.mkv"
+    encoded = f"{_LEFT}+{_RIGHT}|{_LEFT}-{_RIGHT}|0|0"
+    source = ["-f", "lavfi", "-i", f"aevalsrc={encoded}:c=ambisonic 1:d=2:s=48000"]
+    _ffmpeg(*source, "-c:a", "libopus", "-mapping_family", "2", str(file))
+    left, right = _stereo(_render(_timeline(_scene(2, narration=str(file))), tmp_path)).T
+    assert _power(left, 500) > 10 * _power(right, 500)
+    assert _power(right, 1500) > 10 * _power(left, 1500)
+
+
+@pytest.mark.parametrize("default", [0, 1, 2])
+def test_the_sound_that_players_take_is_the_one_that_is_heard(default: int, tmp_path: Path) -> None:
+    file = tmp_path / "dubbed.mkv"
+    frequencies = (500, 1500, 3000)
+    inputs = [part for hertz in frequencies for part in ("-f", "lavfi", "-i", f"sine=f={hertz}:d=2:r=48000")]
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=30:d=2", "-map", "3:v"]
+    maps = [part for place in range(3) for part in ("-map", f"{place}:a")]
+    flags = [part for place in range(3) for part in (f"-disposition:a:{place}", "default" if place == default else "0")]
+    _ffmpeg(*inputs, *picture, *maps, "-c:v", "libx264", "-c:a", "aac", *flags, str(file))
+    heard = _stereo(_render(_timeline(_scene(2, clip=str(file), clip_volume=1)), tmp_path))[:, 0]
+    export(file, "mp3", tmp_path / "alone.mp3")
+    for sound in (heard, _stereo(tmp_path / "alone.mp3")[:, 0]):
+        powers = [_power(sound, hertz) for hertz in frequencies]
+        assert powers.index(max(powers)) == default
+        assert sorted(powers)[1] < max(powers) / 20

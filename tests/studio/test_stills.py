@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 from pathlib import Path
 
@@ -172,3 +173,40 @@ def test_a_picture_that_would_fill_the_memory_is_refused_unread(size: tuple[int,
     Image.new("1", size).save(file)
     with pytest.raises(PermanentError, match=r"bomb\.png is too large"):
         normal_still(file, tmp_path)
+
+
+# An entry of an EXIF directory as editors leave it behind: tag, type, value of four bytes.
+_ODD_ENTRIES = {
+    "a resolution that is a text": (0x011A, 2, b"72\0\0"),
+    "a width below zero": (0x0100, 8, b"\xff\xff\0\0"),
+    "a name that is a number": (0x0131, 11, b"\0\0\xf0@"),
+    "a unit of undefined bytes": (0x0128, 7, b"\2\0\0\0"),
+    "an address of a directory outside": (0x8769, 4, b"\xff\xff\xff\x7f"),
+}
+
+
+def _with_exif(photo: bytes, *entries: tuple[int, int, bytes], orientation: int) -> bytes:
+    listed = sorted([(0x0112, 3, struct.pack("<HH", orientation, 0)), *entries])
+    directory = b"".join(struct.pack("<HHI", tag, kind, 1) + value for tag, kind, value in listed)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(listed)) + directory + bytes(4)
+    return photo[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + photo[2:]
+
+
+@pytest.mark.parametrize("odd", _ODD_ENTRIES)
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photo_is_turned_whatever_else_its_exif_holds(orientation: int, odd: str, tmp_path: Path) -> None:
+    written = io.BytesIO()
+    _picture().save(written, "JPEG", quality=100, subsampling=0)
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(_with_exif(written.getvalue(), _ODD_ENTRIES[odd], orientation=orientation))
+    upright = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]  # quarter turns to the left
+    assert _apart(pixels(normal_still(file, tmp_path)), np.rot90(np.asarray(_picture()), upright)) <= 12
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_turns_nothing(orientation: int, tmp_path: Path) -> None:
+    written = io.BytesIO()
+    _picture().save(written, "JPEG")
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(_with_exif(written.getvalue(), orientation=orientation))
+    assert normal_still(file, tmp_path) == file

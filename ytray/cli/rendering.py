@@ -17,6 +17,7 @@ from ytray.cli.videos import bar, told_of
 from ytray.errors import InvalidArguments
 from ytray.studio.model import Video
 from ytray.studio.render.timeline import Timeline
+from ytray.text_files import read_text
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,15 +37,7 @@ def render(
 
     Its pictures, clips, narrations and music may be files beside it.
     """
-    try:
-        given = Timeline.model_validate_json(timeline.read_text("utf-8"))
-    except (ValidationError, UnicodeDecodeError) as invalid:
-        reason = (
-            f"{invalid.errors()[0]['loc']}: {invalid.errors()[0]['msg']}"
-            if isinstance(invalid, ValidationError)
-            else ""
-        )
-        raise InvalidArguments(f"{timeline} is no timeline {reason}".rstrip()) from None
+    given = _read(timeline)
     system = backend(context)
     adopted = _adopted(given, lambda file: system.adopt(file, timeline.absolute().parent))
     job_id = system.submit(
@@ -70,6 +63,18 @@ def render(
         console.print(told_of(made, system.children(job_id)), style="dim", soft_wrap=True, markup=False)
         console.print(str(target), soft_wrap=True, markup=False)
     return None
+
+
+def _read(file: Path) -> Timeline:
+    try:
+        return Timeline.model_validate_json(read_text(file))
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part + 1 if isinstance(part, int) else part) for part in first["loc"])  # scenes from 1
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InvalidArguments(f"{file} is no timeline: {place + ': ' if place else ''}{reason}") from None
+    except ValueError as wrong:
+        raise InvalidArguments(f"{file} is no timeline: {wrong}") from None
 
 
 def _adopted(timeline: Timeline, adopt: Callable[[str], str]) -> Timeline:

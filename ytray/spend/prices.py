@@ -9,11 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ytray.errors import SettingsError
 from ytray.settings import settings
 from ytray.spend.model import Unpriced
+from ytray.text_files import read_text
 
 
 class Price(BaseModel):
@@ -77,8 +78,8 @@ def _table(own: Path | None) -> PriceTable:
     if own is None:
         return shipped
     try:
-        given: dict[str, Any] = tomllib.loads(own.read_text("utf-8"))
+        given: dict[str, Any] = tomllib.loads(read_text(own))
         theirs = PriceTable.model_validate(given)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as wrong:
+    except (OSError, ValueError) as wrong:
         raise SettingsError(f"YTRAY_PRICES: {own} is no table of prices: {str(wrong).splitlines()[0]}") from None
     return PriceTable(dated=theirs.dated, models={**shipped.models, **theirs.models})

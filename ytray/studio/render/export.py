@@ -1,8 +1,9 @@
 """Other formats of a finished video: other containers and codecs, sound alone, and files that a platform takes.
 
 Whatever has not to change is copied: an H.264 video becomes an MP4 without being encoded again. What is encoded becomes
-BT.709, 8 bits, 4:2:0, upright, with square pixels and even sides. The source's metadata (a phone writes where it was)
-is left out.
+BT.709, 8 bits, 4:2:0, upright, with square pixels and even sides. Sound of more than two channels is mixed down to
+stereo (sound/channels.py), and of several sounds the one is taken that players take. The source's metadata (a phone
+writes where it was) is left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ytray.studio.render import ffmpeg
 from ytray.studio.render.frames import decoder, scaled, upright
 from ytray.studio.render.platforms import PRESETS, Platform, Preset
 from ytray.studio.render.probe import Probed, groups, probe, reading
+from ytray.studio.render.sound.channels import is_plain, mixed_down
 from ytray.studio.render.work import work_folder
 
 CODECS: dict[str, tuple[str, ...]] = {
@@ -97,7 +99,7 @@ def export(
         elif form == "gif":
             _gif(job)
         elif chosen is None:
-            job.run(["-map", "0:a:0", *_sound(found, form), *(_INDEX_FIRST if form == "m4a" else [])])
+            job.run(["-map", found.sound, *_sound(found, form), *(_INDEX_FIRST if form == "m4a" else [])])
         else:
             _video(job, form, chosen)
 
@@ -161,12 +163,16 @@ def _video(job: _Job, form: str, codec: str) -> None:
     if codec == "hevc":
         picture += ["-tag:v", "hvc1"]  # Apple's players know no other name for it
     first = _INDEX_FIRST if form in ("mp4", "mov") else []
-    job.run(["-map", "0:V:0", "-map", "0:a:0?", *picture, *_sound(job.found, form), *first])
+    job.run(["-map", "0:V:0", "-map", f"{job.found.sound}?", *picture, *_sound(job.found, form), *first])
 
 
 def _sound(found: Probed, form: str) -> list[str]:
     codec, encoder = _SOUNDS[form]
-    return ["-c:a", "copy"] if found.audio_codec == codec else encoder
+    if found.audio_codec is None:
+        return []
+    if found.audio_codec == codec and is_plain(found):
+        return ["-c:a", "copy"]
+    return ["-af", mixed_down(found), *encoder]  # encoders take few of the layouts that there are
 
 
 def _can_be_copied(found: Probed, codec: str) -> bool:
@@ -205,11 +211,12 @@ def _for_platform(job: _Job, preset: Preset) -> None:
     picture = ["-c:v", "copy", *_tags(job.found)] if _fits(job, preset) else _conformed(job, preset)
     # A file without sound is refused by some: it gets silence.
     silence = [] if job.found.audio_codec else ["-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo"]
-    sound = ["-map", "1:a", "-shortest"] if silence else ["-map", "0:a:0"]
-    if (job.found.audio_codec, job.found.sample_rate) == ("aac", 48_000):
+    sound = ["-map", "1:a", "-shortest"] if silence else ["-map", job.found.sound]
+    if (job.found.audio_codec, job.found.sample_rate) == ("aac", 48_000) and is_plain(job.found):
         sound += ["-c:a", "copy"]
     else:
-        sound += ["-c:a", "aac", "-b:a", str(_SOUND_BITRATE), "-ar", "48000", "-ac", "2"]
+        mixed = [] if silence else ["-af", mixed_down(job.found)]
+        sound += [*mixed, "-c:a", "aac", "-b:a", str(_SOUND_BITRATE), "-ar", "48000"]
     job.run([*silence, "-map", "0:V:0", *picture, *sound, *_INDEX_FIRST])
     _check_result(job, preset)
 
@@ -292,6 +299,7 @@ def _check_result(job: _Job, preset: Preset) -> None:
             (f"{made.seconds:.1f} s", made.seconds > preset.most_seconds + 2 * _SLACK),
             (f"{made.video_codec} and {made.audio_codec}", (made.video_codec, made.audio_codec) != ("h264", "aac")),
             (f"sound at {made.sample_rate} Hz", made.sample_rate != 48_000),
+            (f"sound of {made.channels}", not is_plain(made)),
             (f"colours {made.colours}", made.colours != "bt709"),
             (f"groups of pictures open, or longer than {_GROUP:.0f} s", not _are_short(job.output)),
         )

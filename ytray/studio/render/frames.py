@@ -33,6 +33,7 @@ _ON_BLACK = (
     "[{0}black][{0}over]overlay=format=gbrp"
 )
 _LOOKED_THROUGH = 180.0  # seconds from the start: the longest Short
+_SD_LINES, _HD_WIDTH = 576, 1280  # pixels: of the shorter and the longer side
 _FEW = 5  # key pictures: with fewer, others are looked at too
 _AROUND = 0.4  # seconds
 _TIMEOUT = 120  # seconds
@@ -68,10 +69,16 @@ def upright(found: Probed, fitting: str, mark: str = "") -> str:
     if found.is_hdr:
         filters.insert(0, _FROM_HDR)
     elif _says_no_matrix(found):
-        filters.insert(0, "setparams=colorspace=bt709")  # as the players take it
+        filters.insert(0, f"setparams=colorspace={_matrix_unsaid(found)}")
     if found.has_alpha:
         filters.insert(0, _ON_BLACK.format(mark))
     return ",".join(filters)
+
+
+def _matrix_unsaid(found: Probed) -> str:
+    """The matrix that players take a video for that says none: BT.601 up to standard definition, else BT.709."""
+    sides = sorted((found.width or 0, found.height or 0))
+    return "smpte170m" if sides[0] <= _SD_LINES and sides[1] < _HD_WIDTH else "bt709"
 
 
 def _says_no_matrix(found: Probed) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from ytray.errors import PermanentError
 from ytray.studio.render.frames import BT709, decoder, scaled, upright
@@ -15,6 +18,7 @@ from ytray.studio.render.timeline import FRAMES_PER_SECOND, Motion
 ZOOM = 0.10  # how far a scene zooms, as a share
 BLUR = 0.02  # of the blurred fill: its radius as a share of the wider side
 DARKENED = 0.72  # the blurred fill is darkened to this share, so that the picture stands out
+_MUCH_LONGER = 4.0  # times as long as the video's shape
 _ENLARGED = 1.6  # stills are scaled so much larger than the video: zoompan moves in whole pixels of its input
 
 
@@ -39,8 +43,10 @@ def source_of(
     picture = normal_still(Path(scene.picture or ""), folder)
     # A name of our own: nothing that a user called a file can be read as part of the filter graph.
     (folder / name).symlink_to(picture.resolve())
+    with Image.open(picture) as opened:
+        seen = opened.size
     large = _enlarged(size)
-    filled = _covering(large) if scene.fit == "crop" else _over_blur(large, name, inside=1 / (1 + ZOOM))
+    filled = _covering(large, seen) if scene.fit == "crop" else _over_blur(large, seen, name, inside=1 / (1 + ZOOM))
     share = f"((on+{shown.first})/{max(1, shown.in_all - 1)})"
     return Source(("-i", name), f"{filled},{_moving(frames, scene.motion, share, size, FRAMES_PER_SECOND, name)}")
 
@@ -48,7 +54,7 @@ def source_of(
 def still_filters(frames: int, size: tuple[int, int], frames_per_second: int) -> str:
     """Filters for a still that slowly zooms in, by itself and not in a timeline."""
     share = f"(on/{max(1, frames - 1)})"
-    return f"{_covering(_enlarged(size))},{_moving(frames, 'in', share, size, frames_per_second, 'still')}"
+    return f"{_covering(_enlarged(size), size)},{_moving(frames, 'in', share, size, frames_per_second, 'still')}"
 
 
 def window(motion: Motion, share: float) -> tuple[float, float, float]:
@@ -100,7 +106,8 @@ def _clip(
     if found.video_codec is None:
         raise PermanentError(f"{clip.name} has no picture: a scene's clip must be a video")
     start = scene.clip_from + shown.first / FRAMES_PER_SECOND
-    fitting = _covering(size) if scene.fit == "crop" else _over_blur(size, name, inside=1.0)
+    seen = found.width or size[0], found.height or size[1]
+    fitting = _covering(size, seen) if scene.fit == "crop" else _over_blur(size, seen, name, inside=1.0)
     # What is read begins at the key picture before: the picture that stands at `start` may have come long before it.
     # Behind the clip's end stands its last picture, for ever.
     cut = (
@@ -115,22 +122,33 @@ def _enlarged(size: tuple[int, int]) -> tuple[int, int]:
     return round(size[0] * _ENLARGED / 2) * 2, round(size[1] * _ENLARGED / 2) * 2
 
 
-def _covering(size: tuple[int, int]) -> str:
-    """Scaled until it covers, and cropped."""
-    return f"{scaled(size, ':force_original_aspect_ratio=increase')},crop={size[0]}:{size[1]}"
+def _covering(size: tuple[int, int], source: tuple[int, int]) -> str:
+    """Scaled until it covers, and cropped; `source` is the picture's own size.
+
+    A picture that is much longer than the video is cropped before, too: scaled whole, it would take any memory.
+    """
+    wide, high = size[0] / source[0], size[1] / source[1]
+    first = ""
+    if max(wide, high) > _MUCH_LONGER * min(wide, high):
+        kept = [max(2, math.ceil(side / max(wide, high))) for side in size]
+        first = f"crop='min(iw,{kept[0]})':'min(ih,{kept[1]})',"
+    return f"{first}{scaled(size, ':force_original_aspect_ratio=increase')},crop={size[0]}:{size[1]}"
 
 
-def _over_blur(size: tuple[int, int], name: str, *, inside: float) -> str:
+def _over_blur(size: tuple[int, int], source: tuple[int, int], name: str, *, inside: float) -> str:
     """Whole, in the middle of a blurred and darkened copy of itself; `inside` is the share of the frame it may take."""
     width, height = size
     small = max(2, width // 8) // 2 * 2, max(2, height // 8) // 2 * 2
-    whole = round(width * inside / 2) * 2, round(height * inside / 2) * 2
+    room = round(width * inside / 2) * 2, round(height * inside / 2) * 2
+    scale = min(room[0] / source[0], room[1] / source[1])
+    is_strip = min(source) * scale < 2  # a side of it would come out as none
     sigma, grey = BLUR * max(small), f"'128+(val-128)*{DARKENED}'"
     darkened = f"lutyuv=y='16+(val-16)*{DARKENED}':u={grey}:v={grey}"
-    front = scaled(whole, ":force_original_aspect_ratio=decrease")
+    whole = (max(2, round(source[0] * scale)), max(2, round(source[1] * scale)))
+    front = scaled(whole) if is_strip else scaled(room, ":force_original_aspect_ratio=decrease")
     return (
         f"split[{name}a][{name}b];"
-        f"[{name}a]{_covering(small)},format=yuv444p,gblur=sigma={sigma:.2f}:steps=3,{darkened},"
+        f"[{name}a]{_covering(small, source)},format=yuv444p,gblur=sigma={sigma:.2f}:steps=3,{darkened},"
         f"{scaled(size)},format=yuv420p[{name}f];"
         f"[{name}b]{front},format=yuv420p[{name}g];"
         f"[{name}f][{name}g]overlay=x=(W-w)/2:y=(H-h)/2:format=yuv420"

@@ -51,6 +51,8 @@ class Probed:
         colours: the colour space as ffmpeg names it: `bt709`, or matrix/primaries/transfer; None when unsaid.
         starts: the second at which the file's clock starts.
         sample_rate: of the sound, in Hz.
+        track: which of several sounds counts, from 0: the default one, as players take it, else the first.
+        channels: of the sound, as ffmpeg names them: `stereo`, `5.1(side)`, `ambisonic 1`, `9 channels`.
     """
 
     seconds: float
@@ -69,6 +71,13 @@ class Probed:
     has_square_pixels: bool = True
     starts: float = 0.0
     sample_rate: int | None = None
+    track: int = 0
+    channels: str | None = None
+
+    @property
+    def sound(self) -> str:
+        """ffmpeg's name of the sound that counts, in the first input."""
+        return f"0:a:{self.track}"
 
 
 @dataclass(frozen=True)
@@ -101,18 +110,26 @@ def probe(path: Path) -> Probed:
         source = reading(path, folder)
         said = _ffmpeg(path, source, folder)[1]
         found = _headers(path, said)
-        first, said = _ffmpeg(path, [*source, *_COPIED, "-frames:v", str(_LOOKED_AT), "-t", "30", *_LISTED], folder)
+        copied = ["-map", "0:V:0?", "-map", f"{found.sound}?", "-c", "copy"]  # V: a video that is no cover picture
+        first, said = _ffmpeg(path, [*source, *copied, "-frames:v", str(_LOOKED_AT), "-t", "30", *_LISTED], folder)
         if "partial file" in said:
             raise PermanentError(f"{path.name} is cut off: there is less of it than its headers promise; send it again")
         pictures = _packets(first).get("video", [])
         if found.video_codec is not None and not pictures:
             raise PermanentError(f"{path.name} holds no pictures: its video stream is empty")
         if found.seconds > _ENDING:
-            _check_end(path, source, folder, found)
-        seconds = found.seconds or _measured(path, source, folder)
+            _check_end(path, [*source, *copied], folder, found)
+        seconds = found.seconds or _measured(path, [*source, *copied], folder)
     if seconds <= 0:
         raise PermanentError(f"{path.name} is empty: its length is 0 seconds")
     return replace(found, seconds=seconds, is_variable=_varies(pictures))
+
+
+def headers(path: Path) -> Probed:
+    """What a file's headers say, unchecked: its length may be 0. Raises PermanentError as `probe` does for no media."""
+    _check_file(path)
+    with work_folder() as folder:
+        return _headers(path, _ffmpeg(path, reading(path, folder), folder)[1])
 
 
 def groups(path: Path) -> Groups:
@@ -137,7 +154,6 @@ def groups(path: Path) -> Groups:
     return Groups(longest=max(end - start for start, end in zip(keys, ends, strict=True)), are_closed=closed)
 
 
-_COPIED = ["-map", "0:V:0?", "-map", "0:a:0?", "-c", "copy"]  # V: a video that is no cover picture
 _LISTED = ["-f", "framecrc", "-"]  # a line for each packet: the only listing that ffmpeg itself can write
 
 
@@ -184,12 +200,15 @@ def _headers(path: Path, said: str) -> Probed:
     picture = next(
         (each for each in streams if ": Video: " in _line(each) and "(attached pic)" not in _line(each)), None
     )
-    sound = next((each for each in streams if ": Audio: " in _line(each)), None)
+    sounds = [each for each in streams if ": Audio: " in _line(each)]
+    track = next((place for place, each in enumerate(sounds) if "(default)" in _line(each)), 0)
+    sound = sounds[track] if sounds else None
     if length is None or form is None or (picture is None and sound is None):
         raise PermanentError(f"{path.name} is not a readable media file: {_reason(said)}")
     if form.group(1).endswith("_pipe"):
         raise PermanentError(f"{path.name} is not a readable media file: it is a still picture, not a video")
     hours, minutes, seconds, starts = length.groups()
+    heard = re.search(r", (\d+) Hz(?:, ([^,]+))?", _line(sound)) if sound else None
     is_known = hours is not None and "Estimating duration" not in said
     found = Probed(
         seconds=int(hours) * 3600 + int(minutes) * 60 + float(seconds) if is_known else 0.0,
@@ -199,7 +218,9 @@ def _headers(path: Path, said: str) -> Probed:
         video_codec=None,
         audio_codec=_codec(_line(sound)) if sound else None,
         starts=float(starts or 0),
-        sample_rate=int(rate.group(1)) if sound and (rate := re.search(r", (\d+) Hz", _line(sound))) else None,
+        sample_rate=int(heard.group(1)) if heard else None,
+        track=track,
+        channels=_channels(heard.group(2), said) if heard else None,
     )
     return found if picture is None else _with_picture(path, found, picture)
 
@@ -246,6 +267,11 @@ def _with_picture(path: Path, found: Probed, stream: str) -> Probed:
     )
 
 
+def _channels(told: str | None, said: str) -> str | None:
+    # A recorder's 24 tracks are not the loudspeakers of a 22.2 cinema.
+    return "24 channels" if told == "22.2" and "Guessed Channel Layout: 22.2" in said else told
+
+
 def _line(stream: str) -> str:
     return stream.partition("\n")[0]
 
@@ -290,12 +316,12 @@ def _varies(pictures: list[_Packet]) -> bool:
 
 def _measured(path: Path, source: list[str], folder: Path) -> float:
     """The length of a file whose headers do not say it."""
-    return _end(_ffmpeg(path, [*source, *_COPIED, *_LISTED], folder)[0], from_first=True)
+    return _end(_ffmpeg(path, [*source, *_LISTED], folder)[0], from_first=True)
 
 
 def _check_end(path: Path, source: list[str], folder: Path, found: Probed) -> None:
     """Raise PermanentError when a file ends long before the length that its headers promise."""
-    listed, _ = _ffmpeg(path, ["-sseof", f"-{_ENDING}", *source, *_COPIED, *_LISTED], folder)
+    listed, _ = _ffmpeg(path, ["-sseof", f"-{_ENDING}", *source, *_LISTED], folder)
     promised = found.starts + found.seconds
     end = _end(listed, from_first=False)
     if end < promised - max(1.0, 0.1 * found.seconds) or not _packets(listed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ytray.errors import PermanentError
 from ytray.studio.render.digests import digest
@@ -15,6 +15,16 @@ MOST_SIDE = 16_384  # pixels: what ffmpeg's scaler and encoders go up to
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _ORIENTATION = 0x0112  # the EXIF tag
+_TURNS: dict[int, Image.Transpose | None] = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _MOST_PROFILE = 4 * 1024 * 1024  # bytes
 
@@ -40,7 +50,7 @@ def normal_still(source: Path, folder: Path) -> Path:
             if is_normal:
                 return source
             normal = _flat(_upright(image))
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        except Exception as error:  # whatever a decoder stumbles over, it will again
             raise PermanentError(f"{source.name} is damaged or cut off: {error}; save or send it again") from error
     target = folder / f"still-{digest(source)[:32]}.png"
     normal.save(target, "PNG", compress_level=1, icc_profile=None)
@@ -86,7 +96,7 @@ def _is_normal(image: Image.Image) -> bool:
         image.format in ("JPEG", "PNG")
         and image.mode == "RGB"
         and "transparency" not in image.info
-        and image.getexif().get(_ORIENTATION, 1) == 1
+        and _orientation(image) == 1
         and getattr(image, "n_frames", 1) == 1
         and _is_srgb(image)
     )
@@ -116,10 +126,21 @@ def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
         return None
 
 
+def _orientation(image: Image.Image) -> int:
+    """How it has to be turned, 1 to 8, by its EXIF; 1, not at all, where that cannot be read.
+
+    Nothing else of the EXIF is looked at, so nothing else that is wrong with it matters.
+    """
+    try:
+        told = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow's parser raises whatever malformed bytes lead it to
+        return 1
+    return told if isinstance(told, int) and told in _TURNS else 1
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    turned = ImageOps.exif_transpose(image)
-    turned.info.update({key: value for key, value in image.info.items() if key in ("icc_profile", "transparency")})
-    return turned
+    turn = _TURNS[_orientation(image)]
+    return image if turn is None else image.transpose(turn)
 
 
 def _flat(image: Image.Image) -> Image.Image:

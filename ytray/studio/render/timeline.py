@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from ytray.errors import PermanentError
 from ytray.studio.model import SIZES, Aspect, CaptionStyle, Crossfade, Fit, Mood, SceneMedia, Speech, Word
 from ytray.studio.render.platforms import DEFAULT_PLATFORM, Platform
+from ytray.studio.render.text.word_times import in_order
 
 FRAMES_PER_SECOND = 30
 Motion = Literal["in", "out", "left", "right", "none"]
@@ -70,6 +72,11 @@ class TimelineScene(_Strict):
     fit: Fit = "crop"
     crossfade: Crossfade = 0.0
     effects: list[Effect] = []
+
+    @field_validator("words")
+    @classmethod
+    def _in_order(cls, words: list[Word]) -> list[Word]:
+        return in_order(words)
 
     @model_validator(mode="after")
     def _shows_one_thing(self) -> Self:
@@ -169,12 +176,16 @@ class Look:
 def timeline_of(media: list[SceneMedia], look: Look, *, place: int = 0) -> Timeline:
     """The timeline of scenes, by the URIs of their artifacts; the first is the `place`-th of its video, from 0.
 
-    A crossfade is shortened where a scene is too short for it.
+    A crossfade is shortened where a scene is too short for it. Raises PermanentError, naming the scene, for words whose
+    times cannot be.
     """
-    scenes = [
-        scene_of(number, one.speech, picture=one.picture, clip=one.clip, fit=look.fit)
-        for number, one in enumerate(media, place)
-    ]
+    scenes = []
+    for number, one in enumerate(media, place):
+        try:
+            scenes.append(scene_of(number, one.speech, picture=one.picture, clip=one.clip, fit=look.fit))
+        except ValidationError as wrong:
+            reason = wrong.errors()[0]["msg"].removeprefix("Value error, ")
+            raise PermanentError(f"scene {number + 1}: {reason}") from wrong
     if look.crossfade:
         for scene, following in pairwise(scenes):
             scene.crossfade = min(look.crossfade, scene.seconds / 2, following.seconds)

@@ -91,6 +91,15 @@ def _watch_clip(
     return Watched(black[-1] if has_ended else all(black), has_ended or not moved)
 
 
+def covering_box(source: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The middle part of a picture that has the video's shape: left, top, right and bottom, inside the picture."""
+    scale = min(source[0] / size[0], source[1] / size[1])
+    width, height = size[0] * scale, size[1] * scale
+    # By rounding, half of what is left over may be a little less than nothing.
+    left, top = max(0.0, (source[0] - width) / 2), max(0.0, (source[1] - height) / 2)
+    return left, top, min(source[0], left + width), min(source[1], top + height)
+
+
 def _framed_still(scene: TimelineScene, size: tuple[int, int]) -> Image.Image:
     """The still's greys in the frame of the video, square whatever its shape, before it moves.
 
@@ -98,14 +107,10 @@ def _framed_still(scene: TimelineScene, size: tuple[int, int]) -> Image.Image:
     """
     with work_folder() as folder, Image.open(normal_still(Path(scene.source), folder)) as opened:
         grey = opened.convert("L")
-    across, down = grey.width / size[0], grey.height / size[1]
     if scene.fit == "crop":
-        scale = min(across, down)
-        width, height = size[0] * scale, size[1] * scale
-        left, top = (grey.width - width) / 2, (grey.height - height) / 2
-        box = (left, top, min(grey.width, left + width), min(grey.height, top + height))
-        cropped = grey.resize((_FINE, _FINE), Image.Resampling.BOX, box=box)
+        cropped = grey.resize((_FINE, _FINE), Image.Resampling.BOX, box=covering_box(grey.size, size))
         return Image.fromarray(np.asarray(cropped, np.float32))
+    across, down = grey.width / size[0], grey.height / size[1]
     scale = max(across, down) * (1 + ZOOM)
     wide, high = max(1, round(_FINE * across / scale)), max(1, round(_FINE * down / scale))
     canvas = np.full((_FINE, _FINE), np.nan, np.float32)
@@ -119,7 +124,7 @@ def _at(canvas: Image.Image, scene: TimelineScene, share: float) -> _Greys:
     zoom, x, y = window(scene.motion, share)
     seen = _FINE / zoom
     left, top = (_FINE - seen) * x, (_FINE - seen) * y
-    box = (left, top, left + seen, top + seen)
+    box = (left, top, min(_FINE, left + seen), min(_FINE, top + seen))
     return np.asarray(canvas.resize((SIDE, SIDE), Image.Resampling.BOX, box=box), np.float32)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
-from ytray.studio.render.probe import reading
+from ytray.studio.render.probe import Probed, headers, reading
+from ytray.studio.render.sound.channels import mixed_down
 from ytray.studio.render.sound.mastering import RATE, measured, measuring
 
 FADE = RATE // 100  # samples at either end of a sound: no click at a joint
@@ -41,7 +42,7 @@ def decode(
     skipped: float = 0.0,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Decoded:
-    """Decode the first sound of a file and measure it.
+    """Decode the sound of a file that players take, and measure it.
 
     Args:
         told: what it is, for messages: "a.wav, the narration of scene 3,".
@@ -56,14 +57,16 @@ def decode(
     # Names of our own: nothing that a user called a file can be read as an option or an address.
     link, measures = (into.with_name(f"{into.name}.{kind}") for kind in ("in", "measures"))
     seconds = samples / RATE
+    found = _known(source, told)
     filters = [
+        mixed_down(found),
         f"aresample={RATE}:async=1:first_pts=0",  # a sound that begins after its picture keeps its distance
         "aformat=sample_fmts=flt:channel_layouts=stereo",
         f"atrim=end_sample={samples},apad=pad_len={_PAD}",
         measuring(measures.name),
     ]
     arguments = ["-ss", f"{skipped:.6f}", "-t", f"{seconds + 1:.6f}", *reading(source, link.parent, link.name)]
-    arguments += ["-map", "0:a:0", "-af", ",".join(filters), "-f", "f32le"]
+    arguments += ["-map", found.sound, "-af", ",".join(filters), "-f", "f32le"]
     try:
         ffmpeg.run(arguments, into, seconds=seconds, folder=into.parent, progress=progress)
     except ffmpeg.RenderFailed as failed:
@@ -75,6 +78,13 @@ def decode(
     length = max(0, into.stat().st_size // _FRAME - _PAD)
     os.truncate(into, length * _FRAME)
     return Decoded(into, length, loudness)
+
+
+def _known(source: Path, told: str) -> Probed:
+    try:
+        return headers(source)
+    except PermanentError as wrong:
+        raise PermanentError(f"{told} is no sound that can be read: {wrong}") from wrong
 
 
 def shaped(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ytray.errors import PermanentError
 from ytray.studio.render.ffmpeg import binary
-from ytray.studio.render.probe import reading
+from ytray.studio.render.probe import headers, reading
+from ytray.studio.render.sound.channels import mixed_down
 from ytray.studio.render.work import work_folder
 
 HOP = 0.005  # seconds: one value of an envelope
@@ -52,8 +53,10 @@ def speech_envelope(narration: Path) -> Floats:
 
     Raises PermanentError, naming the file, when it cannot be decoded or has no sound.
     """
+    found = headers(narration)
     with work_folder() as folder:
-        arguments = [*reading(narration, folder), "-map", "0:a:0", "-af", SPEECH_BAND, "-f", "s16le", "speech"]
+        heard_as = f"{mixed_down(found)},{SPEECH_BAND}"
+        arguments = [*reading(narration, folder), "-map", found.sound, "-af", heard_as, "-f", "s16le", "speech"]
         done = subprocess.run(
             [binary(), "-hide_banner", "-nostdin", "-v", "error", *arguments],
             cwd=folder,

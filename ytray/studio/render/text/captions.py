@@ -17,6 +17,9 @@ FASTEST = 20.0  # characters a second
 
 _VTT_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _VTT_SIGNS = re.compile("[&<>]")
+# What players take for markup in an SRT file, which knows no way to say that it is none: tags, and overrides in braces.
+_SRT_MARKUP = re.compile(r"[<{](?=\S)")
+_JOINER = "\u2060"  # has no width; after it, no player sees a tag
 _LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 _MOST_COLUMNS = 30  # a caption on a phone is read at a glance
 _MOST_WIDE_COLUMNS = 28  # with wide characters: fourteen of them
@@ -100,7 +103,7 @@ def captions_of_timeline(timeline: Timeline) -> list[Caption]:
 def to_srt(captions: list[Caption]) -> str:
     """The captions as an SRT file."""
     return "\n".join(
-        f"{number}\n{_clock(c.start, ',')} --> {_clock(c.end, ',')}\n{_in_one_line(c.text)}\n"
+        f"{number}\n{_clock(c.start, ',')} --> {_clock(c.end, ',')}\n{_unmarked(_in_one_line(c.text))}\n"
         for number, c in enumerate(captions, start=1)
     )
 
@@ -111,6 +114,10 @@ def to_vtt(captions: list[Caption]) -> str:
     return "WEBVTT\n\n" + "\n".join(
         f"{_clock(c.start, '.')} --> {_clock(c.end, '.')}\n{text}\n" for c, text in zip(captions, shown, strict=True)
     )
+
+
+def _unmarked(text: str) -> str:
+    return _SRT_MARKUP.sub(lambda sign: sign.group() + _JOINER, text)
 
 
 def _gap(before: Word, after: Word) -> str:
