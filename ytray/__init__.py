@@ -7,6 +7,7 @@ from ytray.engine.connection import connect, shutdown
 from ytray.engine.context import current_job
 from ytray.engine.dlq import dlq
 from ytray.engine.flow import flow
+from ytray.engine.gathering import as_completed, get
 from ytray.engine.job import Job
 from ytray.engine.model import JobState, JobStatus, Transition
 from ytray.engine.retry import RetryPolicy
@@ -67,12 +68,14 @@ __all__ = [
     "UnknownNode",
     "UnknownTask",
     "YtrayError",
+    "as_completed",
     "batches",
     "circuit_breaker",
     "connect",
     "current_job",
     "dlq",
     "flow",
+    "get",
     "job_tracker",
     "shutdown",
     "task",

@@ -78,7 +78,7 @@ def _some_jobs(chance: random.Random, number: int) -> list[Job[Any]]:
 
 def _end_of(job: Job[Any], deadline: float) -> str:
     try:
-        return store().wait_until_ended(job.id, max(0.1, deadline - time.monotonic())).value
+        return str(store().wait_until_ended(job.id, max(0.1, deadline - time.monotonic())).state)
     except TimeoutError:
         status = job.status()
         print(f"lost: {status.task_name} {job.id} worker {store().fields(job.id, 'worker', 'lane')}")

@@ -13,37 +13,40 @@ from pydantic_core import from_json
 from ytray.engine.connection import store
 from ytray.engine.context import running_job
 from ytray.engine.model import JobState, JobStatus, Transition
+from ytray.engine.records import unknown_job
 from ytray.errors import JobCancelled, JobFailed, ResultExpired
 from ytray.settings import settings
 
 if TYPE_CHECKING:
-    from ytray.engine.store import Store
+    from ytray.engine.waiting import Ending
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Job(Generic[R]):
+class Job(Generic[R_co]):
     """A submitted job. `Job("an-id")` is a handle on any job by its id; its result is then plain JSON."""
 
-    __slots__ = ("_decode", "id")
+    __slots__ = ("_decode", "_ending", "id")
 
-    def __init__(self, job_id: str, decode: Callable[[bytes], R] = from_json) -> None:
+    def __init__(self, job_id: str, decode: Callable[[bytes], R_co] = from_json) -> None:
         self.id = job_id
         self._decode = decode
+        self._ending: Ending | None = None  # fetched ahead, for the next `get`
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
-    def get(self, timeout: float | None = None) -> R:
+    def get(self, timeout: float | None = None) -> R_co:
         """Wait for the job's end and return its result.
 
         Args:
             timeout: seconds to wait at most; None waits for as long as it takes.
 
-        Raises TimeoutError, JobFailed (with the error, traceback and retry count), JobCancelled, ResultExpired,
-        UnknownJob.
+        Raises TimeoutError once they are over, also while Redis is away; JobFailed (with the error, traceback and
+        retry count), JobCancelled, ResultExpired, UnknownJob; SystemUnavailable when Redis stays away for a minute.
         """
-        return self._outcome(store(), store().wait_until_ended(self.id, timeout))
+        ending, self._ending = self._ending, None
+        return self.outcome(ending or store().wait_until_ended(self.id, timeout))
 
     def status(self) -> JobStatus:
         """What is known of the job now. Raises UnknownJob."""
@@ -57,30 +60,42 @@ class Job(Generic[R]):
         """Cancel the job wherever it is; a running task's processes are stopped. Raises InvalidTransition."""
         store().cancel(self.id, reason, settings().result_ttl)
 
-    def __await__(self) -> Generator[Any, None, R]:
+    def __await__(self) -> Generator[Any, None, R_co]:
         return self._wait().__await__()
 
-    async def _wait(self) -> R:
+    async def _wait(self) -> R_co:
         job = running_job()
         if job is not None and job.wait_for_end is not None:
-            return self._outcome(store(), await job.wait_for_end(self.id))
-        return await asyncio.to_thread(self.get)
+            return self.outcome(store().ending(self.id, await job.wait_for_end(self.id)))
+        where = await asyncio.to_thread(store)  # which may have to connect
+        return self.outcome(await where.ending_of(self.id))
 
-    def _outcome(self, where: Store, state: JobState) -> R:
-        if state is JobState.COMPLETED:
-            result = where.result(self.id)
-            if result is None:
+    def hold(self, ending: Ending) -> None:
+        """Keep what came of the job for the next `get`."""
+        self._ending = ending
+
+    def outcome(self, ending: Ending) -> R_co:
+        """The result that an ending tells of. Raises what `get` does."""
+        if ending.state is JobState.COMPLETED:
+            if ending.result is None:
                 raise ResultExpired(
                     f"job {self.id} completed, but its result was kept only for {settings().result_ttl} s "
                     "(YTRAY_RESULT_TTL)"
                 )
-            return self._decode(result)
-        if state is JobState.CANCELLED:
+            return self._decode(ending.result)
+        if ending.state is JobState.CANCELLED:
             raise JobCancelled(self.id)
-        error, traceback, retries = where.fields(self.id, "error", "traceback", "retries")
-        raise JobFailed(self.id, (error or b"").decode(), (traceback or b"").decode(), int(retries or 0))
+        if ending.state is None:
+            raise unknown_job(self.id)
+        raise JobFailed(self.id, ending.error, ending.traceback, ending.retries)
 
 
 def new_job_id() -> str:
     """A fresh id; ids sort by the time they were made."""
     return f"{time.time_ns() // 1_000_000:011x}{os.urandom(8).hex()}"
+
+
+def new_job_ids(number: int) -> list[str]:
+    """Fresh ids for jobs that are submitted together, at most 2²⁰: they sort as they are listed, and begin alike."""
+    start = new_job_id()[:-5]
+    return [f"{start}{place:05x}" for place in range(number)]

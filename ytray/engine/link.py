@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -36,6 +36,7 @@ from ytray.settings import settings
 from ytray.system.redis_address import connection_pool, is_outdated
 
 _REPLICA_WAIT_MS = 500  # in one go; then it is looked whether the master is still the same
+_MOST_HELD = 32  # connections that are kept between calls
 _AGAIN = 0.05  # seconds between tries after a lost connection
 
 # Moves that nobody was promised: what a replica that takes over lacks of them is done once more by the same clocks.
@@ -74,11 +75,9 @@ class Link:
         )
         self.redis = redis.Redis(connection_pool=self._pool)
         self._prefix = self.prefix.encode()
-        self._idle_pubsubs: list[Any] = []
         self._held: list[Any] = []
         self._owner = os.getpid()
         self._execute: Callable[..., Any] = self.redis.execute_command
-        self._pubsub = cast("Callable[[], Any]", self.redis.pubsub)
         self._connect: Callable[[], Any] = self._pool.make_connection
 
     def close(self) -> None:
@@ -181,7 +180,10 @@ class Link:
         except BaseException:
             connection.disconnect()
             raise
-        self._held.append(connection)
+        if len(self._held) < _MOST_HELD:
+            self._held.append(connection)
+        else:  # of many threads that called at once
+            connection.disconnect()
 
 
 def _ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:

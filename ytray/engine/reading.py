@@ -17,6 +17,7 @@ from ytray.engine.records import (
     waits_for_slot,
     why_waiting,
 )
+from ytray.engine.waiting import Ending
 from ytray.errors import UnknownJob
 
 _LISTING_READS = 40  # pages of an index that one listing may read through when a filter matches little
@@ -59,6 +60,13 @@ class Reading(Link):
     def result(self, job_id: str) -> bytes | None:
         """The stored result as JSON, or None when there is none (any more)."""
         return cast("bytes | None", self.redis.get(self.key(f"r:{job_id}")))
+
+    def ending(self, job_id: str, state: JobState) -> Ending:
+        """What came of a job that ended in that state. Raises UnknownJob."""
+        if state is JobState.COMPLETED:
+            return Ending(job_id, state, self.result(job_id))
+        error, traceback, retries = self.fields(job_id, "error", "traceback", "retries")
+        return Ending(job_id, state, None, (error or b"").decode(), (traceback or b"").decode(), int(retries or 0))
 
     def checkpoint(self, job_id: str) -> bytes | None:
         """The stored checkpoint as JSON, or None."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-import redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from ytray.engine.link import SCRIPTS, explain
 from ytray.engine.model import JobState
 from ytray.engine.reading import Reading
+from ytray.engine.waiting import Ending, Listener, Wait
 from ytray.errors import UnknownJob
 
 _STAGE_FROM = 10_000  # jobs: a larger submission is sent in parts and committed by one last call
 # Seconds. Redis before 7 makes whole milliseconds of a wait by cutting off: less than one is 0, which is for ever.
 _SHORTEST_WAIT = 0.01
-_LONGEST_GOODBYE = 2.0  # seconds
+_FIRST_LOOK = 0.25  # seconds that a job is looked for at least, however short a wait is
+_TO_LOCATE = 0.2  # seconds before the end of a wait at which it is asked where the job is
+_LONGEST_SLEEP = 3600.0  # seconds: threads take no endless number of them
 _STAGE_TTL = 3600  # seconds that the parts of an unfinished submission are kept
 
 
@@ -87,6 +91,12 @@ class Store(Reading):
     `patience` is for how many seconds a call goes on trying when Redis does not answer; 0 makes it raise at once.
     `answer_within` is how many seconds one answer may take; None for as long as it takes.
     """
+
+    def __init__(
+        self, redis_url: str, namespace: str, patience: float = 60.0, answer_within: float | None = None
+    ) -> None:
+        super().__init__(redis_url, namespace, patience, answer_within)
+        self._listener = Listener(self, patience)
 
     # ------------------------------------------------------------------------------------------ submitting
 
@@ -281,47 +291,75 @@ class Store(Reading):
         pipe.ltrim(self.key(f"wake:{holder}"), 0, 0)
         pipe.execute()
 
-    def wait_until_ended(self, job_id: str, timeout: float | None) -> JobState:
-        """Wait for the job's end. Raises TimeoutError after `timeout` seconds, UnknownJob."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        channel = self.key(f"done:{job_id}")
-        with self._listening(channel) as pubsub:
-            while True:
-                # Subscribed first, so that an end between this look and the wait is not missed.
-                state = self.state(job_id)
-                if state.has_ended:
-                    return state
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(f"{self._whereabouts(job_id)} after {timeout:g} s; it goes on in the background")
-                try:
-                    # A look now and then, should a message have been lost with a restart of Redis.
-                    message = pubsub.get_message(timeout=min(5.0, left or 5.0))
-                    if message is not None and message["type"] == "message":
-                        return JobState(message["data"].decode())
-                except (redis.ConnectionError, redis.TimeoutError):
-                    pubsub.subscribe(channel)
+    def wait_until_ended(self, job_id: str, timeout: float | None) -> Ending:
+        """Wait for the job's end. Raises TimeoutError after `timeout` seconds, SystemUnavailable."""
+        (ending,) = self.endings([job_id], timeout)
+        return ending
 
-    def _whereabouts(self, job_id: str) -> str:
-        status = self.status(job_id)
-        due = f" until {status.next_retry_at:%H:%M:%S} UTC ({status.error})" if status.next_retry_at else ""
-        why = f" ({status.progress_message})" if status.current_state is JobState.QUEUED and not due else ""
-        return f"job {job_id} is {status.current_state}{due}{'' if why == ' ()' else why}"
+    def endings(self, ids: Iterable[str], timeout: float | None, what: Literal["j", "b"] = "j") -> Iterator[Ending]:
+        """How jobs (or batches, "b") ended, as they do.
 
-    @contextmanager
-    def _listening(self, channel: str) -> Iterator[Any]:
-        # Connecting costs more than a short job, so subscribers are used again.
-        pubsub = self._idle_pubsubs.pop() if self._idle_pubsubs else self._pubsub()
-        pubsub.subscribe(channel)
-        yield pubsub
-        pubsub.unsubscribe(channel)
-        deadline = time.monotonic() + _LONGEST_GOODBYE
-        while pubsub.subscribed:
-            pubsub.get_message(timeout=_LONGEST_GOODBYE)
-            if time.monotonic() > deadline:  # its Redis is silent: cut off, or stopped
-                pubsub.close()
-                return
-        self._idle_pubsubs.append(pubsub)
+        Raises TimeoutError after `timeout` seconds, however Redis is; SystemUnavailable when it stays away.
+        """
+        begun = time.monotonic()
+        deadline = float("inf") if timeout is None else begun + timeout
+        told = threading.Event()
+        wait = Wait(ids, told.set, what)
+        left = total = len(wait.missing)
+        located = False
+        try:
+            self._listener.add(wait)
+            while left:
+                now = time.monotonic()
+                # Who does not want to wait at all wants to know nevertheless.
+                last = max(deadline, begun + _FIRST_LOOK)
+                ask_at = float("inf") if located or total > 1 else last - min(_TO_LOCATE, (last - begun) / 2)
+                if now < last and now < ask_at:
+                    told.wait(min(last, ask_at, now + _LONGEST_SLEEP) - now)
+                elif now < last:
+                    self._listener.locate(wait)
+                    located = True
+                told.clear()
+                for ending in wait.take():
+                    left -= 1
+                    yield ending
+                self._listener.fetch(wait)
+                if left and time.monotonic() >= last:
+                    raise TimeoutError(_still_missing(wait, left, total, timeout))
+        finally:
+            self._listener.remove(wait)
+
+    async def ending_of(self, job_id: str) -> Ending:
+        """Wait for the job's end without a thread of one's own. Raises SystemUnavailable."""
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop has been closed
+                loop.call_soon_threadsafe(told.set)
+
+        wait = Wait([job_id], wake)
+        try:
+            self._listener.add(wait)
+            while not (found := wait.take()):
+                await told.wait()
+                told.clear()
+            return found[0]
+        finally:
+            self._listener.remove(wait)
+
+    def close(self) -> None:
+        """Close this process's connections, and end the waits; the state stays."""
+        self._listener.close()
+        super().close()
+
+
+def _still_missing(wait: Wait, left: int, total: int, timeout: float | None) -> str:
+    if total > 1:
+        return f"{left:,} of {total:,} jobs have not ended after {timeout:g} s; they go on in the background"
+    if wait.whereabouts:
+        return f"{wait.whereabouts} after {timeout:g} s; it goes on in the background"
+    name = "".join(wait.missing) or "that was waited for"
+    return f"{'job' if wait.what == 'j' else 'batch'} {name} has not ended after {timeout:g} s, as far as is known here"
 
 
 def _claimed(row: list[Any]) -> Claimed:

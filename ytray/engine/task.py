@@ -19,7 +19,7 @@ from ytray.engine.code import reference
 from ytray.engine.connection import submitting_store
 from ytray.engine.context import running_job
 from ytray.engine.imports import broken_imports, told_of
-from ytray.engine.job import Job, new_job_id
+from ytray.engine.job import Job, new_job_id, new_job_ids
 from ytray.engine.limits import check_limits, limits_in_force
 from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, queue_of_module
 from ytray.engine.retry import RetryPolicy, is_delay
@@ -175,7 +175,7 @@ class Task(Generic[P, R]):
             if parent is not None and parent.is_flow:
                 ids = [self._step_id(parent.id, payload, parent.steps_seen) for payload in payloads]
             else:
-                ids = [new_job_id() for _ in payloads]
+                ids = [new_job_id()] if len(payloads) == 1 else new_job_ids(len(payloads))
             queue = options.queue or self.queue
             user = options.user_id or (parent.user_id if parent is not None else None) or ""
             digest = ""

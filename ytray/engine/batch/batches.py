@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +34,6 @@ from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Task, did_you_mean, find
 from ytray.errors import InvalidArguments, InvalidBatchMove, UnknownBatch, UnknownJob
 
-_LOOK_EVERY = 0.25  # seconds between looks of `wait`
 _DEEPEST = 8  # flows in flows
 
 
@@ -70,15 +68,9 @@ class Batch:
 
     def wait(self, timeout: float | None = None) -> BatchStatus:
         """Wait for its end, at most `timeout` seconds. Raises TimeoutError, UnknownBatch."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not (status := self.status()).state.has_ended:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(
-                    f"batch {self.id} is {status.state}, {status.counts.left:,} of {status.total:,} items are left "
-                    f"after {timeout:g} s; it goes on in the background"
-                )
-            time.sleep(_LOOK_EVERY)
-        return status
+        for _ in store().endings([self.id], timeout, "b"):
+            break
+        return self.status()
 
     def pause(self, reason: str = "paused by its user") -> BatchStatus:
         """Start no more of its items; those that run go on. Raises InvalidBatchMove unless it runs, UnknownBatch."""

@@ -28,7 +28,7 @@ if to == 'CANCELLED' then
   redis.call('HSET', key, 'ended', int(at))
   count('batches|CANCELLED')
   notice(batch, 'failure', at)
-  redis.call('PUBLISH', P .. 'done:' .. batch, to)
+  tell_ended(to, {batch})
 end
 end_batch(batch, at)
 tell_batch(batch, at)

@@ -78,7 +78,10 @@ for i = 3, #ARGV, 4 do
   end
 end
 
-if #released > 0 then redis.call('ZREM', P .. 'leases:tracker', unpack(released)) end
+if #released > 0 then
+  redis.call('ZREM', P .. 'leases:tracker', unpack(released))
+  tell_ended('COMPLETED', released)
+end
 moves.flush(at)
 stages.flush()
 for name, sums in pairs(by_task) do

@@ -30,7 +30,9 @@
 --   wake:<holder>     list    at most one element: something can be claimed
 --   ctl:<worker>      list    orders to a worker: "cancel <id>"; "drain <seconds>" until which it is to hand over
 --   alerts announcing lists   ids that entered the dead-letter queue: not yet announced, and just being so
---   done:<id>         channel told when a job has ended
+--   ended:<start>     channel told when jobs have ended, all whose ids start with these 22 bytes (those of one .map do):
+--                     "STATE", and an id a line. waiting.py listens to it
+--   done:<id>         the same of one job, for flow runners and for processes of an older version
 --   events            stream of what happened lately, for who watches: "T FROM TO at-ms id id …", or of a running
 --                     job "P at-ms id percent text"; cut off at the older end
 --   l:<id>            list    what the job's attempts logged, one JSON object a line (joblog.py)
@@ -127,6 +129,19 @@ local function tell(from, to, at, ids)
     local some = table.concat(ids, ' ', i, math.min(i + IDS_IN_EVENT - 1, #ids))
     redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', head .. some)
   end
+end
+
+local GROUP = 22
+
+-- Tell who waits for jobs that they have ended: one message for all whose ids start alike.
+local function tell_ended(state, ids)
+  local groups = {}
+  for _, id in ipairs(ids) do
+    local start = string.sub(id, 1, GROUP)
+    groups[start] = groups[start] or {state}
+    table.insert(groups[start], id)
+  end
+  for start, lines in pairs(groups) do redis.call('PUBLISH', P .. 'ended:' .. start, table.concat(lines, '\n')) end
 end
 
 local function illegal(job, to)

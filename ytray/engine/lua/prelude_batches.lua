@@ -27,7 +27,7 @@ local function end_batch(batch, at)
   redis.call('SREM', P .. 'living', batch)
   count('batches|' .. to)
   notice(batch, to == 'COMPLETED' and 'complete' or 'failure', at)
-  redis.call('PUBLISH', P .. 'done:' .. batch, to)
+  tell_ended(to, {batch})
 end
 
 -- A batch begins or goes on. The time that it stood still does not count in what it is thought to take.

@@ -18,6 +18,7 @@ local function ended(job, at, result_ttl)
   end
   if job.items then item_ended(job, at) end
   redis.call('PUBLISH', P .. 'done:' .. job.id, job.state)
+  tell_ended(job.state, {job.id})
 end
 
 -- A job that failed is to run once more, with its retries restored; a flow then replays its failed steps.
