@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.api.offices import put_at_work
 from tests.engine.tasks_for_tests import add
 from ytray import JobState, dlq, job_tracker, task
 from ytray.engine.store import Store
@@ -305,6 +306,7 @@ def test_a_redis_that_is_away_is_told_as_such_and_comes_back(
     hasty = Store(bare_store.redis_url, bare_store.namespace, patience=0.5)
     monkeypatch.setattr(connection, "_current", connection._Connection(hasty, has_ray=True))
     hasty.track("known", JobState.QUEUED, b"{}", 60, ("any", "default", 4, "", b"{}"))
+    put_at_work(hasty)
     with httpx.Client(base_url=serving(hasty, open_without_keys=True), timeout=30) as client:
         assert client.get("/api/jobs/known/status").status_code == 200
         process = psutil.Process(hasty.redis.info("server")["process_id"])

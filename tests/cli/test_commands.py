@@ -9,18 +9,22 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import redis
 from typer.testing import CliRunner
 
 from tests.cli.tasks_for_commands import talkative
 from tests.engine.tasks_for_tests import add, fail_for_good
 from ytray import JobFailed
 from ytray.cli.app import app
+from ytray.engine import connection
 from ytray.engine.store import Store
+from ytray.system.parts import Part, write_parts
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,6 +142,41 @@ def test_the_doctor_finds_the_running_system_well(system: Store) -> None:
     checks = {check["what"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0, checks
     assert {"redis", "ray", "ffmpeg", "voice", "home", "queue media", "artifacts"} <= checks.keys()
+
+
+def test_the_doctor_has_a_line_for_each_part_that_died_or_does_not_run(system: Store, home: Path) -> None:
+    now = time.time()
+    old, killed = Part("gcs", "up", 2, now - 86_400, "gcs has ended"), "raylet (process 7) was ended by SIGKILL"
+    write_parts(home, [Part("redis", "up", 0, now, ""), old, Part("raylet", "missing", 1, now - 30, killed)])
+    try:
+        done = ytray("doctor", "--json")
+    finally:
+        (home / "parts.json").unlink()
+    told = {check["what"]: check for check in json.loads(done.stdout)["checks"] if check["what"].startswith("part")}
+    assert {what: check["state"] for what, check in told.items()} == {"part gcs": "ok", "part raylet": "bad"}
+    assert "Started again so far: 2 times. Its last end: gcs has ended" in told["part gcs"]["told"]
+    assert killed in told["part raylet"]["told"]
+    assert done.returncode == 1
+
+
+def test_a_redis_that_is_away_or_full_is_one_sentence_in_each_command(
+    bare_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = Store(bare_store.redis_url, bare_store.namespace, patience=0)
+    monkeypatch.setattr(connection, "_current", connection._Connection(hasty, has_ray=True))
+    hasty.redis.config_set("maxmemory", 1)
+    for command in (("queues", "pause", "media"), ("keys", "create", "ann")):
+        done = ytray(*command)
+        assert (done.returncode, done.stderr.split(":")[0]) == (1, "SystemUnavailable")
+        assert "Redis is full" in done.stderr
+    redis.Redis.from_url(bare_store.redis_url).shutdown(nosave=True)
+    for asked in (("queues",), ("jobs",), ("dlq", "list"), ("status", "any")):
+        done = ytray(*asked)
+        assert (done.returncode, done.stderr.split(":")[0]) == (1, "SystemUnavailable"), asked
+        assert "Redis does not answer" in done.stderr
+    checks = {check["what"]: check for check in json.loads(ytray("doctor", "--json").stdout)["checks"]}
+    assert checks["redis"]["state"] == checks["breakers"]["state"] == "bad"
+    assert "Redis" in checks["breakers"]["told"]
 
 
 def test_the_doctor_names_a_module_that_cannot_be_imported(

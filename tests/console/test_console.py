@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from tests.serve.tasks_for_serve import blocked, film
 from ytray import dlq, job_tracker
 from ytray.api.keys import KeyRing
 from ytray.engine.store import Store
+from ytray.system.parts import Part
 
 Until = Callable[..., None]
 
@@ -223,3 +225,36 @@ def test_it_fits_a_phone_and_follows_light_and_dark(browser: Browser, api_url: s
         page.click("[data-test=theme]")
         assert page.evaluate("document.documentElement.dataset.theme") != scheme
         context.close()
+
+
+def test_a_part_that_is_missing_and_an_api_that_is_away_are_told_above_the_page(
+    browser: Browser, bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ytray.engine import connection
+
+    monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
+    page = browser.new_context(base_url=serving(bare_store, open_without_keys=True)).new_page()
+    page.goto("/")
+    banner = page.locator("[data-test=banner]")
+    expect(page.locator("main")).to_contain_text("No jobs yet")
+    expect(banner).to_be_hidden()
+
+    killed = "raylet (process 7) was ended by SIGKILL"
+    for part in (Part("raylet", "missing", 1, time.time() - 30, killed), Part("haproxy", "up", 1, time.time(), "")):
+        bare_store.redis.hset(bare_store.key("parts"), part.name, part.sent())
+    expect(banner).to_contain_text("raylet has been missing", timeout=10_000)
+    expect(banner).to_contain_text(killed)
+    expect(banner.locator("p")).to_have_count(2)
+    expect(banner.locator("[data-part=up]")).to_contain_text("haproxy was started again")
+    shot(page, "banner")
+
+    bare_store.redis.delete(bare_store.key("parts"))
+    expect(banner).to_be_hidden(timeout=10_000)
+    page.route("**/api/**", lambda route: route.abort())
+    expect(banner).to_contain_text("The API cannot be reached.", timeout=10_000)
+    page.unroute("**/api/**")
+    page.route("**/api/**", lambda route: route.fulfill(status=500, body="Internal Server Error"))
+    expect(banner).to_contain_text("it is starting", timeout=10_000)
+    page.unroute("**/api/**")
+    expect(banner).to_be_hidden(timeout=10_000)
+    page.context.close()

@@ -118,7 +118,7 @@ def test_a_real_prometheus_scrapes_the_api_and_loads_the_rules(
             until(lambda: value('ytray_tasks_total{task_name="add",status="completed"}'), 60)
             assert value('ytray_queue_depth{queue="media"}') is not None
             groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
-            assert len(groups[0]["rules"]) == 15
+            assert len(groups[0]["rules"]) == 16
     finally:
         server.terminate()
         server.wait(20)

@@ -44,9 +44,10 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
         docs_url=None,
         redoc_url=None,
     )
-    keys = KeyRing(where, open_without=open_without_keys)
+    quick = Store(where.redis_url, where.namespace, patience=0, answer_within=_QUICKLY)
+    keys = KeyRing(quick, open_without=open_without_keys)
     app.state.store = where
-    app.state.quick = Store(where.redis_url, where.namespace, patience=0, answer_within=_QUICKLY)
+    app.state.quick = quick
     app.state.keys = keys
     app.state.hub = EventHub(where)
     app.state.ray_dashboard = ray_dashboard

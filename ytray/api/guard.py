@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
+import redis
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ytray.api.keys import KeyRing
 from ytray.api.problems import BodyTooLarge, Forbidden, answer
 from ytray.api.uploads import largest_upload
+from ytray.engine.refusals import as_unavailable
+from ytray.errors import YtrayError
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]", "testserver"})
@@ -79,7 +81,11 @@ class Guard:
                 raise HTTPException(413, str(_too_large(largest)))
             return message
 
-        if (refusal := self._refusal(scope, headers, largest)) is not None:
+        try:
+            refusal = self._refusal(scope, headers, largest)
+        except redis.RedisError as error:  # of the keys: here the application's own handlers do not hear of it
+            refusal = as_unavailable(error) or YtrayError("the API keys could not be read")
+        if refusal is not None:
             await answer(Request(scope), refusal)(scope, receive, send_guarded)
         else:
             await self._app(scope, receive_counted, send_guarded)
@@ -88,7 +94,7 @@ class Guard:
         content_type = headers.get("content-type", "")
         return largest_upload(scope["method"], scope["path"], content_type, self._arguments) + _ROOM
 
-    def _refusal(self, scope: Scope, headers: Headers, largest: int) -> Any:
+    def _refusal(self, scope: Scope, headers: Headers, largest: int) -> YtrayError | None:
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > largest:
             return _too_large(largest)

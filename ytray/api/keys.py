@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Literal, cast
 
+import redis
 from pydantic import BaseModel
 
 from ytray.engine.model import Time, time_of
@@ -72,6 +73,7 @@ class KeyRing:
         self._from_settings = _keys_of_settings()
         self._known: dict[str, ApiKey] = {}
         self._read_at = float("-inf")
+        self._has_read = False
 
     def create(self, name: str, scopes: Iterable[str], user_id: str | None) -> tuple[str, ApiKey]:
         """Make a key; returns it, which is the only time it is seen, and its record. Raises InvalidArguments."""
@@ -106,7 +108,7 @@ class KeyRing:
         self._store.secure()
 
     def exists(self) -> bool:
-        """Whether there is any key."""
+        """Whether there is any key; while Redis is away, what was last seen counts."""
         return bool(self._from_settings or self._current())
 
     def is_open(self) -> bool:
@@ -132,7 +134,13 @@ class KeyRing:
 
     def _current(self) -> dict[str, ApiKey]:
         if time.monotonic() - self._read_at > _CACHED_FOR:
-            self._known = {key.key_id: key for key in self.all()}
+            try:
+                self._known = {key.key_id: key for key in self.all()}
+                self._has_read = True
+            except (redis.ConnectionError, redis.TimeoutError):
+                if not self._has_read:
+                    raise
+                # As they were: nearly all that a key allows needs Redis too, and a revocation waits for it as well.
             self._read_at = time.monotonic()
         return self._known
 

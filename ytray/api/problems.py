@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from ytray import errors
 from ytray.engine.batch.model import InvalidRows
+from ytray.engine.refusals import as_unavailable
 from ytray.errors import YtrayError
 from ytray.spend.model import Unpriced
 
@@ -167,10 +168,10 @@ def install(app: FastAPI) -> None:
     async def of_ours(request: Request, error: YtrayError) -> Response:
         return answer(request, error)
 
-    @app.exception_handler(redis.ConnectionError)
-    @app.exception_handler(redis.TimeoutError)
-    async def away(request: Request, _: redis.RedisError) -> Response:
-        return answer(request, errors.SystemUnavailable("Redis does not answer"))
+    @app.exception_handler(redis.RedisError)
+    async def of_redis(request: Request, error: redis.RedisError) -> Response:
+        state = as_unavailable(error)
+        return await unforeseen(request, error) if state is None else answer(request, state)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

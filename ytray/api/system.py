@@ -6,16 +6,17 @@ from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
-from redis.exceptions import NoPermissionError
 from starlette.responses import PlainTextResponse, Response
 
 from ytray import metrics
 from ytray.api.access import COOKIE, Reader, ring
 from ytray.api.keys import SCOPES, Scope
 from ytray.api.problems import Forbidden, documented, explanation
-from ytray.engine.store import Store
-from ytray.errors import SystemUnavailable
+from ytray.api.readiness import Readiness, readiness
+from ytray.engine.model import Time, time_of
+from ytray.engine.parts import known_parts, trouble
 from ytray.settings import settings
+from ytray.system.parts import Part
 
 router = APIRouter(tags=["system"])
 _A_MONTH = 30 * 86400  # seconds that a browser stays signed in
@@ -31,6 +32,20 @@ class System(BaseModel):
     scopes: list[Scope]
     user_id: str | None = Field(description="The user whose jobs alone the caller sees; null: everybody's.")
     ray_dashboard: str | None
+    parts: list[PartStatus] = Field(
+        description="What `ytray up` looks after; none where it does not run, nor for a key of one user."
+    )
+
+
+class PartStatus(BaseModel):
+    """One of the processes that the system consists of on the machine of `ytray up`, or several that do the same."""
+
+    name: str
+    state: Literal["up", "starting", "missing"]
+    restarts: int = Field(description="How often it was started again since `ytray up`.")
+    since: Time = Field(description="When its state began.")
+    last_end: str = Field(description="How it ended last; empty if it never did.")
+    trouble: str = Field(description="What there is to know while it is missing, starting or young again; else empty.")
 
 
 class SignIn(BaseModel):
@@ -58,6 +73,18 @@ def system(caller: Reader, request: Request) -> System:
         scopes=[scope for scope in SCOPES if caller.is_admin or scope in caller.scopes],
         user_id=caller.sees_only,
         ray_dashboard=request.app.state.ray_dashboard,
+        parts=[_told(part) for part in known_parts(request.app.state.quick)] if caller.sees_only is None else [],
+    )
+
+
+def _told(part: Part) -> PartStatus:
+    return PartStatus(
+        name=part.name,
+        state=part.state,
+        restarts=part.restarts,
+        since=time_of(part.since * 1000),
+        last_end=part.last_end,
+        trouble=trouble(part),
     )
 
 
@@ -91,18 +118,10 @@ async def healthy() -> Health:
     return Health()
 
 
-@router.get("/readyz", responses=documented())
-def ready(request: Request) -> Health:
-    """Whether the system can take jobs: Redis answers and accepts writes."""
-    where: Store = request.app.state.quick
-    try:
-        info = where.redis.info("persistence")
-    except NoPermissionError:  # it answers, and forbids this user INFO
-        return Health()
-    assert isinstance(info, dict)
-    if info.get("aof_last_write_status", "ok") != "ok":
-        raise SystemUnavailable("Redis cannot write its append-only file; is its disk full?")
-    return Health()
+@router.get("/readyz", response_model_exclude_unset=True, responses=documented())
+def ready(request: Request) -> Readiness:
+    """Whether jobs would run: Redis takes writes, a tracker and a flow runner are at work, and there are slots."""
+    return readiness(request.app.state.quick)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=documented())

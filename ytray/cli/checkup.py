@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import redis
+
+from ytray.engine.refusals import as_unavailable
 from ytray.errors import PermanentError, YtrayError
 from ytray.settings import settings
 
@@ -40,6 +43,8 @@ def examine() -> list[Finding]:
             found.extend(look())
         except (YtrayError, OSError, ImportError, RuntimeError) as wrong:
             found.append(Finding(name, "bad", str(wrong)))
+        except redis.RedisError as wrong:
+            found.append(Finding(name, "bad", str(as_unavailable(wrong) or wrong)))
     return found
 
 
@@ -54,6 +59,23 @@ def _home() -> Iterator[Finding]:
         free = shutil.disk_usage(home).free
     state: Literal["ok", "warning"] = "ok" if free > _LITTLE_DISK else "warning"
     yield Finding("home", state, f"{home} is writable; {free / 1024**3:.1f} GiB free")
+
+
+def _parts() -> Iterator[Finding]:
+    from ytray.engine.connection import open_store
+    from ytray.engine.parts import mirrored_parts, record, trouble
+    from ytray.system.parts import read_parts
+
+    parts = read_parts(settings().home)
+    if not parts and settings().redis_url is not None:
+        parts = mirrored_parts(open_store())
+    for part in parts:
+        if told := trouble(part):
+            yield Finding(f"part {part.name}", "bad" if part.state == "missing" else "warning", told)
+        elif told := record(part):
+            yield Finding(f"part {part.name}", "ok", told)
+    if parts and not any(trouble(part) or record(part) for part in parts):
+        yield Finding("parts", "ok", f"{', '.join(part.name for part in parts)} are up, and none was started again")
 
 
 def _redis() -> Iterator[Finding]:
@@ -246,6 +268,7 @@ def _limits() -> Iterator[Finding]:
 _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "python": _python,
     "home": _home,
+    "parts": _parts,
     "redis": _redis,
     "ray": _ray,
     "imports": _imports,

@@ -77,7 +77,7 @@ def guarded(command: Callable[P, Exit | None]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            code = command(*args, **kwargs)
+            code = _called(command, *args, **kwargs)
         except BrokenPipeError:
             raise
         except (YtrayError, ValueError, OSError) as error:
@@ -91,6 +91,21 @@ def guarded(command: Callable[P, Exit | None]) -> Callable[P, None]:
         raise typer.Exit(code or Exit.DONE)
 
     return run
+
+
+def _called(command: Callable[P, Exit | None], *args: P.args, **kwargs: P.kwargs) -> Exit | None:
+    """Call a command; what Redis says of its state becomes the sentence for it."""
+    try:
+        return command(*args, **kwargs)
+    except Exception as error:
+        from redis import RedisError  # a command that asks nothing of Redis does not import it
+
+        from ytray.engine.refusals import as_unavailable
+
+        unavailable = as_unavailable(error) if isinstance(error, RedisError) else None
+        if unavailable is None:
+            raise
+        raise unavailable from error
 
 
 def print_json(value: Any) -> None:

@@ -24,6 +24,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
 from ytray.engine.records import unknown_job
+from ytray.engine.refusals import as_unavailable
 from ytray.errors import (
     IdempotencyConflict,
     InvalidBatchMove,
@@ -105,9 +106,9 @@ class Link:
                     return self._execute(*command)
             return self._execute("EVAL", text, *command[2:])  # a Redis that was restarted has forgotten the scripts
         except ResponseError as refused:
-            raise explain(str(refused)) from None
+            raise explain(refused) from None
         except (redis.ConnectionError, redis.TimeoutError) as lost:
-            raise SystemUnavailable(f"Redis does not answer: {lost}; `ytray doctor` tells more") from lost
+            raise as_unavailable(lost) or lost from lost
 
     def _call_held(self, command: tuple[Any, ...]) -> Any:
         with self._held_connection() as connection:
@@ -120,9 +121,9 @@ class Link:
             try:
                 self._make_sure(("PING",), ())
             except ResponseError as refused:
-                raise explain(str(refused)) from None
+                raise explain(refused) from None
             except (redis.ConnectionError, redis.TimeoutError) as lost:
-                raise SystemUnavailable(f"Redis does not answer: {lost}; `ytray doctor` tells more") from lost
+                raise as_unavailable(lost) or lost from lost
 
     def _make_sure(self, command: tuple[Any, ...], unknown: tuple[Any, ...]) -> Any:
         """The reply to a command, once enough replicas have all that was written before and by it.
@@ -229,8 +230,12 @@ def _with_preludes(text: str, parts: list[tuple[str, set[str]]]) -> str:
 SCRIPTS = _load_scripts()
 
 
-def explain(refusal: str) -> YtrayError:
-    """The error that a script's refusal, such as "ILLEGAL <id> COMPLETED CANCELLED", stands for."""
+def explain(refused: ResponseError) -> YtrayError:
+    """The error that a script's refusal, such as "ILLEGAL <id> COMPLETED CANCELLED", or Redis's own stands for."""
+    if (unavailable := as_unavailable(refused)) is not None:
+        return unavailable
+    refusal = str(refused)
+    refusal = refusal.partition("caused error: ")[2] or refusal  # of a pipeline
     word, _, rest = refusal.partition(" ")
     match word, rest.split(" "):
         case "UNKNOWN", [job_id, *_]:
@@ -259,8 +264,6 @@ def explain(refusal: str) -> YtrayError:
             )
         case "EPOCH", _:
             return Deposed("another tracker or flow runner has taken over")
-        case "MISCONF", _:
-            return SystemUnavailable(f"Redis refuses to write, most often because its disk is full: {refusal}")
     return YtrayError(f"Redis refused a move: {refusal}")
 
 

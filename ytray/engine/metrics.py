@@ -81,14 +81,17 @@ class StoreCollector(Collector):
         pipe.zcount(where.key("workers"), time.time() * 1000, "+inf")
         pipe.hgetall(where.key("nodes"))
         pipe.hgetall(where.key("slots"))
+        pipe.hgetall(where.key("parts"))
+        pipe.hgetall(where.key("part_restarts"))
         for queue in QUEUE_PRIORITIES:
             pipe.zcard(where.key(f"ready:{queue}"))
             pipe.zcard(where.key(f"in:{queue}:{JobState.EXECUTING}"))
-        counters, gauges, dead, workers, nodes, slots, *sizes = pipe.execute()
+        counters, gauges, dead, workers, nodes, slots, parts, restarts, *sizes = pipe.execute()
         counted = _Counted(counters)
         yield from counted.metrics()
         yield from _gauges({k.decode(): float(v) for k, v in gauges.items()}, dead, workers, sizes)
         yield from _cluster(nodes, slots)
+        yield _restarts(parts, restarts)
         yield from _batches(where)
 
 
@@ -225,6 +228,16 @@ def _cluster(nodes: dict[bytes, bytes], slots: dict[bytes, bytes]) -> Iterator[M
     for queue, number in slots.items():
         offered.add_metric([queue.decode()], int(number))
     yield offered
+
+
+def _restarts(parts: dict[bytes, bytes], restarts: dict[bytes, bytes]) -> Metric:
+    """How often the parts of the machine of `ytray up` were started again; those that never were count, too."""
+    family = CounterMetricFamily(
+        f"{settings().metrics_namespace}_part_restarts", "Times that a part was started again.", labels=["part"]
+    )
+    for name in sorted({*parts, *restarts}):
+        family.add_metric([name.decode()], int(restarts.get(name, 0)))
+    return family
 
 
 def _batches(where: Store) -> Iterator[Metric]:

@@ -187,7 +187,7 @@ class Store(Reading):
             except NoScriptError:
                 self.redis.script_load(text)
             except ResponseError as refused:
-                raise explain(str(refused).partition("caused error: ")[2] or str(refused)) from None
+                raise explain(refused) from None
             else:
                 if worker and any(replies):
                     self.secure()  # else two attempts could have one fence; jobs of a tracker start by `start`

@@ -1,6 +1,8 @@
 // Calls to the API. Every error is a problem (RFC 9457): its detail and hint are written for people.
 
 const JSON_TYPE = "application/json";
+// A proxy's answer, while nobody is behind it.
+const AWAY = { detail: "it is starting, or is being started again", hint: "this takes some seconds; `ytray doctor` tells more" };
 
 export class Problem extends Error {
   constructor(status, problem) {
@@ -25,9 +27,10 @@ async function call(method, path, body, type = JSON_TYPE) {
     throw new Problem(0, { detail: "the API cannot be reached", hint: "is `ytray up` still running?" });
   }
   if (!answer.ok) {
-    const problem = await answer.json().catch(() => ({}));
+    const problem = await answer.json().catch(() => null);
+    if (!problem && (answer.status === 404 || answer.status >= 500)) throw new Problem(503, AWAY);
     if (answer.status === 401 && path !== "/api/session") window.dispatchEvent(new Event("signed-out"));
-    throw new Problem(answer.status, problem);
+    throw new Problem(answer.status, problem || {});
   }
   if (answer.status === 204) return null;
   const kind = answer.headers.get("content-type") || "";

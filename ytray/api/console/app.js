@@ -1,6 +1,7 @@
 // The shell: which view is shown, who is signed in, the keyboard, light and dark.
 
 import { get, post, remove } from "./api.js";
+import { forgetParts, watchParts } from "./banner.js";
 import { el, empty, fill, notice, throttled } from "./dom.js";
 import { connect, disconnect, listen } from "./live.js";
 import { show as batch } from "./views/batch.js";
@@ -16,6 +17,7 @@ import { show as spending } from "./views/spending.js";
 
 const main = document.getElementById("main");
 const indicator = document.getElementById("live");
+const banner = document.getElementById("banner");
 let leave = null;
 let system = null;
 let shown = 0;
@@ -82,12 +84,14 @@ async function signedIn() {
   document.body.dataset.scopes = system.scopes.join(" ");
   document.querySelector("[data-view=nodes]").hidden = Boolean(system.user_id);
   connect(indicator);
+  watchParts(banner);
   countDead();
   return true;
 }
 
 function signIn() {
   disconnect();
+  forgetParts(banner);
   system = null;
   indicator.textContent = "signed out";
   indicator.dataset.state = "";

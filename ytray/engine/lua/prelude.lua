@@ -66,6 +66,8 @@
 --   nodes             hash    how many nodes are up and draining, as the tracker saw them last
 --   drains            hash    what is known of each drained node's drain, as JSON by its id (nodes.py)
 --   at_work           string  the tracker that is in office; expires when it says nothing for as long as a lease
+--   flows_at_work     string  the time until which the flow runner counts as at work
+--   probe             string  written to see whether Redis takes writes (api/readiness.py); expires
 --   parts             hash    name → JSON of each part (system/parts.py) of the machine where `ytray up` runs; expires 60 s after
 --                             its supervisor wrote last
 --   part_restarts     hash    name → how often the supervisors of this system have started that part again, over all time
