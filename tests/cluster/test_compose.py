@@ -72,6 +72,13 @@ def test_services_are_healthy_pinned_locked_down_and_open_to_this_machine_alone(
         assert set(services()[watching]["networks"]) & set(services()[watched]["networks"]), watching
 
 
+def test_ended_processes_are_taken_note_of_and_the_system_has_time_to_stop() -> None:
+    ytray = services()["ytray"]
+    assert ytray["init"] is True
+    assert ytray["command"][-1].rstrip().endswith("exec ytray up")  # so that signals reach it
+    assert ytray["stop_grace_period"] == "60s"
+
+
 def test_films_in_the_making_are_on_the_disk_of_the_home_and_not_in_memory() -> None:
     ytray = services()["ytray"]
     assert "tmpfs" not in ytray

@@ -40,6 +40,13 @@ def test_the_image_has_both_targets_pins_its_base_and_is_no_root() -> None:
     assert "RAY_AUTH_MODE=token" in told
 
 
+def test_the_first_process_is_an_init_that_reaps_and_hands_signals_to_ytray_alone() -> None:
+    assert instructions("ENTRYPOINT") == ['["tini", "-s", "--"]']  # -g would have each process of Ray stop by itself
+    assert instructions("CMD") == ['["ytray", "up"]']
+    (packages,) = [step for step in instructions("RUN") if "apt-get install" in step]
+    assert " tini " in packages
+
+
 def test_what_is_copied_exists_and_is_not_ignored() -> None:
     taken = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     sources = [
