@@ -16,6 +16,7 @@ from ytray.engine.tracking import job_tracker
 from ytray.engine.unit import unit_of_work
 from ytray.errors import (
     CircuitOpen,
+    Deadlock,
     IdempotencyConflict,
     InvalidArguments,
     InvalidBatchMove,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CircuitOpen",
+    "Deadlock",
     "IdempotencyConflict",
     "InvalidArguments",
     "InvalidBatchMove",

@@ -50,6 +50,10 @@ class TimeLimitExceeded(YtrayError):
     """A task outlived its hard time limit; its process and the processes that it started were killed."""
 
 
+class Deadlock(PermanentError, RuntimeError):
+    """A task waits for a job that cannot run as long as the task keeps its slot; the message says what to do."""
+
+
 class InvalidArguments(YtrayError, ValueError):
     """The arguments of a submission do not fit the task's signature; nothing was submitted."""
 

@@ -41,6 +41,7 @@ ROUTES = [
     Route("GET", "/api/jobs/{job_id}/logs", "read"),
     Route("GET", "/api/jobs/{job_id}/artifacts", "read"),
     Route("GET", "/api/jobs/{job_id}/artifacts/{name}", "read", own=404),
+    Route("POST", "/api/jobs/results", "read", {"job_ids": [ALICES]}),
     Route("POST", "/api/videos", "submit", {"prompt": ""}, own=422),
     Route("GET", "/api/queues", "read"),
     Route("POST", "/api/queues/{name}/pause", "admin", own=403),
@@ -141,8 +142,9 @@ def test_every_route_keeps_users_apart(guarded: Guarded) -> None:
         if "{job_id}" in route.path or "{batch_id}" in route.path:
             assert guarded.ask(route, guarded.keys["bob"]) == route.others, route
         assert guarded.ask(route, guarded.keys["alice"]) == route.own, route
+    headers = {"X-API-Key": guarded.keys["alice"]}
+    assert guarded.api.post("/api/jobs/results", json={"job_ids": [ALICES, BOBS]}, headers=headers).status_code == 403
     for event_of in (BOBS,):
-        headers = {"X-API-Key": guarded.keys["alice"]}
         for of in ({"job_id": event_of}, {"batch_id": guarded.batches[event_of]}):
             assert guarded.api.get("/api/events", params=of, headers=headers).status_code == 403
 

@@ -325,3 +325,29 @@ def test_a_redis_that_is_away_is_told_as_such_and_comes_back(
             assert int(answer.headers["retry-after"]) >= 1
         refused = client.post("/api/jobs", json={"task": "cleanup_old_results", "args": {}})
         assert refused.status_code == 503
+
+
+def test_the_results_of_many_jobs_come_together(api: httpx.Client) -> None:
+    ids = [job.id for job in add.map([{"a": number} for number in range(20)])]
+    found: dict[str, Any] = {}
+    while len(found) < 20:
+        left = [job_id for job_id in ids if job_id not in found]
+        answer = api.post("/api/jobs/results", json={"job_ids": left, "wait_seconds": 20})
+        assert answer.status_code == 200
+        assert answer.json()["results"]
+        found.update({one["job_id"]: one for one in answer.json()["results"]})
+    assert [found[job_id]["result"] for job_id in ids] == list(range(1, 21))
+    assert found[ids[0]] == {
+        "job_id": ids[0],
+        "current_state": "COMPLETED",
+        "result": 1,
+        "error": None,
+        "retry_count": 0,
+    }
+    waiting = add.options(delay=600).delay(1)
+    assert api.post("/api/jobs/results", json={"job_ids": [waiting.id]}).json() == {"results": []}
+    waiting.cancel()
+    (told,) = api.post("/api/jobs/results", json={"job_ids": [waiting.id]}).json()["results"]
+    assert (told["current_state"], told["result"]) == ("CANCELLED", None)
+    assert api.post("/api/jobs/results", json={"job_ids": []}).json() == {"results": []}
+    assert api.post("/api/jobs/results", json={"job_ids": [ids[0], "nothing-here"]}).status_code == 404

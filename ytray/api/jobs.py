@@ -18,13 +18,17 @@ from ytray.api.keys import Caller
 from ytray.api.problems import documented
 from ytray.engine.joblog import LogLine, read_log
 from ytray.engine.model import DEFAULT_PRIORITY, JobPage, JobState, JobStatus, Transition
+from ytray.engine.records import unknown_job
 from ytray.engine.store import Store
 from ytray.engine.task import Options, find
 from ytray.engine.tracking import job_tracker
+from ytray.engine.waiting import Ending
 from ytray.errors import InvalidTransition, ResultExpired, SystemUnavailable
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
+_MOST_RESULTS = 1_000  # in one answer
+_LINGER = 0.2  # seconds after the first end, so that those that follow come in the same answer
 _SUBMITTERS = ThreadPoolExecutor(16, thread_name_prefix="ytray-submit")
 
 JobId = Annotated[str, Path(description="The id that the submission answered.", min_length=1, max_length=255)]
@@ -65,6 +69,31 @@ class Accepted(BaseModel):
 
     job_id: str = Field(examples=["019a5c0e4b17c2f3a1d0e5b9c8f"])
     current_state: JobState
+
+
+class Awaited(BaseModel):
+    """Jobs whose ends are wanted."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"job_ids": ["019a5c0e4b17"]}]})
+
+    job_ids: list[Annotated[str, Field(min_length=1, max_length=255)]] = Field(max_length=10_000)
+    wait_seconds: float = Field(0.0, ge=0, le=20, description="For the first of them to end; 0 answers at once.")
+
+
+class Ended(BaseModel):
+    """How a job ended. `result` is null unless it COMPLETED, and when it is no longer kept: then `error` says so."""
+
+    job_id: str
+    current_state: JobState
+    result: Any
+    error: str | None
+    retry_count: int
+
+
+class Results(BaseModel):
+    """Those of the jobs that have ended, 1,000 at most; ask again for the others."""
+
+    results: list[Ended]
 
 
 class History(BaseModel):
@@ -140,6 +169,34 @@ def list_jobs(
         limit=limit,
         cursor=cursor,
     )
+
+
+@router.post("/results", response_model=Results, responses=documented(404))
+async def results(wanted: Awaited, caller: Reader, request: Request) -> Response:
+    """The results of many jobs: of those that have ended, or once the first of them does."""
+    where: Store = request.app.state.store
+    ids = list(dict.fromkeys(wanted.job_ids))
+    owners = await run_in_threadpool(where.owners, ids)
+    for job_id, owner in zip(ids, owners, strict=True):
+        check_owner(caller, job_id, owner)
+    found = await where.endings_within(ids, wanted.wait_seconds, _LINGER, _MOST_RESULTS) if ids else []
+    return Response(b'{"results":[' + b",".join(map(_written, found)) + b"]}", media_type="application/json")
+
+
+def _written(ending: Ending) -> bytes:
+    error: str | None = ending.error or None
+    if ending.state is None:
+        raise unknown_job(ending.job_id)
+    if ending.state is JobState.COMPLETED:
+        error = None if ending.result is not None else "its result is no longer kept (YTRAY_RESULT_TTL)"
+    told = {
+        "job_id": ending.job_id,
+        "current_state": ending.state,
+        "error": error,
+        "retry_count": ending.retries,
+    }
+    # The result is JSON as it is stored.
+    return to_json(told)[:-1] + b',"result":' + (ending.result or b"null") + b"}"
 
 
 @router.get("/{job_id}/status", response_model=JobStatus, responses=documented(404))

@@ -9,7 +9,7 @@ with Client("https://ytray.example.org", key="…") as ytray:
 """
 
 from ytray.client.asynchronous import AsyncClient
-from ytray.client.model import Artifact, BatchChoices, Event, LogPage, TaskInfo
+from ytray.client.model import Artifact, BatchChoices, Ended, Event, LogPage, TaskInfo
 from ytray.client.synchronous import Client
 
-__all__ = ["Artifact", "AsyncClient", "BatchChoices", "Client", "Event", "LogPage", "TaskInfo"]
+__all__ = ["Artifact", "AsyncClient", "BatchChoices", "Client", "Ended", "Event", "LogPage", "TaskInfo"]

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar, Unpack
 from ytray.client import _batch_calls, _calls
 from ytray.client._batch_calls import Numbers, Rows
 from ytray.client._calls import Call
-from ytray.client._following import Patience
+from ytray.client._following import Deadline, Patience
 from ytray.client.model import BatchChoices
 from ytray.engine.batch.model import (
     BatchPage,
@@ -32,7 +32,7 @@ class AsyncBatchMethods(ABC):
     """The methods of a client for batches: many items as one."""
 
     @abstractmethod
-    async def _do(self, call: Call[T]) -> T: ...
+    async def _do(self, call: Call[T], deadline: Deadline | None = None) -> T: ...
 
     @abstractmethod
     async def _follow(self, call: Call[bytes], patience: Patience, ended: Callable[[], Awaitable[bool]]) -> bool: ...
@@ -170,13 +170,13 @@ class AsyncBatchMethods(ABC):
         """
         patience = Patience.with_batch(batch_id, timeout)
         events = _calls.events(None, "", batch_id)
-        status = await self.batch(batch_id)
+        status = await self._do(_batch_calls.status(batch_id), patience)
 
         async def ended() -> bool:
-            return (await self.batch(batch_id)).state.has_ended
+            return (await self._do(_batch_calls.status(batch_id), patience)).state.has_ended
 
         while not status.state.has_ended:
             if not patience.can_follow or not await self._follow(events, patience, ended):
                 await asyncio.sleep(patience.pause(status.state))
-            status = await self.batch(batch_id)
+            status = await self._do(_batch_calls.status(batch_id), patience)
         return status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from ytray.client.model import Artifact, LogPage, TaskInfo
+from ytray.client.model import Artifact, Ended, LogPage, TaskInfo
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
 from ytray.errors import InvalidArguments
@@ -27,6 +27,7 @@ JSON = {"Content-Type": "application/json"}
 _ARTIFACTS = TypeAdapter(list[Artifact])
 _BUDGETS = TypeAdapter(list[Budget])
 _COUNTS = TypeAdapter(dict[JobState, int])
+_ENDED = TypeAdapter(list[Ended])
 _ENTRIES = TypeAdapter(list[Entry])
 _ID = TypeAdapter(str)
 _IDS = TypeAdapter(list[str])
@@ -112,6 +113,13 @@ def history(job_id: str) -> Call[list[Transition]]:
 def result(job_id: str) -> Call[Any]:
     """The result of a job that completed."""
     return Call("GET", f"{_job(job_id)}/result", from_json, about=job_id)
+
+
+def results(job_ids: Sequence[str], wait_seconds: float) -> Call[list[Ended]]:
+    """How those of the jobs ended that have."""
+    body = to_json({"job_ids": job_ids, "wait_seconds": wait_seconds})
+    read = inside("results", _ENDED)
+    return Call("POST", "/api/jobs/results", read, body=body, headers=JSON, answer_within=wait_seconds + 10)
 
 
 def children(job_id: str) -> Call[list[JobStatus]]:

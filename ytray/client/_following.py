@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -12,6 +13,32 @@ from ytray.client.model import Event
 
 SILENCE = 30.0  # seconds: the server sends something every 15, so a stream silent for so long is dead
 _FIRST_POLL, _SLOWEST_POLL = 0.1, 2.0  # seconds
+
+
+_LEAST = 0.5  # seconds that an answer may take, however little time is left
+
+
+class Deadline(Protocol):
+    """Something that is waited for until a moment."""
+
+    @property
+    def left(self) -> float:
+        """Seconds left to wait; infinity when there is no limit."""
+
+    def too_late(self) -> TimeoutError:
+        """The error for when no time is left."""
+
+
+def within(deadline: Deadline | None, seconds: float) -> float:
+    """So many seconds, or those that are left for an answer."""
+    return seconds if deadline is None else max(_LEAST, min(seconds, deadline.left))
+
+
+def pause_within(deadline: Deadline | None, seconds: float) -> float:
+    """So many seconds until a call is sent again. Raises TimeoutError when fewer are left."""
+    if deadline is not None and deadline.left <= seconds:
+        raise deadline.too_late()
+    return seconds
 
 
 class EventReader:
@@ -113,6 +140,10 @@ class Patience:
     def can_follow(self) -> bool:
         """Whether to wait by events."""
         return self.events_work and self.left > SILENCE
+
+    def too_late(self) -> TimeoutError:
+        """The error for when the server has not answered in time."""
+        return TimeoutError(f"{self._what} has not ended after {self._timeout:g} s, as far as the server told")
 
     def pause(self, state: str) -> float:
         """Seconds until the next look. Raises TimeoutError when no time is left."""

@@ -25,6 +25,16 @@ class LogPage(_Read):
     next: int
 
 
+class Ended(_Read):
+    """How a job ended. `result` is None unless it COMPLETED, and when it is no longer kept: then `error` says so."""
+
+    job_id: str
+    current_state: JobState
+    result: Any
+    error: str | None
+    retry_count: int
+
+
 class Artifact(_Read):
     """A file that a job made, or one of its steps: `job_id` is the one that made it. `url` is its path in the API."""
 

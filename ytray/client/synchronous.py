@@ -18,9 +18,10 @@ from ytray.client._answers import Target, read, refusal, unreachable
 from ytray.client._batches import BatchMethods
 from ytray.client._calls import Call
 from ytray.client._downloading import Download, sent_on
-from ytray.client._following import SILENCE, EventReader, Patience
+from ytray.client._following import SILENCE, Deadline, EventReader, Patience, pause_within, within
+from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
-from ytray.client.model import Artifact, Event, LogPage, TaskInfo
+from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
 from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
@@ -216,18 +217,51 @@ class Client(BatchMethods):
         """
         patience = Patience.with_job(job_id, timeout)
         events = _calls.events(job_id, "")
-        status = self.status(job_id)
+        status = self._do(_calls.status(job_id), patience)
         while not status.current_state.has_ended:
             if not patience.can_follow or not self._follow(
-                events, patience, lambda: self.status(job_id).current_state.has_ended
+                events, patience, lambda: self._do(_calls.status(job_id), patience).current_state.has_ended
             ):
                 time.sleep(patience.pause(status.current_state))
-            status = self.status(job_id)
+            status = self._do(_calls.status(job_id), patience)
         if status.current_state is JobState.CANCELLED:
             raise JobCancelled(job_id)
         if status.current_state is JobState.FAILED:
             raise JobFailed(job_id, status.error or "", self._traceback(job_id), status.retry_count)
-        return self.result(job_id)
+        return self._do(_calls.result(job_id), patience)
+
+    def wait_all(self, job_ids: Iterable[str], timeout: float | None = None) -> list[Any]:
+        """Wait for the ends of jobs, and return their results as JSON, in the order of `job_ids`.
+
+        It takes few requests, also for thousands of jobs. The first job that does not complete ends the wait with its
+        error; the others go on.
+
+        Args:
+            timeout: seconds to wait for all of them at most; None waits for as long as it takes.
+
+        Raises TimeoutError, which says how many are missing; JobFailed, JobCancelled, ResultExpired, UnknownJob.
+        """
+        ids = list(job_ids)
+        results = {}
+        for ended in self.as_completed(ids, timeout):
+            results[ended.job_id] = result_of(ended)
+        return [results[job_id] for job_id in ids]
+
+    def as_completed(self, job_ids: Iterable[str], timeout: float | None = None) -> Iterator[Ended]:
+        """How jobs ended, as they do, those that failed too; one that stands in it more than once comes once.
+
+        Args:
+            timeout: seconds from the first step of the iteration to the last end, at most; None waits for as long as it
+                takes.
+
+        Raises TimeoutError, which says how many are missing; UnknownJob.
+        """
+        gathering = Gathering(job_ids, timeout)
+        while gathering.missing:
+            asked, seconds = gathering.ask_for()
+            found = self._do(_calls.results(asked, seconds), gathering)
+            gathering.take(asked, found)
+            yield from found
 
     def cancel(self, job_id: str) -> None:
         """Cancel the job wherever it is, and a flow's steps. Raises InvalidTransition when it has ended, UnknownJob."""
@@ -440,20 +474,22 @@ class Client(BatchMethods):
 
     # ------------------------------------------------------------------------------------------ sending
 
-    def _do(self, call: Call[T]) -> T:
+    def _do(self, call: Call[T], deadline: Deadline | None = None) -> T:
         tries = 0
         while True:
             tries += 1
             try:
-                response = self._send(call)
+                response = self._send(call, deadline)
                 pause = pause_after_answer(call, response, tries, self._tries, random.random())
                 if pause is None:
                     return read(self._target, call, response)
             except httpx.TransportError as broken:
+                if deadline is not None and deadline.left <= 0:
+                    raise deadline.too_late() from broken
                 pause = self._pause_after_break(call, broken, tries)
-            time.sleep(pause)
+            time.sleep(pause_within(deadline, pause))
 
-    def _send(self, call: Call[Any]) -> httpx.Response:
+    def _send(self, call: Call[Any], deadline: Deadline | None) -> httpx.Response:
         with contextlib.ExitStack() as opened:
             return self._http.request(
                 call.method,
@@ -461,7 +497,9 @@ class Client(BatchMethods):
                 params=call.params,
                 content=call.body if call.file is None else opened.enter_context(call.file.open("rb")),
                 headers=call.headers,
-                timeout=httpx.Timeout(self._timeout, read=max(self._timeout, call.answer_within)),
+                timeout=httpx.Timeout(
+                    within(deadline, self._timeout), read=within(deadline, max(self._timeout, call.answer_within))
+                ),
             )
 
     def _pause_after_break(self, call: Call[Any], broken: httpx.TransportError, tries: int) -> float:

@@ -23,7 +23,8 @@ def get(jobs: Iterable[Job[R]], timeout: float | None = None) -> list[R]:
         timeout: seconds to wait for all of them at most; None waits for as long as it takes.
 
     Raises TimeoutError, which says how many are missing; JobFailed, JobCancelled, ResultExpired and UnknownJob, which
-    name the job; SystemUnavailable when Redis stays away for a minute.
+    name the job; SystemUnavailable when Redis stays away for a minute; in a task, Deadlock when a job needs the slot
+    that the task keeps.
     """
     given = list(jobs)
     by_id: dict[str, list[int]] = {}
@@ -50,7 +51,7 @@ def as_completed(jobs: Iterable[Job[R]], timeout: float | None = None) -> Iterat
     by_id: dict[str, Job[R]] = {}
     for job in jobs:
         by_id.setdefault(job.id, job)
-    for ending in store().endings(by_id, timeout) if by_id else ():
+    for ending in store().endings(by_id, timeout, needs_all=False) if by_id else ():
         job = by_id[ending.job_id]
         if ending.state is None:
             raise unknown_job(job.id)

@@ -44,6 +44,7 @@ class Job(Generic[R_co]):
 
         Raises TimeoutError once they are over, also while Redis is away; JobFailed (with the error, traceback and
         retry count), JobCancelled, ResultExpired, UnknownJob; SystemUnavailable when Redis stays away for a minute.
+        In a task, Deadlock when the job needs the slot that the task keeps.
         """
         ending, self._ending = self._ending, None
         return self.outcome(ending or store().wait_until_ended(self.id, timeout))

@@ -19,7 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
@@ -86,6 +86,17 @@ class Link:
         self._pool.disconnect()
         while self._held:
             self._held.pop().disconnect()
+
+    def quick_client(self, answer_within: float) -> redis.Redis:
+        """A client with a connection of its own, which raises when an answer takes longer (seconds)."""
+        pool = connection_pool(
+            self.redis_url,
+            max_connections=1,
+            socket_connect_timeout=answer_within,
+            socket_timeout=answer_within,
+            retry=Retry(NoBackoff(), 0),
+        )
+        return redis.Redis(connection_pool=pool)
 
     def key(self, name: str) -> str:
         """The full name of a key, as lua/prelude.lua lists them."""

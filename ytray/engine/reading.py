@@ -57,6 +57,18 @@ class Reading(Link):
             raise unknown_job(job_id)
         return values[1:]
 
+    def owners(self, ids: Sequence[str]) -> list[str | None]:
+        """Whose job each is, in one round trip. Raises UnknownJob."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hmget(self.key(f"j:{job_id}"), "state", "user")
+        found = []
+        for job_id, (state, user) in zip(ids, pipe.execute(), strict=True):
+            if state is None:
+                raise unknown_job(job_id)
+            found.append(user.decode() if user else None)
+        return found
+
     def result(self, job_id: str) -> bytes | None:
         """The stored result as JSON, or None when there is none (any more)."""
         return cast("bytes | None", self.redis.get(self.key(f"r:{job_id}")))

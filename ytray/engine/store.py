@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from ytray.engine.deadlock import Lookout
 from ytray.engine.link import SCRIPTS, explain
 from ytray.engine.model import JobState
 from ytray.engine.reading import Reading
@@ -292,15 +293,19 @@ class Store(Reading):
         pipe.execute()
 
     def wait_until_ended(self, job_id: str, timeout: float | None) -> Ending:
-        """Wait for the job's end. Raises TimeoutError after `timeout` seconds, SystemUnavailable."""
+        """Wait for the job's end. Raises what `endings` does."""
         (ending,) = self.endings([job_id], timeout)
         return ending
 
-    def endings(self, ids: Iterable[str], timeout: float | None, what: Literal["j", "b"] = "j") -> Iterator[Ending]:
-        """How jobs (or batches, "b") ended, as they do.
+    def endings(
+        self, ids: Iterable[str], timeout: float | None, what: Literal["j", "b"] = "j", *, needs_all: bool = True
+    ) -> Iterator[Ending]:
+        """How jobs (or batches, "b") ended, as they do. `needs_all`: whether the caller goes on only with all of them.
 
-        Raises TimeoutError after `timeout` seconds, however Redis is; SystemUnavailable when it stays away.
+        Raises TimeoutError after `timeout` seconds, however Redis is; SystemUnavailable when it stays away; in a task,
+        Deadlock when what it waits for waits for its slot.
         """
+        lookout = Lookout.of_this_task(self, needs_all=needs_all) if what == "j" else None
         begun = time.monotonic()
         deadline = float("inf") if timeout is None else begun + timeout
         told = threading.Event()
@@ -314,8 +319,11 @@ class Store(Reading):
                 # Who does not want to wait at all wants to know nevertheless.
                 last = max(deadline, begun + _FIRST_LOOK)
                 ask_at = float("inf") if located or total > 1 else last - min(_TO_LOCATE, (last - begun) / 2)
-                if now < last and now < ask_at:
-                    told.wait(min(last, ask_at, now + _LONGEST_SLEEP) - now)
+                look_at = float("inf") if lookout is None else lookout.next_look
+                if now < last and now < min(ask_at, look_at):
+                    told.wait(min(last, ask_at, look_at, now + _LONGEST_SLEEP) - now)
+                elif now < last and now >= look_at and lookout is not None and not wait.ready:
+                    lookout.look(wait.missing.copy())
                 elif now < last:
                     self._listener.locate(wait)
                     located = True
@@ -328,22 +336,51 @@ class Store(Reading):
                     raise TimeoutError(_still_missing(wait, left, total, timeout))
         finally:
             self._listener.remove(wait)
+            if lookout is not None:
+                lookout.leave()
 
     async def ending_of(self, job_id: str) -> Ending:
-        """Wait for the job's end without a thread of one's own. Raises SystemUnavailable."""
-        loop, told = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            with suppress(RuntimeError):  # the loop has been closed
-                loop.call_soon_threadsafe(told.set)
-
-        wait = Wait([job_id], wake)
+        """Wait for the job's end without a thread of one's own. Raises SystemUnavailable, Deadlock."""
+        told = asyncio.Event()
+        wait = Wait([job_id], _waker(asyncio.get_running_loop(), told))
+        lookout = Lookout.of_this_task(self, needs_all=True)
         try:
             self._listener.add(wait)
             while not (found := wait.take()):
-                await told.wait()
+                left = None if lookout is None else max(0.0, lookout.next_look - time.monotonic())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(told.wait(), left)
+                if lookout is not None and not told.is_set():
+                    await asyncio.to_thread(lookout.look, wait.missing.copy())
                 told.clear()
             return found[0]
+        finally:
+            self._listener.remove(wait)
+            if lookout is not None:
+                lookout.leave()
+
+    async def endings_within(self, ids: Iterable[str], seconds: float, linger: float, most: int) -> list[Ending]:
+        """How those of the jobs ended that have, at most so many.
+
+        The first is waited for, and `linger` seconds more for others. Raises SystemUnavailable.
+        """
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        wait = Wait(ids, _waker(loop, told))
+        wanted = min(len(wait.missing), most)
+        deadline = loop.time() + max(seconds, _FIRST_LOOK)
+        found: list[Ending] = []
+        try:
+            self._listener.add(wait)
+            while len(found) < wanted and (left := deadline - loop.time()) > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(told.wait(), left)
+                told.clear()
+                came = wait.take()
+                if came and not found:
+                    deadline = min(deadline, loop.time() + linger)
+                found += came
+                self._listener.fetch(wait)
+            return found
         finally:
             self._listener.remove(wait)
 
@@ -351,6 +388,14 @@ class Store(Reading):
         """Close this process's connections, and end the waits; the state stays."""
         self._listener.close()
         super().close()
+
+
+def _waker(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> Callable[[], None]:
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(told.set)
+
+    return wake
 
 
 def _still_missing(wait: Wait, left: int, total: int, timeout: float | None) -> str:

@@ -68,6 +68,7 @@
 --   at_work           string  the tracker that is in office; expires when it says nothing for as long as a lease
 --   flows_at_work     string  the time until which the flow runner counts as at work
 --   probe             string  written to see whether Redis takes writes (api/readiness.py); expires
+--   waits             hash    id of a task that waits for other jobs → JSON of where and for what (deadlock.py)
 --   parts             hash    name → JSON of each part (system/parts.py) of the machine where `ytray up` runs; expires 60 s after
 --                             its supervisor wrote last
 --   part_restarts     hash    name → how often the supervisors of this system have started that part again, over all time
