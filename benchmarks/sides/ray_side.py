@@ -19,7 +19,7 @@ def noop(number: int) -> int:
 
 def main(jobs: int) -> None:
     """Measure a bulk of tasks, and one at a time."""
-    ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
     for _ in range(2):
         ray.get([noop.remote(n) for n in range(jobs)])
     done, rates = [], []

@@ -155,7 +155,7 @@ class Lookout:
         pipe.time()
         pipe.hgetall(key("waits"))
         pipe.hgetall(key("slots"))
-        pipe.hkeys(key("drains"))
+        pipe.hgetall(key("drains"))
         pipe.hget(key(f"j:{own.id}"), "queue")
         (seconds, micros), said, offered, drains, queue = pipe.execute()
         now = seconds + micros / 1e6

@@ -377,11 +377,11 @@ class Listener:
         completed = [job_id for job_id, state in ended if state is JobState.COMPLETED]
         others = [job_id for job_id, state in ended if state is not JobState.COMPLETED]
         names = ("state", "error", "traceback", "retries")
-        commands: list[tuple[str, ...]] = [("HMGET", f"{self._prefix}j:{job_id}", *names) for job_id in others]
-        if completed:
-            commands.append(("MGET", *(f"{self._prefix}r:{job_id}" for job_id in completed)))
+        commands: list[tuple[str, ...]] = [("GET", f"{self._prefix}r:{job_id}") for job_id in completed]
+        commands += [("HMGET", f"{self._prefix}j:{job_id}", *names) for job_id in others]
         replies = _replies(line, commands)
-        found = [] if not completed else list(map(_completed, completed, replies.pop()))
+        found = list(map(_completed, completed, replies))
+        replies = replies[len(completed) :]
         for job_id, (state, error, traceback, retries) in zip(others, replies, strict=True):
             if state is None or state.decode() in ENDED:
                 told = ((error or b"").decode(), (traceback or b"").decode(), int(retries or 0))
