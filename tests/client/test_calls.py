@@ -342,3 +342,23 @@ def broken(sent: bytes, promised: int, **headers: str) -> Response:
         raise ConnectionResetError("the cable was pulled")
 
     return StreamingResponse(parts(), 200, {"Content-Length": str(promised), **headers})
+
+
+NO_ROUTE = "Path '/api/jobs/j1/cancel' not found. Ping http://.../-/routes for available routes."
+
+
+def test_ray_serve_without_the_api_is_waited_for_and_told_in_a_sentence(server: Server, connect: Connect) -> None:
+    server.answer = lambda _: Response(NO_ROUTE, 404, media_type="text/plain")
+    with pytest.raises(errors.SystemUnavailable, match=r"answered .* with 404 .*: it is busy or starting"):
+        connect(tries=2).cancel("j1")
+    assert len(server.seen) == 2  # nothing was done, so it may be asked again
+
+
+def test_a_proxy_that_has_nobody_behind_it_is_told_in_a_sentence(server: Server, connect: Connect) -> None:
+    server.answer = lambda _: Response("Internal Server Error", 500, media_type="text/plain")
+    with pytest.raises(errors.SystemUnavailable, match=r"it is starting, or is being started again.*look before"):
+        connect(tries=2).cancel("j1")
+    assert len(server.seen) == 1  # it may have been done
+    with pytest.raises(errors.SystemUnavailable, match=r"being started again; try again later\.$"):
+        connect(tries=2).status("j1")
+    assert len(server.seen) == 3

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from ytray.client._calls import Call
-from ytray.client._retrying import asked_to_wait
+from ytray.client._retrying import asked_to_wait, is_nobody
 from ytray.engine.batch.model import BadRow, InvalidRows
 from ytray.errors import (
     AccessDenied,
@@ -226,8 +226,11 @@ def _foreign(target: Target, call: Call[Any], response: httpx.Response) -> Ytray
     """An answer that ytray did not write: a proxy's, or another server's."""
     answer = f"{target} answered {call} with {response.status_code} {response.reason_phrase}".rstrip()
     kind = _BY_STATUS.get(response.status_code)
-    if kind is SystemUnavailable:
+    if kind is SystemUnavailable or is_nobody(response):
         return SystemUnavailable(f"{answer}: it is busy or starting; try again later")
+    if response.status_code == 500:  # Ray Serve's, where nobody behind it answers
+        done = "" if call.repeatable else " It may have been done or not, so look before you do it again."
+        return SystemUnavailable(f"{answer}: it is starting, or is being started again; try again later.{done}")
     if kind is AccessDenied:
         return AccessDenied(f"{answer}; {_KEY_WANTED}")
     if kind is PayloadTooLarge:

@@ -29,13 +29,19 @@ def pause_after_answer(call: Call[Any], response: httpx.Response, tries: int, mo
         most: how often it may be sent.
         chance: a random number from 0 to 1, so that clients that were refused together do not come back together.
     """
-    again = response.status_code in _BUSY or (_is_lost(response) and call.repeatable)
+    again = response.status_code in _BUSY or is_nobody(response) or (_is_lost(response) and call.repeatable)
     if not again or tries >= most:
         return None
     asked = asked_to_wait(response.headers, now=time.time())
     if asked is None:
         return _backoff(tries, chance)
     return asked if asked <= LONGEST_WAIT else None
+
+
+def is_nobody(response: httpx.Response) -> bool:
+    """Whether Ray Serve has answered that it serves no API: it is starting, or was stopped. Nothing was done."""
+    plain = response.headers.get("content-type", "").startswith("text/plain")
+    return response.status_code == 404 and plain and response.is_closed and "/-/routes" in response.text
 
 
 def _is_lost(response: httpx.Response) -> bool:
