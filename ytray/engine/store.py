@@ -23,7 +23,7 @@ from ytray.errors import UnknownJob
 _STAGE_FROM = 10_000  # jobs: a larger submission is sent in parts and committed by one last call
 # Seconds. Redis before 7 makes whole milliseconds of a wait by cutting off: less than one is 0, which is for ever.
 _SHORTEST_WAIT = 0.01
-_FIRST_LOOK = 0.25  # seconds that a job is looked for at least, however short a wait is
+_FIRST_LOOK = 0.5  # seconds that a job is looked for at least, however short a wait is
 _TO_LOCATE = 0.2  # seconds before the end of a wait at which it is asked where the job is
 _LONGEST_SLEEP = 3600.0  # seconds: threads take no endless number of them
 _STAGE_TTL = 3600  # seconds that the parts of an unfinished submission are kept
@@ -309,7 +309,8 @@ class Store(Reading):
         begun = time.monotonic()
         deadline = float("inf") if timeout is None else begun + timeout
         told = threading.Event()
-        wait = Wait(ids, told.set, what)
+        is_hasty = deadline < begun + _FIRST_LOOK
+        wait = Wait(ids, told.set, what, is_hasty=is_hasty)
         left = total = len(wait.missing)
         located = False
         try:
@@ -317,14 +318,14 @@ class Store(Reading):
             while left:
                 now = time.monotonic()
                 # Who does not want to wait at all wants to know nevertheless.
-                last = max(deadline, begun + _FIRST_LOOK)
+                last = begun + _FIRST_LOOK if is_hasty and not wait.looked else deadline
                 ask_at = float("inf") if located or total > 1 else last - min(_TO_LOCATE, (last - begun) / 2)
                 look_at = float("inf") if lookout is None else lookout.next_look
                 if now < last and now < min(ask_at, look_at):
                     told.wait(min(last, ask_at, look_at, now + _LONGEST_SLEEP) - now)
                 elif now < last and now >= look_at and lookout is not None and not wait.ready:
                     lookout.look(wait.missing.copy())
-                elif now < last:
+                elif ask_at <= now < last:
                     self._listener.locate(wait)
                     located = True
                 told.clear()

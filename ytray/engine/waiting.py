@@ -66,14 +66,18 @@ class Ending:
 class Wait:
     """One caller's wait for the ends of some jobs, or of a batch. The listener fills it, and calls `wake`."""
 
-    def __init__(self, ids: Iterable[str], wake: Callable[[], None], what: Literal["j", "b"] = "j") -> None:
+    def __init__(
+        self, ids: Iterable[str], wake: Callable[[], None], what: Literal["j", "b"] = "j", *, is_hasty: bool = False
+    ) -> None:
         self.what = what
+        self.is_hasty = is_hasty  # it is also woken by the first look, whatever that has found
         self.wake = wake
         self.missing = set(ids)  # of these no end is known; only the listener changes it
         self.known: deque[tuple[str, JobState]] = deque()  # ended; what came of it is still to be fetched
         self.ready: deque[Ending] = deque()
-        self.whereabouts = ""  # of the one job or batch, once it was asked for, in words
+        self.whereabouts = ""  # of the one job or batch, in words: its state, and all of it once it was asked for
         self.failure: YtrayError | None = None
+        self.looked = False  # whether all has been looked at once
         self.since = time.monotonic()
 
     def take(self) -> list[Ending]:
@@ -338,21 +342,28 @@ class Listener:
     # ------------------------------------------------------------------------------------------ asking
 
     def _ask(self, line: Any) -> None:
-        if self._unlooked:
-            self._look(line)
+        seen = self._look(line) if self._unlooked else set()
         for wait in list(self._busy):
             self._fetch(line, wait)
+        for wait in seen:
+            if not wait.looked:
+                wait.looked = True
+                if wait.is_hasty:
+                    wait.wake()
         if self._lost:
             self._locate(line)
 
-    def _look(self, line: Any) -> None:
+    def _look(self, line: Any) -> set[Wait]:
         ids, self._unlooked = list(self._unlooked), set()
+        seen = set()
         for some in _parts(ids):
             whats = [(job_id, what) for job_id in some for what in {wait.what for wait in self._waits.get(job_id, ())}]
             states = _replies(line, [("HGET", f"{self._prefix}{what}:{job_id}", "state") for job_id, what in whats])
             for (job_id, what), state in zip(whats, states, strict=True):
                 for wait in [wait for wait in self._waits.get(job_id, ()) if wait.what == what]:
                     self._see(job_id, wait, None if state is None else state.decode())
+                    seen.add(wait)
+        return seen
 
     def _see(self, job_id: str, wait: Wait, state: str | None) -> None:
         if state in ENDED and wait.what == "j":
@@ -363,6 +374,8 @@ class Listener:
             self._stop_waiting(job_id, wait)
             wait.ready.append(Ending(job_id, None if state is None else JobState(state)))
             wait.wake()
+        elif not wait.whereabouts:
+            wait.whereabouts = f"{'job' if wait.what == 'j' else 'batch'} {job_id} is {state}"
 
     def _fetch(self, line: Any, wait: Wait) -> None:
         self._busy.discard(wait)
