@@ -95,7 +95,9 @@ def _jobs(store: Playing) -> None:
     submit(store, *(f"many-{n}" for n in range(30)))
     store.track("elsewhere", JobState.QUEUED, b"{}", TTL, ("theirs", "default", 4, "u", SPEC))
     assert store.admit("caller", 10) == 0
-    store.redis.set(store.key("code:digest"), b"pickled")
+    store.redis.set(store.key("code:d19e57"), b"pickled")
+    assert store.call("keep_code", "j:done", "code:d19e57", "code:0") == 1
+    assert store.call("migrate_names", "j:", "done", "dead") == 0
 
 
 def _flow(store: Playing) -> None:
@@ -123,7 +125,7 @@ def _batches(store: Playing) -> None:
             ledger.stage(name, 1, "u", "play", _rows("r1", "r2", "r3"), again=bool(cron)) == ["ok"] * 3 or name != "b1"
         )
         ledger.commit(
-            name, BatchOptions(user_id="u", cron=cron), "d", start_ms=0, budget=5, fields=[*fields, "user", "u"]
+            name, BatchOptions(user_id="u", cron=cron), "d", "d", start_ms=0, budget=5, fields=[*fields, "user", "u"]
         )
     assert ledger.release("b1", 2) == (2, 1)
     first, second = claim(store, 2, "batch-lane")

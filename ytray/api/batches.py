@@ -17,11 +17,11 @@ from starlette.responses import Response
 from ytray.api.access import Reader, Submitter, user_of, visible_batch
 from ytray.api.artifacts import PAGE_POLICY
 from ytray.api.asking_ray import asked
-from ytray.api.jobs import IdempotencyKey
+from ytray.api.jobs import IdempotencyKey, one_key
 from ytray.api.keys import Caller
 from ytray.api.problems import documented
 from ytray.api.uploads import is_upload, kept
-from ytray.engine.batch.batches import Batch, batches
+from ytray.engine.batch.batches import Batch, batches, checked_options
 from ytray.engine.batch.model import (
     DEFAULT_TASK,
     BatchOptions,
@@ -60,11 +60,11 @@ class _Chosen(BatchOptions):
     skip_invalid: bool = Field(False, description="Leave wrong rows out, where one would refuse all.")
 
     def options(self, caller: Caller, key: str | None) -> BatchOptions:
-        """The batch's options for a caller who may have sent an Idempotency-Key. Raises Forbidden."""
+        """The batch's options for a caller who may have sent an Idempotency-Key. Raises Forbidden, InvalidArguments."""
         given = self.model_dump(include=set(BatchOptions.model_fields), exclude_unset=True)
         given["user_id"] = user_of(caller, self.user_id)
-        given["idempotency_key"] = self.idempotency_key or key
-        return BatchOptions(**given)
+        given["idempotency_key"] = one_key(self.idempotency_key, key)
+        return checked_options(given)
 
 
 class BatchSubmission(_Chosen):

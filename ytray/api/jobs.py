@@ -23,7 +23,7 @@ from ytray.engine.store import Store
 from ytray.engine.task import Options, find
 from ytray.engine.tracking import job_tracker
 from ytray.engine.waiting import Ending
-from ytray.errors import InvalidTransition, ResultExpired, SystemUnavailable
+from ytray.errors import InvalidArguments, InvalidTransition, ResultExpired, SystemUnavailable
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -123,7 +123,7 @@ async def accept(caller: Caller, given: Submission, key: str | None) -> Response
         queue=given.queue,
         priority=given.priority,
         delay=given.delay,
-        idempotency_key=given.idempotency_key or key,
+        idempotency_key=one_key(given.idempotency_key, key),
         user_id=user_of(caller, given.user_id),
         metadata=given.metadata,
     )
@@ -135,6 +135,15 @@ async def accept(caller: Caller, given: Submission, key: str | None) -> Response
         headers={"Location": f"/api/jobs/{job_id}/status"},
         media_type="application/json",
     )
+
+
+def one_key(in_body: str | None, in_header: str | None) -> str | None:
+    """The idempotency key of a request. Raises InvalidArguments when its body and its header name different ones."""
+    if in_body is not None and in_header is not None and in_body != in_header:
+        raise InvalidArguments(
+            f"the body has the idempotency_key {in_body!r}, and the header Idempotency-Key says {in_header!r}: send one"
+        )
+    return in_header if in_body is None else in_body
 
 
 def _submit(given: Submission, options: Options) -> tuple[str, JobState]:

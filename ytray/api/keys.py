@@ -18,6 +18,7 @@ import redis
 from pydantic import BaseModel
 
 from ytray.engine.model import Time, time_of
+from ytray.engine.names import checked_word
 from ytray.engine.store import Store
 from ytray.errors import AccessDenied, InvalidArguments, SettingsError
 from ytray.settings import settings
@@ -82,6 +83,8 @@ class KeyRing:
             raise InvalidArguments(f"scopes are some of {', '.join(SCOPES)}, not {', '.join(wanted) or 'none'}")
         if not name.strip() or len(name) > 100:
             raise InvalidArguments("a key needs a name, of at most 100 characters, to know it by")
+        if user_id is not None:
+            checked_word(user_id, "a user id")
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         record = ApiKey(
             key_id=key_id,
@@ -123,7 +126,7 @@ class KeyRing:
             raise AccessDenied("this API wants a key: send it as `Authorization: Bearer KEY`")
         for name, given, scopes in self._from_settings:
             if hmac.compare_digest(given.encode(), key.encode()):
-                return Caller(name, scopes, None if "admin" in scopes else name)
+                return Caller(f"settings:{name}", scopes, None if "admin" in scopes else name)
         key_id, secret = _split(key)
         record = self._current().get(key_id)
         # Compared also when there is no such record, so that the time tells nothing.

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json
 
+from ytray.engine.canonical import canonical_json, with_sets_ordered
 from ytray.errors import InvalidArguments, PayloadTooLarge, PermanentError
 
 _KEYWORD_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -61,10 +62,18 @@ class Signature:
 
     def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> bytes:
         """The arguments of a call as JSON. Raises InvalidArguments or PayloadTooLarge (`limit` in bytes)."""
+        return self._encoded(args, kwargs, limit)[1]
+
+    def encode_canonically(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> tuple[bytes, bytes]:
+        """What `encode` gives, and one text for all equal calls, in whatever order their sets and mappings are."""
+        checked, payload = self._encoded(args, kwargs, limit)
+        return payload, canonical_json(with_sets_ordered(checked, from_json(payload)))
+
+    def _encoded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> tuple[Any, bytes]:
         try:
             given = self._signature.bind(*args, **kwargs).arguments if args else kwargs
-            encoded = self.model.__pydantic_validator__.validate_python(dict(given))
-            payload = self.model.__pydantic_serializer__.to_json(encoded, warnings="error")
+            checked = self.model.__pydantic_validator__.validate_python(dict(given))
+            payload = self.model.__pydantic_serializer__.to_json(checked, warnings="error")
         except ValidationError as invalid:
             raise InvalidArguments(f"task {self._name}: {_first_error(invalid)}") from None
         except (TypeError, PydanticSerializationError, PydanticUserError) as invalid:
@@ -74,7 +83,7 @@ class Signature:
                 f"task {self._name}: the arguments are {len(payload):,} bytes of JSON, more than the {limit:,} of "
                 "YTRAY_MAX_PAYLOAD; put large data into a file and pass its path or artifact URI"
             )
-        return payload
+        return checked, payload
 
     def decode(self, payload: Any) -> dict[str, Any]:
         """The keyword arguments of the call, from parsed JSON. Raises PermanentError: the code has changed since."""

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from ytray.engine.capacity import here
 from ytray.engine.connection import submitting_store
+from ytray.engine.names import checked_word
 from ytray.engine.worker import unpack_setup
 from ytray.errors import CircuitOpen, PermanentError, RetryLater, StaleFence
 from ytray.settings import settings
@@ -114,7 +115,7 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = checked_word(name, "the name of a dependency")
 
     def __enter__(self) -> circuit_breaker:
         wait: float = self._ask("admit")

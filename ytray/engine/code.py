@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
-from collections.abc import Callable
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from ytray.engine.link import CodeNotStored
+from ytray.engine.names import escaped, unescaped
 from ytray.errors import PermanentError
+
+CODE_KEPT: Final = 30 * 86400  # seconds since a job needed it last; lua/prelude.lua has the same
+_SHIPPED = "value:"
+_VALUE = re.compile(r"value:[0-9a-f]{32}")
 
 if TYPE_CHECKING:
     from ytray.engine.store import Store
@@ -25,20 +30,20 @@ def reference(task: Any, function: Any, store: Store) -> str:
     module = sys.modules.get(function.__module__)
     if function.__module__ == "__main__" or module is None or "<locals>" in function.__qualname__:
         return _by_value(task, store)
-    name = f"{function.__module__}:{function.__qualname__}"
+    name = f"{_word(function.__module__)}:{escaped(function.__qualname__)}"
     folder = _import_folder(module)
     return f"{name}@{folder}" if folder else name
 
 
-def _by_value(task: Any, store: Store) -> str:
-    from ray import cloudpickle
+def _word(module: str) -> str:
+    # A module may be called "value", and is not code that was shipped then.
+    return escaped(module) if module != "value" else "%76alue"
 
-    dumps: Callable[[Any], bytes] = cloudpickle.dumps
-    code = dumps(task)
-    digest = sha256(code).hexdigest()[:32]
-    store.redis.set(store.key(f"code:{digest}"), code)
-    store.secure()
-    return f"value:{digest}"
+
+def _by_value(task: Any, store: Store) -> str:
+    from ytray.engine.shipped import ship
+
+    return f"{_SHIPPED}{ship(task, store)}"
 
 
 def _import_folder(module: ModuleType) -> str | None:
@@ -51,20 +56,30 @@ def _import_folder(module: ModuleType) -> str | None:
     return str(Path(module.__file__).resolve().parents[levels])
 
 
+def shipped_in(words: str) -> str:
+    """The digest of the code that a reference says was shipped; "" for one that is imported."""
+    return words.removeprefix(_SHIPPED) if _VALUE.fullmatch(words) else ""
+
+
 @cache
 def resolve(words: str, store: Store) -> Any:
-    """The task that `reference` named. Raises PermanentError, saying what is missing."""
-    if words.startswith("value:"):
+    """The task that `reference` named. Raises CodeNotStored; PermanentError, saying what cannot be imported."""
+    if _VALUE.fullmatch(words):
         from ray import cloudpickle
 
-        code = store.redis.get(store.key(f"code:{words.removeprefix('value:')}"))
+        code = store.redis.get(store.key(f"code:{shipped_in(words)}"))
         if code is None:
-            raise PermanentError("the code of this job's task is no longer stored; submit it again")
-        return cloudpickle.loads(cast(bytes, code))
+            raise CodeNotStored(
+                "the code of this job's task is not stored any more: run the script that defines it again, and submit "
+                "any job of it; then this one finds it when it is tried again or replayed"
+            )
+        task = cloudpickle.loads(cast(bytes, code))
+        task.__dict__["_reference"] = (store, words)  # what it submits of itself is the same code
+        return task
     name, _, folder = words.partition("@")
     if folder and folder not in sys.path:
         sys.path.append(folder)
-    module_name, _, attribute = name.partition(":")
+    module_name, attribute = (unescaped(word) for word in name.split(":", 1))
     try:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):

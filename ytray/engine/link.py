@@ -273,9 +273,15 @@ def explain(refused: ResponseError) -> YtrayError:
                 "the submission took longer than an hour and was dropped, or Redis lost a "
                 "part of it in a failover; submit it again"
             )
+        case "NOCODE", _:
+            return CodeNotStored("the code of this task is not stored any more: run the script that defines it again")
         case "EPOCH", _:
             return Deposed("another tracker or flow runner has taken over")
     return YtrayError(f"Redis refused a move: {refusal}")
+
+
+class CodeNotStored(YtrayError):
+    """Code that a script shipped has expired, or was lost: whoever has the task ships it again."""
 
 
 class Deposed(YtrayError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 from ytray.engine.breaker import breaker_states
 from ytray.engine.connection import store
 from ytray.engine.model import MICRO, QUEUE_PRIORITIES, JobState
+from ytray.engine.names import checked_word, joined, unescaped
 from ytray.engine.store import Store
 from ytray.settings import settings
 
@@ -27,33 +29,33 @@ _BREAKER_LEVELS = {"closed": 0, "half_open": 1, "open": 2}
 
 def track_task_start(task_name: str, queue: str) -> None:
     """Count a task that started elsewhere."""
-    _count(f"tasks|{queue}|{task_name}|started")
+    _count(_name("tasks", queue, task_name, "started"))
 
 
 def track_task_complete(task_name: str, duration: float, queue: str) -> None:
     """Count a task that completed elsewhere after `duration` seconds."""
     bucket = next((str(int(edge * 1000)) for edge in BUCKETS if duration <= edge), "+Inf")
     _count(
-        f"tasks|{queue}|{task_name}|completed",
-        f"seconds|{task_name}|count",
-        f"seconds|{task_name}|{bucket}",
-        milliseconds=(f"seconds|{task_name}|ms", round(duration * 1000)),
+        _name("tasks", queue, task_name, "completed"),
+        _name("seconds", task_name, "count"),
+        _name("seconds", task_name, bucket),
+        milliseconds=(_name("seconds", task_name, "ms"), round(duration * 1000)),
     )
 
 
 def track_task_failure(task_name: str, queue: str) -> None:
     """Count a task that failed elsewhere."""
-    _count(f"tasks|{queue}|{task_name}|failed")
+    _count(_name("tasks", queue, task_name, "failed"))
 
 
 def track_task_retry(task_name: str, retry_count: int) -> None:
     """Count a retry elsewhere, the `retry_count`-th of its task."""
-    _count(f"retries|{task_name}|{retry_count}")
+    _count(_name("retries", task_name, str(retry_count)))
 
 
 def update_queue_depth(queue: str, depth: int) -> None:
     """Set the depth of a queue that is kept elsewhere; ytray's own queues are counted by themselves."""
-    store().redis.hset(store().key("gauges"), f"depth|{queue}", depth)
+    store().redis.hset(store().key("gauges"), _name("depth", queue), depth)
 
 
 def update_workers(count: int) -> None:
@@ -95,14 +97,33 @@ class StoreCollector(Collector):
         yield from _batches(where)
 
 
+# How many words of a counter's name come before and after the one that users choose; versions before 2 wrote that one
+# as it is, so that it may have taken several places.
+_AROUND: Final = {"tasks": (1, 1), "seconds": (0, 1), "retries": (0, 1), "calls": (1, 1), "cost": (1, 0)}
+
+
+def _read_counter(name: str) -> tuple[str, tuple[str, ...]]:
+    """The kind of a counter and its labels, from its name in the hash `m`."""
+    kind, *words = name.split("|")
+    before, after = _AROUND.get(kind, (0, 0))
+    if kind in _AROUND and len(words) > before + 1 + after:
+        words[before : len(words) - after] = ["|".join(words[before : len(words) - after])]
+        return kind, tuple(words)
+    return kind, tuple(map(unescaped, words))
+
+
 class _Counted:
     """The counters of the hash `m`, by the first word of their names."""
 
     def __init__(self, stored: dict[bytes, bytes]) -> None:
-        self._by_kind: dict[str, list[tuple[list[str], float]]] = defaultdict(list)
+        sums: dict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
         for name, value in stored.items():
-            kind, *labels = name.decode().split("|")
-            self._by_kind[kind].append((labels, float(value)))
+            kind, labels = _read_counter(name.decode(errors="backslashreplace"))
+            # Versions before 2 count under other names for the same words.
+            sums[kind, labels] += float(value)
+        self._by_kind: dict[str, list[tuple[tuple[str, ...], float]]] = defaultdict(list)
+        for (kind, labels), number in sums.items():
+            self._by_kind[kind].append((labels, number))
 
     def metrics(self) -> Iterator[Metric]:
         """The counter and histogram families."""
@@ -197,8 +218,9 @@ def _gauges(given: dict[str, float], dead: int, workers: int, sizes: list[int]) 
         depth.add_metric([queue], sizes[2 * place])
         executing.add_metric([queue], sizes[2 * place + 1])
     for name, value in given.items():
-        if name.startswith("depth|") and name.removeprefix("depth|") not in QUEUE_PRIORITIES:
-            depth.add_metric([name.removeprefix("depth|")], value)
+        kind, _, queue = name.partition("|")
+        if kind == "depth" and unescaped(queue) not in QUEUE_PRIORITIES:
+            depth.add_metric([unescaped(queue)], value)
     yield depth
     yield executing
     active = GaugeMetricFamily(f"{prefix}_active_workers", "Workers that are running jobs.")
@@ -263,6 +285,10 @@ def _batches(where: Store) -> Iterator[Metric]:
     items.add_metric(["waiting"], waiting)
     items.add_metric(["active"], active)
     yield items
+
+
+def _name(*words: str) -> str:
+    return joined(*(checked_word(word, "a label of a metric") for word in words))
 
 
 def _count(*names: str, milliseconds: tuple[str, int] | None = None) -> None:

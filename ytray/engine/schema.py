@@ -16,8 +16,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, cast
 
+from redis.exceptions import NoPermissionError
+
+from ytray.engine.code import CODE_KEPT
+from ytray.engine.model import QUEUE_PRIORITIES, JobState
 from ytray.engine.store import Store
 from ytray.errors import SystemUnavailable
 
@@ -34,8 +39,29 @@ def _give_it_a_number(_: Store) -> Iterator[None]:
     yield
 
 
+_PAGE = 500  # jobs or batches in one piece
+
+
+def _escape_names(store: Store) -> Iterator[None]:
+    """From 1 to 2: what the keys of users lead to gets its escaped name beside the one that it has (names.py)."""
+    listings = [("j:", f"in:{queue}:{state}") for state in JobState for queue in QUEUE_PRIORITIES]
+    for kind, listing in [*listings, ("b:", "batches")]:
+        start = 0
+        # One that changes its listing meanwhile may be passed over: it is still found by the name that it has.
+        while ids := cast("list[bytes]", store.redis.zrange(store.key(listing), start, start + _PAGE - 1)):
+            store.call("migrate_names", kind, *ids)
+            start += len(ids)
+            yield
+    # Code from before had no end. What jobs need of it is kept by the tracker (shipped.py). Where ytray's user of Redis
+    # may not look for keys, the rest stays, too.
+    with suppress(NoPermissionError):
+        for key in store.redis.scan_iter(store.key("code:*"), count=1000):
+            store.redis.expire(key, CODE_KEPT)
+            yield
+
+
 # The migration that leads from each version to the next.
-MIGRATIONS: list[Migration] = [_give_it_a_number]
+MIGRATIONS: list[Migration] = [_give_it_a_number, _escape_names]
 
 
 def current() -> int:

@@ -40,7 +40,9 @@ class Submission:
     user: str = ""
     parent: str = ""
     key: str = ""
-    digest: str = ""
+    digest: str = ""  # of task and arguments by their bytes, and canonical
+    same: str = ""
+    code: str = ""  # what a script shipped
     delay_ms: int = 0
     generation: int = 0
 
@@ -125,6 +127,8 @@ class Store(Reading):
             what.delay_ms,
             stage,
             what.generation,
+            what.same,
+            what.code,
             *flat,
         )
         if isinstance(counts, list):

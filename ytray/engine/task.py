@@ -15,13 +15,15 @@ from pydantic_core import to_json
 
 from ytray.engine import tracing
 from ytray.engine.arguments import Signature
-from ytray.engine.code import reference
+from ytray.engine.code import reference, shipped_in
 from ytray.engine.connection import submitting_store
 from ytray.engine.context import running_job
 from ytray.engine.imports import broken_imports, told_of
 from ytray.engine.job import Job, new_job_id, new_job_ids
 from ytray.engine.limits import check_limits, limits_in_force
+from ytray.engine.link import CodeNotStored
 from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, queue_of_module
+from ytray.engine.names import checked_word
 from ytray.engine.retry import RetryPolicy, is_delay
 from ytray.engine.store import Store, Submission
 from ytray.errors import InvalidArguments, PayloadTooLarge, UnknownTask
@@ -56,8 +58,8 @@ class Options:
         if not is_delay(self.delay):
             raise InvalidArguments(f"delay is in seconds, from 0 to a year, not {self.delay!r}")
         for name, value in (("an idempotency key", self.idempotency_key), ("a user id", self.user_id)):
-            if value is not None and not (isinstance(value, str) and 1 <= len(value) <= 255):
-                raise InvalidArguments(f"{name} is a text of 1 to 255 characters, not {value!r:.80}")
+            if value is not None:
+                checked_word(value, name)
         if not isinstance(self.metadata, Mapping) or not all(isinstance(name, str) for name in self.metadata):
             raise InvalidArguments(f"metadata is a mapping of names to values, not {self.metadata!r:.80}")
         try:
@@ -88,6 +90,10 @@ class Task(Generic[P, R]):
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name or function.__name__
+        try:
+            checked_word(self.name, "the name of a task")
+        except InvalidArguments as wrong:
+            raise ValueError(str(wrong)) from None
         self.queue = queue or queue_of_module(function.__module__)
         self.retry = retry or RetryPolicy()
         self.gpu = gpu
@@ -137,8 +143,11 @@ class Task(Generic[P, R]):
         own = {name: kwargs.pop(name) for name in ("metadata", "user_id") if name in kwargs and self._is_own(name)}
         if own:
             options = replace(options, **own)
-        payload = self.signature.encode(args, kwargs, settings().max_payload)
-        return self._accept(options, [payload])[0]
+        limit = settings().max_payload
+        if options.idempotency_key is None:
+            return self._accept(options, [self.signature.encode(args, kwargs, limit)])[0]
+        payload, canonical = self.signature.encode_canonically(args, kwargs, limit)
+        return self._accept(options, [payload], canonical)[0]
 
     def submit_all(self, options: Options, items: Iterable[Mapping[str, Any]]) -> list[Job[R]]:
         """What `.map` does, with the options given."""
@@ -167,7 +176,7 @@ class Task(Generic[P, R]):
                 raise InvalidArguments(f"there is no option {name!r}{did_you_mean(name, names)}")
         return Options(**chosen)
 
-    def _accept(self, options: Options, payloads: list[bytes]) -> list[Job[R]]:
+    def _accept(self, options: Options, payloads: list[bytes], canonical: bytes | None = None) -> list[Job[R]]:
         where = submitting_store()
         parent = running_job()
         with tracing.submission(self.name) as trace:
@@ -178,24 +187,27 @@ class Task(Generic[P, R]):
                 ids = [new_job_id()] if len(payloads) == 1 else new_job_ids(len(payloads))
             queue = options.queue or self.queue
             user = options.user_id or (parent.user_id if parent is not None else None) or ""
-            digest = ""
-            if options.idempotency_key is not None:
-                digest = sha256(self.name.encode() + b"\0" + payloads[0]).hexdigest()[:32]
-            accepted = where.submit(
-                [(job_id, head + payload + b"}") for job_id, payload in zip(ids, payloads, strict=True)],
-                Submission(
-                    task=self.name,
-                    queue=queue,
-                    lane=self.lane or queue,
-                    priority=options.priority,
-                    user=user,
-                    parent=parent.id if parent is not None and parent.is_flow else "",
-                    key=options.idempotency_key or "",
-                    digest=digest,
-                    delay_ms=round(options.delay * 1000),
-                    generation=parent.generation if parent is not None and parent.is_flow else 0,
-                ),
+            jobs = [(job_id, head + payload + b"}") for job_id, payload in zip(ids, payloads, strict=True)]
+            what = Submission(
+                task=self.name,
+                queue=queue,
+                lane=self.lane or queue,
+                priority=options.priority,
+                user=user,
+                parent=parent.id if parent is not None and parent.is_flow else "",
+                key=options.idempotency_key or "",
+                # What was accepted before version 2 has the digest of its bytes alone.
+                digest="" if canonical is None else self.digest_of(payloads[0]),
+                same="" if canonical is None else self.digest_of(canonical),
+                delay_ms=round(options.delay * 1000),
+                generation=parent.generation if parent is not None and parent.is_flow else 0,
+                code=shipped_in(self._code(where)),
             )
+            try:
+                accepted = where.submit(jobs, what)
+            except CodeNotStored:  # it expired, or was lost with a part of Redis
+                self._ship_again(where)
+                accepted = where.submit(jobs, what)
         decode = self.signature.decode_result
         return [Job(job_id, decode) for job_id in accepted]
 
@@ -224,12 +236,25 @@ class Task(Generic[P, R]):
             self.__dict__["_head"] = (where, head)
         return head
 
+    def digest_of(self, arguments: bytes) -> str:
+        """What a call of this task with these arguments is told from others by."""
+        return sha256(self.name.encode() + b"\0" + arguments).hexdigest()[:32]  # no name has a NUL
+
     def _code(self, where: Store) -> str:
         known: tuple[Store, str] | None = self.__dict__.get("_reference")
         if known is None or known[0] is not where:
             known = (where, reference(self, self.function, where))
             self.__dict__["_reference"] = known
         return known[1]
+
+    def keep_code(self, where: Store) -> None:
+        """Make sure that code which a script shipped is stored for as long as its jobs may need it."""
+        digest = shipped_in(self._code(where))
+        if digest and where.call("keep_code", f"code:{digest}"):
+            self._ship_again(where)
+
+    def _ship_again(self, where: Store) -> None:
+        self.__dict__["_reference"] = (where, reference(self, self.function, where))
 
     def _step_id(self, flow_id: str, payload: bytes, seen: dict[str, int]) -> str:
         # A step's place is what it does, and how often the flow did the same before: that is the same in every run,

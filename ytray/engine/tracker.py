@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ytray.engine import alerts, logs
+from ytray.engine import alerts, logs, shipped
 from ytray.engine.autoscale import Autoscaling
 from ytray.engine.batch import notices
 from ytray.engine.batch.feeder import Feeder
@@ -98,6 +98,7 @@ class JobTracker:
             ("ytray-alerts", lambda: alerts.announce_forever(self._store)),
             ("ytray-feeder", Feeder(self._store, lambda: self._slots.known).feed_forever),
             ("ytray-notices", lambda: notices.tell_forever(self._store)),
+            ("ytray-shipped", lambda: shipped.keep_forever(self._store)),
             *self._beside_ray(),
         ):
             threading.Thread(target=work, name=name, daemon=True).start()

@@ -19,6 +19,7 @@ from ytray.engine.model import (
     QueueStatus,
     Transition,
 )
+from ytray.engine.names import checked_word
 from ytray.engine.reading import Place
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Options, did_you_mean
@@ -43,7 +44,8 @@ class Tracking:
 
         Raises InvalidTransition when the id is taken, InvalidArguments.
         """
-        Options(queue=queue, priority=priority)
+        Options(queue=queue, priority=priority, user_id=user_id or None)
+        checked_word(task_name, "the name of a task")
         if not job_id or len(job_id) > 255 or any(not c.isprintable() or c.isspace() or c == "/" for c in job_id):
             raise InvalidArguments("a job id has 1 to 255 printable characters, without spaces and slashes")
         spec = to_json({"metadata": dict(metadata or {})})

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec
@@ -61,11 +60,12 @@ class UnitOfWork:
         counts once until it has been undone. Outside a job nothing is prepared. Raises StaleFence when the job no
         longer belongs to this worker: then the effect must not come about; InvalidArguments, PayloadTooLarge.
         """
-        payload = task.signature.encode(args, kwargs, settings().max_payload)
+        payload, canonical = task.signature.encode_canonically(args, kwargs, settings().max_payload)
         where = self._job.store
         if where is None:
             return
-        digest = sha256(task.name.encode() + b"\0" + payload).hexdigest()[:32]
+        digest = task.digest_of(canonical)
+        task.keep_code(where)
         spec = task.spec_head(Options(metadata={"undoes": self._job.id}), where, None) + payload + b"}"
         what = (digest, task.name, task.queue, task.lane or task.queue, DEFAULT_PRIORITY, spec)
         if not where.call("unit", *self._whose(), "prepare", *what):

@@ -31,7 +31,9 @@ from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
 from ytray.engine.context import CurrentJob, enter_job
 from ytray.engine.imports import broken_imports
+from ytray.engine.link import CodeNotStored
 from ytray.engine.processes import MARK, guard, kill_processes_of, mark_of
+from ytray.engine.retry import RetryPolicy
 from ytray.engine.store import Claimed, Store
 from ytray.engine.task import Task
 from ytray.engine.watch import DRAINED, HandOver, Interrupted, Watch
@@ -172,7 +174,12 @@ class Worker:
     def _verdict(self, job: CurrentJob, error: BaseException, task: Task[..., Any] | None) -> tuple[str, float]:
         if isinstance(error, RetryLater):
             return "defer", error.seconds
-        delay = None if task is None else task.retry.delay_after(error, job.attempt - 1)
+        if task is None and isinstance(error, CodeNotStored):
+            # Whoever has the task may ship it again meanwhile.
+            return self._tried_again(RetryPolicy().delay_after(error, job.attempt - 1))
+        return self._tried_again(None if task is None else task.retry.delay_after(error, job.attempt - 1))
+
+    def _tried_again(self, delay: float | None) -> tuple[str, float]:
         return ("dead", 0.0) if delay is None else ("retry", delay)
 
     def _run(self, claimed: Claimed, fence: int) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from ytray.engine.model import MICRO
+from ytray.engine.names import checked_word
 from ytray.engine.store import Store
 from ytray.errors import InvalidArguments
 from ytray.settings import settings
@@ -19,7 +20,7 @@ def set_user_budget(store: Store, user_id: str, usd: float | None) -> Budget:
 
     Raises InvalidArguments for less than nothing, and for more than a billion.
     """
-    _set(store, f"user|{user_id}", usd)
+    _set(store, f"user|{checked_word(user_id, 'a user id')}", usd)
     return user_budget(store, user_id)
 
 

@@ -132,7 +132,7 @@ def _opened(intent: Intent, is_there: Callable[[Asset], bool]) -> tuple[Asset | 
 
 def _over(call: Call, scope: str, limit: int, left: int) -> str:
     kind, _, whose = scope.partition("|")
-    owner = f"user {whose.partition('|')[0] or '(none)'}, this month" if kind == "user" else f"flow {whose}"
+    owner = f"user {whose.rpartition('|')[0] or '(none)'}, this month" if kind == "user" else f"flow {whose}"
     return (
         f"over budget: {call.kind} by {call.model} may cost ${call.estimate_usd:.4f}, and of the ${limit / MICRO:.2f} "
         f"of {owner} ${max(0, left) / MICRO:.4f} are left; nothing was called"

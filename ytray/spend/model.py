@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
+from ytray.engine.canonical import ordered
 from ytray.engine.model import MICRO, Time
 from ytray.errors import PermanentError, RetryLater, YtrayError
 
@@ -49,7 +50,7 @@ class Call:
 
     def key(self, user: str) -> str:
         """What names the call in the journal: the same call of the same user has the same key, in whatever job."""
-        parts = [user, self.provider, self.model, self.kind, self.place, _sorted(self.parameters)]
+        parts = [user, self.provider, self.model, self.kind, self.place, ordered(self.parameters)]
         return hashlib.sha256(to_json(parts)).hexdigest()[:32]
 
 
@@ -123,9 +124,3 @@ class ProviderBusy(RetryLater):
 def micro(usd: float) -> int:
     """US dollars as micro-USD, rounded up: a reservation must not be too small by a fraction."""
     return -int(-usd * MICRO // 1)
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _sorted(value[name]) for name in sorted(value, key=str)}
-    return [_sorted(part) for part in value] if isinstance(value, list | tuple) else value

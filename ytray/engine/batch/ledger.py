@@ -52,7 +52,7 @@ class Ledger:
         """Put rows aside for a batch to be; returns a verdict for each (lua/batch_stage.lua)."""
         flat: list[Any] = []
         for row in rows:
-            flat += (row.line, row.job_id, row.key, int(row.given), row.payload)
+            flat += (row.line, row.job_id, row.key, int(row.given), row.payload, (row.before or ("", row.job_id))[1])
         reply = self.store.call("batch_stage", batch, part, STAGE_TTL, user, task, int(again), *flat)
         return [verdict.decode() for verdict in reply]
 
@@ -65,6 +65,7 @@ class Ledger:
         batch: str,
         options: BatchOptions,
         digest: str,
+        same: str,
         *,
         start_ms: int,
         budget: int | None,
@@ -78,6 +79,7 @@ class Ledger:
             options.user_id or "",
             options.idempotency_key or "",
             digest,
+            same,
             state.value,
             start_ms,
             "" if budget is None else budget,

@@ -6,9 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ytray.engine.model import DEFAULT_PRIORITY, JobState, Time
+from ytray.engine.names import LONGEST, checked_word
 from ytray.errors import InvalidArguments
 from ytray.errors import InvalidBatchMove as InvalidBatchMove
 from ytray.errors import UnknownBatch as UnknownBatch
@@ -48,6 +49,8 @@ class ItemState(StrEnum):
         return self.value[0].lower() if self is not ItemState.CANCELLED else "x"
 
 
+# A name that can be carried (names.py).
+_Name = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(lambda word: checked_word(word, "it"))]
 _Url = Annotated[str, Field(max_length=2000, pattern=r"^https?://")]
 
 
@@ -57,7 +60,7 @@ class BatchOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str | None = Field(None, max_length=200, description="What people call it.")
-    user_id: str | None = Field(None, min_length=1, max_length=255, description="Whose it is.")
+    user_id: _Name | None = Field(None, description="Whose it is.")
     concurrency: int | None = Field(None, ge=1, le=10_000, description="Items in the making at once, at most.")
     budget_usd: float | None = Field(
         None, ge=0, le=1_000_000_000, allow_inf_nan=False, description="US dollars that all items may cost together."
@@ -67,7 +70,7 @@ class BatchOptions(BaseModel):
     cron: str | None = Field(None, max_length=100, description="Run it again at these times (UTC, five fields).")
     on_complete: _Url | None = Field(None, description="Told when every item has completed.")
     on_failure: _Url | None = Field(None, description="Told when it ends otherwise, or pauses by itself.")
-    idempotency_key: str | None = Field(None, min_length=1, max_length=255, description="The same key, the same batch.")
+    idempotency_key: _Name | None = Field(None, description="The same key, the same batch.")
     metadata: dict[str, Any] = Field(default_factory=dict, description="Kept with it, and told with its status.")
 
 

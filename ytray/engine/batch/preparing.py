@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha1, sha256
 from typing import Any
 
@@ -22,6 +22,7 @@ from ytray.engine.batch.model import BadRow, BatchOptions, InvalidRows, ItemStat
 from ytray.engine.batch.rows import Row, checked_rows
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.stages import seconds_for, stages_of_task
+from ytray.engine.canonical import canonical_json
 from ytray.engine.job import new_job_id
 from ytray.engine.model import MICRO
 from ytray.engine.task import Options, Task
@@ -70,7 +71,9 @@ class Preparation:
         self._options = options
         self._owner = owner
         self._bad: list[BadRow] = []
-        self._digest = sha256(to_json([task.name, options.model_dump(mode="json", exclude={"idempotency_key"})]))
+        chosen = [task.name, options.model_dump(mode="json", exclude={"idempotency_key"})]
+        # What tells the batch from another with its idempotency key: by bytes, as before version 2, and canonical.
+        self._digest, self._same = sha256(to_json(chosen)), sha256(canonical_json(chosen))
         self._tally = _Tally()
         try:
             self._read(checked_rows(source, task, options.user_id, format), told)
@@ -111,7 +114,8 @@ class Preparation:
         verdicts = self._ledger.stage(self.batch_id, part, user, self._task.name, rows, again=again)
         costs = ITEM_COSTS.get(self._task.name)
         for row, verdict in zip(rows, verdicts, strict=True):
-            self._digest.update(row.job_id.encode())
+            self._digest.update((row.before or ("", row.job_id))[1].encode())
+            self._same.update(row.job_id.encode())
             if verdict == "duplicate":
                 self._tally.duplicates += 1
                 self._refuse([BadRow(line=row.line, field="key", reason=_duplicate(row))])
@@ -148,6 +152,7 @@ class Preparation:
             raise InvalidArguments("the input has no row that could be an item: there is nothing to do")
         task, options, now = self._task, self._options, time.time()
         queue = task.queue
+        task.keep_code(self._ledger.store)
         fields: dict[str, str | bytes | int] = {
             "task": task.name,
             "queue": queue,
@@ -173,6 +178,7 @@ class Preparation:
             self.batch_id,
             options,
             self._digest.hexdigest()[:32],
+            self._same.hexdigest()[:32],
             start_ms=start if start > now * 1000 else 0,
             budget=None if options.budget_usd is None else round(options.budget_usd * MICRO),
             fields=[part for pair in fields.items() for part in pair],
@@ -226,7 +232,7 @@ class Comparison:
     def _compare(self, rows: list[Row]) -> None:
         if not rows:
             return
-        numbers = self._ledger.numbers_of(self._batch, [row.key for row in rows])
+        rows, numbers = self._found(rows)
         known = {r.number: r for r in self._ledger.records(self._batch, [n for n in numbers if n is not None])}
         given_up = [number for number, record in known.items() if record.state is ItemState.DISCARDED]
         back = self._ledger.removed(self._batch, given_up)
@@ -241,9 +247,19 @@ class Comparison:
                 continue
             self._seen[number // 8] |= 1 << number % 8
             # After a cancellation the job that stands for a row has a turn at the end of its id.
-            if known[number].job_id.partition("_")[0] not in (row.job_id, self._salted(row.job_id)) or number in back:
+            ids = {job for own in (row.job_id, (row.before or ("", ""))[1]) for job in (own, self._salted(own))}
+            if known[number].job_id.partition("_")[0] not in ids or number in back:
                 changes.append(Change("change", number, row))
         self._put(changes)
+
+    def _found(self, rows: list[Row]) -> tuple[list[Row], list[int | None]]:
+        """The rows under the keys that the batch has them by, and their numbers; None for one that it does not have."""
+        earlier = [row if row.before is None else replace(row, key=row.before[0]) for row in rows]
+        now = self._ledger.numbers_of(self._batch, [row.key for row in rows])
+        before = self._ledger.numbers_of(self._batch, [row.key for row in earlier])
+        found = zip(rows, now, earlier, before, strict=True)
+        chosen = [(row, number) if number is not None or was is None else (old, was) for row, number, old, was in found]
+        return [row for row, _ in chosen], [number for _, number in chosen]
 
     def _refuse(self, rows: list[BadRow]) -> None:
         self._bad_count += 1

@@ -39,7 +39,8 @@ class Row:
     """A row that can be an item. `payload` is the arguments of its job as JSON, in one way of many to write them.
 
     `key` tells it from the batch's other rows; `given` says whether the input named it, or the payload did. The same
-    key and payload of the same user and task are always the same `job_id`.
+    key and arguments of the same user and task are always the same `job_id`. `before` are the key and the job that
+    versions before 2 made of the payload's bytes, which differ with the order of sets and mappings.
     """
 
     line: int
@@ -47,6 +48,7 @@ class Row:
     given: bool
     job_id: str
     payload: bytes
+    before: tuple[str, str] | None = None
 
 
 def check_batchable(task_name: str) -> None:
@@ -113,18 +115,22 @@ class RowReader:
         ordered = {name: cells[name] for name in sorted(cells)}
         arguments = {self._item: ordered} if self._item else ordered
         try:
-            payload = self._task.signature.encode((), arguments, self._limit)
+            payload, canonical = self._task.signature.encode_canonically((), arguments, self._limit)
         except ValueError as refused:
             told = {fault.field for fault in wrong}
             wrong += [fault for fault in self._faults(raw.line, arguments) if fault.field not in told]
             wrong = wrong or [bad_row(raw.line, WHOLE_ROW, str(refused))]
         if wrong:
             return wrong[:_MOST_FAULTS]
-        given = key is not None
-        key = key or sha256(payload).hexdigest()[:_DIGITS]
+        (own, job_id), before = (self._named(key, content) for content in (canonical, payload))
+        return Row(raw.line, own, key is not None, job_id, payload, before)
+
+    def _named(self, key: str | None, content: bytes) -> tuple[str, str]:
+        """The key of a row that has or lacks one of its own, and the id of its job."""
+        key = key or sha256(content).hexdigest()[:_DIGITS]
         digest = self._digest.copy()
-        digest.update(b"%s\0%s" % (key.encode(), payload))  # no key has a NUL
-        return Row(raw.line, key, given, "i" + digest.hexdigest()[:_DIGITS], payload)
+        digest.update(b"%s\0%s" % (key.encode(), content))  # no key has a NUL
+        return key, "i" + digest.hexdigest()[:_DIGITS]
 
     def _knows(self, column: str) -> bool:
         return self._open or column in self._columns

@@ -10,7 +10,7 @@ if redis.call('EXISTS', P .. 'b:' .. batch) == 0 then
   local at = now_ms()
   for _, kind in ipairs({'b:', 'bq:', 'bi:', 'bk:'}) do redis.call('COPY', P .. kind .. template, P .. kind .. batch) end
   local key = P .. 'b:' .. batch
-  redis.call('HDEL', key, 'cron', 'start', 'key')
+  redis.call('HDEL', key, 'cron', 'start', 'key', 'same')
   redis.call('HSET', key, 'state', 'RUNNING', 'created', int(at), 'started', int(at), 'salt', salt, 'template', template)
   local budget = redis.call('HGET', P .. 'budgets', 'flow|' .. template)
   if budget then redis.call('HSET', P .. 'budgets', 'flow|' .. batch, budget) end

@@ -13,7 +13,7 @@ if not dry then
   redis.call('ZREM', P .. 'batches', batch)
   redis.call('SREM', P .. 'living', batch)
   if f[4] then redis.call('ZREM', P .. 'ub:' .. f[4], batch) end
-  if f[5] then redis.call('DEL', P .. 'idem:' .. (f[4] or '') .. ':batch ' .. f[5]) end
+  if f[5] then drop_keyed('b:', f[4] or '', f[5], batch) end
   redis.call('HDEL', P .. 'budgets', 'flow|' .. batch)
 end
 return 1

@@ -57,12 +57,12 @@ end
 -- A key that its row was given stands for one row, until that one is no longer kept. Returns whose it is, or nil.
 local function taken_by(key, id)
   if salt then return nil end
-  local other = redis.call('HGET', P .. 'rows:' .. (user or ''), task .. ' ' .. key)
+  local other = redis.call('HGET', P .. 'rows:' .. (user or ''), escaped(task) .. ' ' .. key)
   if other and other ~= id then
     local items = redis.call('HGET', P .. 'j:' .. other, 'items')
     if items and not string.find(' ' .. items, ' ' .. batch .. ':', 1, true) then return other end
   end
-  redis.call('HSET', P .. 'rows:' .. (user or ''), task .. ' ' .. key, id)
+  redis.call('HSET', P .. 'rows:' .. (user or ''), escaped(task) .. ' ' .. key, id)
   return nil
 end
 
@@ -84,7 +84,7 @@ for _, row in ipairs(redis.call('LPOP', P .. 'bq:' .. batch, most) or {}) do
         'resume the batch with its input\n' .. row)
     elseif not job then
       create(number, own, head .. payload .. '}')
-      if given == '1' and not salt then redis.call('HSET', P .. 'j:' .. own, 'rowkey', task .. ' ' .. key) end
+      if given == '1' and not salt then redis.call('HSET', P .. 'j:' .. own, 'rowkey', escaped(task) .. ' ' .. key) end
     elseif job.state == 'CANCELLED' or string.find(error, 'JobCancelled: ', 1, true) then
       -- Neither it nor a step of it that was cancelled can move any more. Other batches that have the row keep it.
       local turn = tonumber(string.match(job.id, '_(%d+)$') or 1) + 1
@@ -116,7 +116,7 @@ if #new > 0 then
   redis.call('ZADD', P .. 'task:' .. task, unpack(listed))
   if user then redis.call('ZADD', P .. 'user:' .. user, unpack(listed)) end
   redis.call('ZADD', P .. 'ready:' .. lane, unpack(ready))
-  count('tasks|' .. queue .. '|' .. task .. '|submitted', #new)
+  count('tasks|' .. queue .. '|' .. escaped(task) .. '|submitted', #new)
   wake(holder_of(lane))
 end
 tell_batch(batch, at)

@@ -24,7 +24,7 @@ local function cancel(job)
   local metadata = {reason = ARGV[2]}
   if spent > 0 then metadata.spent_usd = spent / 1000000 end
   move(job, 'CANCELLED', at, cjson.encode(metadata))
-  count('tasks|' .. job.queue .. '|' .. job.task .. '|cancelled')
+  count('tasks|' .. job.queue .. '|' .. escaped(job.task) .. '|cancelled')
   ended(job, at, ARGV[3])
 end
 

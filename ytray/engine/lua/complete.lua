@@ -15,7 +15,7 @@ local function tally(queue, task, duration)
   local name = queue .. '|' .. task
   local sums = by_task[name]
   if not sums then
-    sums = {task = task, jobs = 0, ms = 0, buckets = {}}
+    sums = {name = queue .. '|' .. escaped(task), task = escaped(task), jobs = 0, ms = 0, buckets = {}}
     by_task[name] = sums
   end
   sums.jobs, sums.ms = sums.jobs + 1, sums.ms + duration
@@ -84,8 +84,8 @@ if #released > 0 then
 end
 moves.flush(at)
 stages.flush()
-for name, sums in pairs(by_task) do
-  count('tasks|' .. name .. '|completed', sums.jobs)
+for _, sums in pairs(by_task) do
+  count('tasks|' .. sums.name .. '|completed', sums.jobs)
   count('seconds|' .. sums.task .. '|count', sums.jobs)
   count('seconds|' .. sums.task .. '|ms', int(sums.ms))
   for bucket, number in pairs(sums.buckets) do count('seconds|' .. sums.task .. '|' .. bucket, number) end

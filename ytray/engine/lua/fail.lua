@@ -21,7 +21,7 @@ if what == 'dead' then
 end
 if what == 'retry' then
   job.retries = redis.call('HINCRBY', P .. 'j:' .. id, 'retries', 1)
-  count('retries|' .. job.task .. '|' .. job.retries)
+  count('retries|' .. escaped(job.task) .. '|' .. job.retries)
 end
 if what ~= 'defer' then abort_unit(job, at) end
 local due = at + delay

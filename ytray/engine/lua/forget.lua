@@ -34,7 +34,7 @@ for i = 3, #ARGV do
         redis.call('ZREM', P .. 'in:' .. job.queue .. ':' .. job.state, id)
         redis.call('ZREM', P .. 'task:' .. job.task, id)
         if f[2] then redis.call('ZREM', P .. 'user:' .. f[2], id) end
-        if f[3] then redis.call('DEL', P .. 'idem:' .. (f[2] or '') .. ':' .. f[3]) end
+        if f[3] then drop_keyed('j:', f[2] or '', f[3], id) end
         if f[5] then redis.call('ZREM', P .. 'dlq', id) end
         if job.items then forget_row(id, f[2] or '', f[4]) end
         redis.call('DEL', P .. 'j:' .. id, P .. 'h:' .. id, P .. 'r:' .. id, P .. 'c:' .. id, P .. 'k:' .. id,

@@ -19,14 +19,16 @@
 --   workers           zset    workers that have run jobs, by the time until which they count as active
 --   breakers          hash    what is known of each dependency, as JSON (breaker.py)
 --   gauges            hash    what the helpers of ytray.metrics set
---   code:<sha>        string  a task that a script defined, pickled
+--   code:<sha>        string  a task that a script defined, pickled; expires when none has needed it for a month (shipped.py)
+--   code_renewed      string  there for a day once the code that jobs need was renewed
 --   keys              hash    API keys by id, as JSON, with the hash of their secret (api/keys.py)
 --   rate:<key id>     hash    how many requests a key has left, and as of when; expires
 --   stage:<id>:<call> list    parts of a large submission that is not yet committed; expires
 --   dlq               zset    the dead-letter queue, by time of failure
---   idem:<user>:<key> string  "<digest of task and arguments> <job id>"
+--   idem:<user>:<key> string  "<digest of task and arguments> <job id>", user and key escaped; `idem:<user>:batch <key>` is a
+--                     batch's. Also under the names without escapes, for versions before 2; j:<id> or b:<id> says whose it is
 --   paused            set     queues that start nothing
---   m                 hash    counters of the metrics
+--   m                 hash    counters of the metrics, by words that are escaped and joined by "|" (names.py)
 --   wake:<holder>     list    at most one element: something can be claimed
 --   ctl:<worker>      list    orders to a worker: "cancel <id>"; "drain <seconds>" until which it is to hand over
 --   alerts announcing lists   ids that entered the dead-letter queue: not yet announced, and just being so
@@ -60,7 +62,7 @@
 --   unwanted          set     jobs of rows that were edited meanwhile, to be cancelled unless another batch wants them
 --   living            set     batches that the feeder looks at: not ended, or with jobs still to be stopped
 --   notices           zset    "batch event try": webhooks to be told, by the time when
---   rows:<user>       hash    "task key" of rows with a key of their own → the job id that they stand for
+--   rows:<user>       hash    "task key" of rows with a key of their own → the job id that they stand for; the task is escaped
 --   autoscaled        string  there while Ray's autoscaler holds a demand of this system (autoscale.py)
 --   slots             hash    slots by queue that the cluster offers, as the tracker saw them last
 --   nodes             hash    how many nodes are up and draining, as the tracker saw them last
@@ -97,6 +99,12 @@ end
 
 local function int(number)
   return string.format('%.0f', number)
+end
+
+-- A word of a name that is joined of several: what could be taken for a separator is written as % and two digits, so
+-- that no two tuples of words have one name (names.py).
+local function escaped(text)
+  return (string.gsub(text, '[%%|:@%z\1-\32\127]', function(sign) return string.format('%%%02X', string.byte(sign)) end))
 end
 
 local function wake(holder)
@@ -199,4 +207,46 @@ end
 
 local function release(job)
   redis.call('ZREM', P .. 'leases:' .. holder_of(job.lane), job.id)
+end
+
+-- The names under which a user's idempotency key is kept, of jobs (kind 'j:') or of batches ('b:'); and the one that
+-- versions before 2 know, where that is another: it may be somebody else's, too.
+local function keyed_names(kind, user, key)
+  local of = kind == 'b:' and 'batch ' or ''
+  local name, plain = P .. 'idem:' .. escaped(user) .. ':' .. of .. escaped(key), P .. 'idem:' .. user .. ':' .. of .. key
+  return plain == name and {name} or {name, plain}
+end
+
+-- What a user's idempotency key stands for: the id, the digest that was kept with it, and its canonical one; or nil. `only`: by
+-- this name alone.
+local function find_keyed(kind, user, key, only)
+  for _, name in ipairs(only and {only} or keyed_names(kind, user, key)) do
+    local digest, id = string.match(redis.call('GET', name) or '', '^(%S+) (.+)$')
+    if id then
+      local f = redis.call('HMGET', P .. kind .. id, 'key', 'user', 'same')
+      if f[1] == key and (f[2] or '') == user then return id, digest, f[3] end
+    end
+  end
+end
+
+-- The code that a script shipped is needed, in so many milliseconds at the latest: it is kept for a month beyond that.
+-- Returns whether it is stored. Code from before version 2 has no end; it gets one.
+local function keep_code(digest, wait)
+  local left = redis.call('PTTL', P .. 'code:' .. digest)
+  if left == -2 then return false end
+  local wanted = 30 * 86400000 + wait
+  if left < wanted - 86400000 then redis.call('PEXPIRE', P .. 'code:' .. digest, int(wanted)) end
+  return true
+end
+
+local function keep_keyed(kind, user, key, digest, id)
+  local names = keyed_names(kind, user, key)
+  redis.call('SET', names[1], digest .. ' ' .. id)
+  if names[2] then redis.call('SET', names[2], digest .. ' ' .. id, 'NX') end
+end
+
+local function drop_keyed(kind, user, key, id)
+  for _, name in ipairs(keyed_names(kind, user, key)) do
+    if string.match(redis.call('GET', name) or '', '^%S+ (.+)$') == id then redis.call('DEL', name) end
+  end
 end

@@ -50,7 +50,7 @@ local function submit_undoing(job, prepared, at)
   end
   enqueue(undoing, at)
   tell('PENDING', 'QUEUED', at, {id})
-  count('tasks|' .. queue .. '|' .. prepared.task .. '|submitted')
+  count('tasks|' .. queue .. '|' .. escaped(prepared.task) .. '|submitted')
 end
 
 -- An attempt has ended in another way than by its commit: what it had prepared to undo is undone.
@@ -68,7 +68,7 @@ local function dead_letter(job, at, why, trace, metadata, result_ttl)
   redis.call('ZADD', P .. 'dlq', int(at), job.id)
   redis.call('RPUSH', P .. 'alerts', job.id)
   wake('tracker')
-  count('tasks|' .. job.queue .. '|' .. job.task .. '|failed')
+  count('tasks|' .. job.queue .. '|' .. escaped(job.task) .. '|failed')
   count('dead')
   ended(job, at, result_ttl)
 end

@@ -57,7 +57,7 @@ local function settle(call, usd)
       if place then redis.call('HINCRBY', place, 'cost', int(more)) end
     end
     -- A counter may not fall: what an uncertain call turns out not to have cost stays in it.
-    if more > 0 then count('cost|' .. call.provider .. '|' .. call.model, int(more)) end
+    if more > 0 then count('cost|' .. escaped(call.provider) .. '|' .. escaped(call.model), int(more)) end
   end
   redis.call('HSET', P .. 's:' .. call.key, 'usd', int(usd))
   redis.call('ZREM', P .. 'busy:' .. call.model, call.key)
@@ -75,7 +75,7 @@ local function disown(id, how, may_go_on)
       settle(call, call.lost + (ran and call.estimate or 0))
       redis.call('HSET', P .. 's:' .. key, 'state', ran and 'uncertain' or 'failed', 'error',
         'its job ' .. how .. ' ' .. (ran and 'while the call ran' or 'before the call was made'))
-      count('calls|' .. call.provider .. '|' .. call.model .. '|' .. (ran and 'uncertain' or 'failed'))
+      count('calls|' .. escaped(call.provider) .. '|' .. escaped(call.model) .. '|' .. (ran and 'uncertain' or 'failed'))
     end
   end
   return tonumber(redis.call('HGET', P .. 'j:' .. id, 'cost') or 0)

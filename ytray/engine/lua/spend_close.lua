@@ -24,5 +24,5 @@ else
   redis.call('HSET', P .. 's:' .. key, 'error', why)
 end
 redis.call('HSET', P .. 's:' .. key, 'state', outcome, 'ended', int(now_ms()))
-count('calls|' .. call.provider .. '|' .. call.model .. '|' .. outcome)
+count('calls|' .. escaped(call.provider) .. '|' .. escaped(call.model) .. '|' .. outcome)
 return 1

@@ -56,7 +56,7 @@ if call then
     call.state = 'uncertain'
     redis.call('HSET', P .. 's:' .. key, 'state', 'uncertain', 'error',
       'its worker died after the call was sent and before the answer was kept')
-    count('calls|' .. call.provider .. '|' .. call.model .. '|uncertain')
+    count('calls|' .. escaped(call.provider) .. '|' .. escaped(call.model) .. '|uncertain')
   elseif call.state == 'intended' then
     settle(call, call.lost)
   end
@@ -98,5 +98,5 @@ for _, listing in ipairs({'spends', 'su:' .. user}) do
   redis.call('ZREMRANGEBYSCORE', P .. listing, '-inf', int(at - keep * 1000))
   redis.call('ZADD', P .. listing, int(at), key)
 end
-count('calls|' .. provider .. '|' .. model .. '|intended')
+count('calls|' .. escaped(provider) .. '|' .. escaped(model) .. '|intended')
 return {'GO'}

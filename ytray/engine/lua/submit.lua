@@ -1,26 +1,28 @@
 -- Accept jobs: all of them or, when anything is wrong, none.
--- ARGV: task queue prio lane user parent key digest due-ms stage generation, then id, spec, id, spec, …
+-- ARGV: task queue prio lane user parent key digest due-ms stage generation same code, then id, spec, id, spec, …
 --   due-ms      0: at once; else how many milliseconds from now (the job stays PENDING until then)
 --   stage       '' or a list that holds the id, spec pairs of a submission too large for one call; then all
---               that comes after generation is how many elements it has, and the first id
+--               that comes after `code` is how many elements it has, and the first id
 --   generation  how often the parent was replayed: a step that had failed before the replay is run once more
+--   code        '' or the digest of the code that the task's script shipped
+--   digest      of task and arguments, by their bytes; `same` is canonical. A key that is used again must fit one of them
 -- Returns the id of the job: with an idempotency key or a step that exists already, that job's; else the first. To a
 -- flow that was taken up again after it was cancelled: the ids of all.
--- Errors: CONFLICT <id> when the key was used for something else, EXISTS <id>, GONE when the stage has expired.
+-- Errors: CONFLICT <id> when the key was used for something else, EXISTS <id>, GONE when the stage has expired, NOCODE.
 
 local task, queue, prio, lane, user, parent, key, digest = unpack(ARGV, 1, 8)
-local delay, stage, generation = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11])
+local delay, stage, generation, same = tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]), ARGV[12]
 local at = now_ms()
 
 local function pairs_given()
   if stage == '' then
     local given = {}
-    for i = 12, #ARGV do given[#given + 1] = ARGV[i] end
+    for i = 14, #ARGV do given[#given + 1] = ARGV[i] end
     return given
   end
   local staged = redis.call('LRANGE', stage, 0, -1)
   redis.call('DEL', stage)
-  if #staged ~= tonumber(ARGV[12]) then return {} end  -- a replica that took over lacked a part
+  if #staged ~= tonumber(ARGV[14]) then return {} end  -- a replica that took over lacked a part
   return staged
 end
 
@@ -33,19 +35,17 @@ local function replay_once(step)
 end
 
 if key ~= '' then
-  local seen = redis.call('GET', P .. 'idem:' .. user .. ':' .. key)
-  if seen then
-    local known, id = string.match(seen, '^(%S+) (.+)$')
-    if redis.call('EXISTS', P .. 'j:' .. id) == 1 then
-      if known ~= digest then return redis.error_reply('CONFLICT ' .. id) end
-      return id
-    end
+  local id, known, known_same = find_keyed('j:', user, key)
+  if id then
+    if known ~= digest and known_same ~= same then return redis.error_reply('CONFLICT ' .. id) end
+    return id
   end
 end
 
+if ARGV[13] ~= '' and not keep_code(ARGV[13], delay) then return redis.error_reply('NOCODE ' .. ARGV[13]) end
 local given = pairs_given()
 if #given == 0 then
-  if stage ~= '' and redis.call('EXISTS', P .. 'j:' .. ARGV[13]) == 1 then return ARGV[13] end  -- repeated
+  if stage ~= '' and redis.call('EXISTS', P .. 'j:' .. ARGV[15]) == 1 then return ARGV[15] end  -- repeated
   return redis.error_reply('GONE')
 end
 
@@ -122,7 +122,10 @@ if lane ~= queue then also('lane', lane) end
 if user ~= '' then also('user', user) end
 if parent ~= '' then also('parent', parent) end
 if of then also('of', of) end
-if key ~= '' then also('key', key) end
+if key ~= '' then
+  also('key', key)
+  also('same', same)
+end
 if generation > 0 then also('generation', ARGV[11]) end
 if delay > 0 then also('due', due) else also('queued', created) end
 
@@ -150,7 +153,7 @@ for i = 1, #given, 2 do
   if n > 2000 then flush() end
 end
 flush()
-if key ~= '' then redis.call('SET', P .. 'idem:' .. user .. ':' .. key, digest .. ' ' .. given[1]) end
-count('tasks|' .. queue .. '|' .. task .. '|submitted', #given / 2)
+if key ~= '' then keep_keyed('j:', user, key, digest, given[1]) end
+count('tasks|' .. queue .. '|' .. escaped(task) .. '|submitted', #given / 2)
 wake(delay > 0 and 'tracker' or holder_of(lane))
 return ids or given[1]

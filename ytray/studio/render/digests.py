@@ -10,10 +10,11 @@ from pathlib import Path
 def digest(path: Path) -> str:
     """The SHA-256 of a file of any size; it is read again only when it has changed."""
     stat = path.stat()
-    return _digest_at(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    # Its times alone do not tell: a copy may keep them, and a clock may be set back.
+    return _digest_at(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 @cache
-def _digest_at(path: Path, _size: int, _changed: int) -> str:
+def _digest_at(path: Path, _size: int, _modified: int, _changed: int, _inode: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from ytray.engine.canonical import ordered
 from ytray.studio.model import CaptionStyle
 from ytray.studio.render import effects
 from ytray.studio.render.digests import digest
@@ -156,7 +157,7 @@ def _content(shown: Shown) -> list[Any]:
         scene.fit,
         shown.first,
         shown.in_all,
-        [[effect.model_dump(), effects.identity(effect)] for effect in scene.effects],
+        [[ordered(effect.model_dump()), effects.identity(effect)] for effect in scene.effects],
     ]
 
 
