@@ -107,7 +107,7 @@ def test_a_recurring_batch_is_made_anew_each_time_and_once(bare_store: Store, tm
         bare_store.redis.hset(bare_store.key(f"b:{template}"), "start", due)
         feeder._turn()
         batch = f"{template}-{datetime.fromtimestamp(due / 1000, UTC):%Y%m%dT%H%M%S}"
-        assert not ledger.fire(template, batch, "again", first_time)
+        assert not ledger.fire(template, batch, "again", first_time, due)
         feeder._turn()
         assert ledger.fields(batch)["state"] == "RUNNING"
         assert bare_store.redis.hget(bare_store.key("budgets"), f"flow|{batch}") == b"2000000"
@@ -115,7 +115,7 @@ def test_a_recurring_batch_is_made_anew_each_time_and_once(bare_store: Store, tm
     assert len(jobs) == 4  # each time is new work
     assert int(ledger.fields(template)["start"]) > time.time() * 1000
     ledger.control(template, "cancel")
-    assert not ledger.fire(template, f"{template}-late", "late", first_time)
+    assert not ledger.fire(template, f"{template}-late", "late", first_time, first_time)
 
 
 def test_a_webhook_is_signed_and_tried_again(

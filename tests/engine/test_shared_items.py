@@ -46,7 +46,7 @@ class Playing:
         self.feeder._turn()
 
     def resume(self, batch: str) -> int:
-        again = self.ledger.redo(batch, self.ledger.now_ms())
+        again = self.ledger.redo(batch, self.ledger.store.now_ms())
         self.turn()
         return again
 
@@ -118,7 +118,7 @@ def test_a_discarded_item_stays_so_when_another_batch_has_its_row(play: Playing)
 def test_what_no_batch_wants_any_more_is_stopped(play: Playing) -> None:
     first = play.batch("a")
     (job,) = play.work("ValueError: broken")
-    play.ledger.redo(first, play.ledger.now_ms())
+    play.ledger.redo(first, play.ledger.store.now_ms())
     play.ledger.control(first, "cancel")
     second = play.batch("a")
     assert play.store.state(job) is JobState.QUEUED
@@ -236,4 +236,4 @@ def test_resuming_does_not_depend_on_the_clock_of_who_asks(play: Playing, monkey
     batch = play.batch("a")
     play.work("ValueError: broken")
     monkeypatch.setattr("time.time", lambda: 0.0)
-    assert play.ledger.redo(batch, play.ledger.now_ms()) == 1
+    assert play.ledger.redo(batch, play.ledger.store.now_ms()) == 1

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ytray import Task, dlq, task
+from ytray import dlq, task
 from ytray.engine.code import CODE_KEPT, resolve, shipped_in
 from ytray.engine.link import CodeNotStored
 from ytray.engine.schema import MIGRATIONS
 from ytray.engine.shipped import digest_of, renew
 from ytray.engine.store import Store, Submission
+from ytray.engine.task import Task
 
 DAY = 86_400
 SCRIPT = """

@@ -95,6 +95,8 @@ def _jobs(store: Playing) -> None:
     submit(store, *(f"many-{n}" for n in range(30)))
     store.track("elsewhere", JobState.QUEUED, b"{}", TTL, ("theirs", "default", 4, "u", SPEC))
     assert store.admit("caller", 10) == 0
+    assert store.call("clock", 0, 0)[1] == b"0"
+    store.call("clock", -1000, 1000)
     store.redis.set(store.key("code:d19e57"), b"pickled")
     assert store.call("keep_code", "j:done", "code:d19e57", "code:0") == 1
     assert store.call("migrate_names", "j:", "done", "dead") == 0
@@ -136,7 +138,7 @@ def _batches(store: Playing) -> None:
     assert ledger.amend("b1", "changes") == (0, 0, 1)
     assert ledger.redo("b1", 1 << 50) == 1
     ledger.control("b1", "pause")
-    assert ledger.fire("b2", "b4", "salt", 1 << 50)
+    assert ledger.fire("b2", "b4", "salt", 1 << 50, 1)
     ledger.control("b3", "cancel", "not wanted")
     assert ledger.to_stop("b3", 10) == []
     assert ledger.unwanted(10) == []

@@ -136,7 +136,7 @@ def _with_others(demand: Demand, namespace: str) -> Demand:
     for told in kept.gcs_client.internal_kv_multi_get(names, _DEMANDS).values():
         at, others = from_json(told)
         # A system that is gone says nothing any more.
-        together.update(others if time.time() - at < _GONE_AFTER else {})
+        together.update(others if abs(time.time() - at) < _GONE_AFTER else {})
     return dict(together)
 
 

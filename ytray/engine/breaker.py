@@ -43,6 +43,8 @@ class BreakerState(BaseModel):
 
     def admit(self, now: float, timeout: float) -> float:
         """0 when a call may go through, else for how many seconds it should wait."""
+        # A clock that was set back makes nobody wait for longer than a whole wait.
+        self.opened_at, self.probe_at = min(self.opened_at, now), min(self.probe_at, now)
         if self.state == "open" and now >= self.opened_at + timeout:
             self.state = "half_open"
             self.probe_at = 0.0

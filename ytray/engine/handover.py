@@ -84,8 +84,8 @@ class HandingOver(Generic[Flight]):
                 self._recorded.add(node.node_id)
                 self._record(node, round(now * 1000))
         self._recorded &= {node.node_id for node in drained}
-        if now > self._forget_at:
-            self._forget_at = now + _FORGET_EVERY
+        if time.monotonic() >= self._forget_at:
+            self._forget_at = time.monotonic() + _FORGET_EVERY
             self._forget([node.node_id for node in nodes if node.is_alive])
 
     def _record(self, node: Node, now_ms: int) -> None:

@@ -42,7 +42,20 @@ _AGAIN = 0.05  # seconds between tries after a lost connection
 
 # Moves that nobody was promised: what a replica that takes over lacks of them is done once more by the same clocks.
 _PROMISE_NOTHING = frozenset(
-    ("page", "admit", "claim", "beat", "promote", "reap", "hand_back", "batch_release", "batch_stop", "batch_unwanted")
+    (
+        "page",
+        "admit",
+        "clock",
+        "keep_code",
+        "claim",
+        "beat",
+        "promote",
+        "reap",
+        "hand_back",
+        "batch_release",
+        "batch_stop",
+        "batch_unwanted",
+    )
 )
 
 

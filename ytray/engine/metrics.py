@@ -6,7 +6,6 @@ the same names, work that runs elsewhere.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -76,11 +75,12 @@ class StoreCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every metric of the system, as it is in Redis now."""
         where = store()
+        now_ms = where.now_ms()
         pipe = where.redis.pipeline(transaction=True)
         pipe.hgetall(where.key("m"))
         pipe.hgetall(where.key("gauges"))
         pipe.zcard(where.key("dlq"))
-        pipe.zcount(where.key("workers"), time.time() * 1000, "+inf")
+        pipe.zcount(where.key("workers"), now_ms, "+inf")
         pipe.hgetall(where.key("nodes"))
         pipe.hgetall(where.key("slots"))
         pipe.hgetall(where.key("parts"))

@@ -25,8 +25,17 @@ _LISTING_READS = 40  # pages of an index that one listing may read through when 
 Place = tuple[float, str]  # of a job in a listing: when it was created (ms), and its id
 
 
+def milliseconds(told: tuple[int, int]) -> int:
+    """The reply to TIME in milliseconds."""
+    return told[0] * 1000 + told[1] // 1000
+
+
 class Reading(Link):
     """The reading half of the store. Times are in milliseconds, as they are stored."""
+
+    def now_ms(self) -> int:
+        """The time by the clock that all moves go by, that of Redis."""
+        return milliseconds(self.redis.time())
 
     def status(self, job_id: str) -> JobStatus:
         """All about one job. Raises UnknownJob."""

@@ -80,11 +80,11 @@ def cleanup(*, dry_run: bool = False, kinds: Collection[Kind] | None = None) -> 
 def _clean_batches(dry_run: bool) -> tuple[str, ...]:
     from ytray.engine.batch.batches import batches
 
-    return tuple(batches.cleanup((time.time() - settings().batch_ttl) * 1000, dry_run=dry_run))
+    return tuple(batches.cleanup(store().now_ms() - settings().batch_ttl * 1000, dry_run=dry_run))
 
 
 def _forget_jobs(where: Store, dry_run: bool) -> tuple[str, ...]:
-    before_ms = (time.time() - settings().history_ttl) * 1000
+    before_ms = where.now_ms() - settings().history_ttl * 1000
     gone: list[str] = []
     for queue in QUEUE_PRIORITIES:
         for state in sorted(ENDED):

@@ -27,6 +27,7 @@ from ytray.engine.autoscale import Autoscaling
 from ytray.engine.batch import notices
 from ytray.engine.batch.feeder import Feeder
 from ytray.engine.capacity import Pace, Slots, here
+from ytray.engine.clocks import ClockWatch
 from ytray.engine.handover import HandingOver
 from ytray.engine.link import Deposed
 from ytray.engine.nodes import workers_of
@@ -74,7 +75,8 @@ class JobTracker:
         self._pace = Pace()
         self._with_slots: frozenset[str] = frozenset()
         self._with_cards: frozenset[str] = frozenset()
-        self._schedule = Schedule(self._store)
+        self._clocks = ClockWatch(self._store)
+        self._schedule: Schedule | None = None
         self._flights: set[Flight] = set()
         # How many by queue, and how many of them are not short: with thousands, counting anew would take milliseconds.
         self._launched: Counter[str] = Counter()
@@ -124,6 +126,7 @@ class JobTracker:
     def _work(self) -> None:
         try:
             self._store.take_office("tracker", self._epoch, settings().result_ttl)
+            self._schedule = Schedule.of_system(self._store)
             while True:
                 try:
                     self._turn()
@@ -195,11 +198,12 @@ class JobTracker:
             waiting = [(job_id, flight.fences[job_id]) for job_id, flight in self._in_flight.items()]
             self._store.beat("tracker", "", self._lease_ms, waiting)
             self._store.say_at_work(self._epoch, self._lease_ms)
+        self._clocks.look()
         moved, to_due = self._store.promote(_MOST_TIMERS)
         to_reap, reaped = self._store.reap("tracker", self._epoch, _MOST_TIMERS, settings().result_ttl)
         for job_id, fence in reaped:
             self._abandon(job_id, fence)
-        to_scheduled = self._schedule.submit_due()
+        to_scheduled = self._schedule.submit_due() if self._schedule is not None else float("inf")
         more = moved == _MOST_TIMERS or len(reaped) == _MOST_TIMERS
         self._next_look = now if more else min(now + min(to_due, to_reap, to_scheduled), self._next_beat)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from ytray.engine.model import (
     Transition,
 )
 from ytray.engine.names import checked_word
-from ytray.engine.reading import Place
+from ytray.engine.reading import Place, milliseconds
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Options, did_you_mean
 from ytray.errors import InvalidArguments, InvalidTransition
@@ -172,8 +171,9 @@ class Tracking:
                 pipe.zcard(where.key(f"in:{name}:{state}"))
             pipe.sismember(where.key("paused"), name)
             pipe.zrange(where.key(f"in:{name}:QUEUED"), 0, 0, withscores=True)
+        pipe.time()
         replies = pipe.execute()
-        found = []
+        now_ms, found = milliseconds(replies[-1]), []
         for place, (name, priority) in enumerate(QUEUE_PRIORITIES.items()):
             queued, executing, pending, retrying, paused, first = replies[6 * place : 6 * place + 6]
             found.append(
@@ -185,7 +185,7 @@ class Tracking:
                     delayed=pending + retrying,
                     slots=None if slots is None else slots.get(name, 0),
                     paused=bool(paused),
-                    oldest_wait_seconds=max(0.0, time.time() - first[0][1] / 1000) if first and queued else 0.0,
+                    oldest_wait_seconds=max(0.0, now_ms - first[0][1]) / 1000 if first and queued else 0.0,
                 )
             )
         return sorted(found, key=lambda queue: -queue.priority)

@@ -22,6 +22,7 @@ from ytray.settings import settings
 from ytray.spend.model import Call, ProviderBusy
 
 _SHORTEST_WAIT = 0.5  # seconds
+_LONGEST_WAIT = 120.0  # seconds: two windows, whatever becomes of the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def take_turn(call: Call) -> None:
         counter = _counter(store())
         if not counter.hit(item, call.model, cost=min(cost, most)):
             until = counter.get_window_stats(item, call.model).reset_time
-            wait = max(_SHORTEST_WAIT, until - time.time())
+            wait = min(max(_SHORTEST_WAIT, until - time.time()), _LONGEST_WAIT)
             raise ProviderBusy(f"{call.model} has had its {most:,} {what} of this minute", wait)
 
 

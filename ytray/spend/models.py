@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from pydantic import BaseModel, ConfigDict
 
 from ytray.engine.store import Store
@@ -29,7 +27,7 @@ class ModelStatus(BaseModel):
 
 def model_statuses(store: Store) -> list[ModelStatus]:
     """Every model in the table of prices, by name."""
-    now = time.time() * 1000
+    now = store.now_ms()
     found = []
     for model, price in sorted(price_table().models.items()):
         limits = limits_of(model)

@@ -98,7 +98,7 @@ class Batch:
         fields = _fields(ledger, self.id)
         if fields["state"] == BatchState.SCHEDULED:
             raise InvalidBatchMove(f"batch {self.id} has not started yet: it is SCHEDULED; nothing was changed")
-        before_ms = ledger.now_ms()
+        before_ms = ledger.store.now_ms()
         added = changed = removed = 0
         if source is not None:
             comparison = Comparison(ledger, _task_of(ledger, fields), self.id, fields, source, format)

@@ -9,15 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import cast
-
-from croniter import croniter
 
 from ytray.engine import logs
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.shares import Claim, shares
-from ytray.engine.model import FLOW_LANE, JobState
+from ytray.engine.cron import name_of, next_after, was_set_back
+from ytray.engine.model import FLOW_LANE, JobState, time_of
 from ytray.engine.store import Store
 from ytray.errors import InvalidBatchMove, InvalidTransition, SystemUnavailable, UnknownBatch, UnknownJob, YtrayError
 from ytray.settings import settings
@@ -45,6 +44,7 @@ class _Living:
     active: int
     concurrency: int | None
     start_ms: int
+    fired_ms: int
     cron: str
     took: int
     took_ms: int
@@ -54,8 +54,8 @@ class _Living:
 
 
 _FIELDS = (
-    "state", "user", "prio", "waiting", "active", "concurrency", "start", "cron", "took", "took_ms", "queue", "lane",
-    "owner",
+    "state", "user", "prio", "waiting", "active", "concurrency", "start", "fired", "cron", "took", "took_ms", "queue",
+    "lane", "owner",
 )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ class Feeder:
             self._told_slots = slots
         wait = _AT_LEAST_EVERY
         living = self._living()
-        now_ms = time.time() * 1000
+        now_ms = self._store.now_ms() if any(one.state == "SCHEDULED" for one in living) else 0
         for one in living:
             if one.owner and one.state != "CANCELLED" and self._is_cancelled(one.owner):
                 self._ledger.control(one.batch, "cancel", "its job was cancelled")
@@ -116,31 +116,34 @@ class Feeder:
             pipe.hmget(self._store.key(f"b:{batch}"), list(_FIELDS))
         found = []
         for batch, stored in zip(batches, pipe.execute(), strict=True):
-            state, user, prio, waiting, active, concurrency, start, cron, took, took_ms, queue, lane, owner = (
+            state, user, prio, waiting, active, concurrency, start, fired, cron, took, took_ms, queue, lane, owner = (
                 "" if value is None else value.decode() for value in stored
             )
             if state:
                 found.append(
                     _Living(
                         batch, state, user, int(prio), int(waiting), int(active), int(concurrency or 0) or None,
-                        int(start or 0), cron, int(took or 0), int(took_ms or 0), queue, lane, owner,
+                        int(start or 0), int(fired or 0), cron, int(took or 0), int(took_ms or 0), queue, lane, owner,
                     )
                 )  # fmt: skip
         return found
 
     def _keep_appointment(self, one: _Living, now_ms: float) -> float:
         """Start a batch whose time has come; returns the seconds until it does."""
-        if one.start_ms > now_ms:
-            return max(0.01, (one.start_ms - now_ms) / 1000)
+        now, due = time_of(now_ms), time_of(one.start_ms)
+        fired = time_of(one.fired_ms) if one.fired_ms else None
+        if one.cron and fired is not None and was_set_back(one.cron, fired, now) and due > next_after(one.cron, now):
+            due = next_after(one.cron, now)
+            self._store.redis.hset(self._store.key(f"b:{one.batch}"), "start", _ms(due))
+        if due > now:
+            return max(0.01, (due - now).total_seconds())
         try:
             if not one.cron:
                 self._ledger.control(one.batch, "start")
                 return 0.01
             # After a time without a tracker what was missed runs once, not once for each time.
-            at = datetime.fromtimestamp(one.start_ms / 1000, UTC)
-            following = croniter(one.cron, now_ms / 1000).get_next(float)
-            salt = f"{at:%Y%m%dT%H%M%S}"
-            self._ledger.fire(one.batch, f"{one.batch}-{salt}", salt, round(following * 1000))
+            salt = name_of(due, fired)
+            self._ledger.fire(one.batch, f"{one.batch}-{salt}", salt, _ms(next_after(one.cron, now)), _ms(due))
         except (InvalidBatchMove, UnknownBatch):
             pass  # cancelled meanwhile
         return 0.01
@@ -189,6 +192,10 @@ class Feeder:
             if not waiting or (not released and waiting == before):
                 break
             before = waiting
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def window(took: int, took_ms: int, slots: int) -> int:

@@ -155,20 +155,15 @@ class Ledger:
         """Jobs of rows that were edited meanwhile, to be cancelled."""
         return [job.decode() for job in self.store.call("batch_unwanted", most)]
 
-    def fire(self, template: str, batch: str, salt: str, next_ms: int) -> bool:
-        """Make a batch of one that runs again and again; False when it was made before."""
-        return bool(self.store.call("batch_fire", template, batch, salt, next_ms))
+    def fire(self, template: str, batch: str, salt: str, next_ms: int, due_ms: int) -> bool:
+        """Make a batch of one that runs again and again, since it was due; False when it was made before."""
+        return bool(self.store.call("batch_fire", template, batch, salt, next_ms, due_ms))
 
     def forget(self, batch: str, ended_before_ms: float, *, dry_run: bool) -> bool:
         """Delete a batch that ended before a time; True when it went, or in a dry run would go."""
         return bool(self.store.call("batch_forget", batch, int(ended_before_ms), int(dry_run)))
 
     # ------------------------------------------------------------------------------------------ reading
-
-    def now_ms(self) -> int:
-        """The time by the clock that all moves go by."""
-        seconds, micros = self.redis.time()
-        return seconds * 1000 + micros // 1000
 
     def removed(self, batch: str, numbers: Sequence[int]) -> set[int]:
         """Those of the discarded items whose rows an edited input no longer had."""

@@ -48,14 +48,14 @@ def tell_next(store: Store) -> float:
     if not first:
         return _LONGEST_WAIT
     entry, due_ms = first[0]
-    if (wait := due_ms / 1000 - time.time()) > 0:
-        return wait
+    if (wait := due_ms - store.now_ms()) > 0:
+        return wait / 1000
     batch, event, tries, at_ms = entry.decode().split(" ")
     error = _tell(store, batch, cast(WebhookEvent, event), int(at_ms))
     pipe = store.redis.pipeline(transaction=True)
     pipe.zrem(notices, entry)
     if error and int(tries) <= len(_AGAIN):
-        again = (time.time() + _AGAIN[int(tries) - 1]) * 1000
+        again = store.now_ms() + _AGAIN[int(tries) - 1] * 1000
         pipe.zadd(notices, {f"{batch} {event} {int(tries) + 1} {at_ms}": again})
     pipe.execute()
     return 0.0

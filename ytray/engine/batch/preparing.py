@@ -6,13 +6,12 @@ Nothing of this needs memory for the whole input, and what is never committed ex
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha1, sha256
 from typing import Any
 
-from croniter import croniter
 from pydantic_core import from_json, to_json
 
 from ytray.engine import webhook
@@ -23,8 +22,9 @@ from ytray.engine.batch.rows import Row, checked_rows
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.stages import seconds_for, stages_of_task
 from ytray.engine.canonical import canonical_json
+from ytray.engine.cron import next_after
 from ytray.engine.job import new_job_id
-from ytray.engine.model import MICRO
+from ytray.engine.model import MICRO, time_of
 from ytray.engine.task import Options, Task
 from ytray.errors import InvalidArguments, SettingsError
 
@@ -150,7 +150,7 @@ class Preparation:
         if not self.prepared.accepted:
             self.drop()
             raise InvalidArguments("the input has no row that could be an item: there is nothing to do")
-        task, options, now = self._task, self._options, time.time()
+        task, options, now_ms = self._task, self._options, self._ledger.store.now_ms()
         queue = task.queue
         task.keep_code(self._ledger.store)
         fields: dict[str, str | bytes | int] = {
@@ -173,13 +173,13 @@ class Preparation:
         fields |= {name: value for name, value in chosen.items() if value is not None}
         start = round(options.start_at.timestamp() * 1000) if options.start_at else 0
         if options.cron:
-            start = round(croniter(options.cron, max(now, start / 1000)).get_next(float) * 1000)
+            start = round(next_after(options.cron, time_of(max(now_ms, start))).timestamp() * 1000)
         return self._ledger.commit(
             self.batch_id,
             options,
             self._digest.hexdigest()[:32],
             self._same.hexdigest()[:32],
-            start_ms=start if start > now * 1000 else 0,
+            start_ms=start if start > now_ms else 0,
             budget=None if options.budget_usd is None else round(options.budget_usd * MICRO),
             fields=[part for pair in fields.items() for part in pair],
         )
@@ -284,7 +284,7 @@ def check_options(options: BatchOptions) -> None:
         try:
             if len(options.cron.split()) != 5:
                 raise ValueError("it has not five fields")
-            croniter(options.cron).get_next(float)
+            next_after(options.cron, datetime.now(UTC))
         except ValueError as wrong:
             raise InvalidArguments(
                 f"cron: {options.cron!r} is no cron expression (five fields, as in '0 6 * * *'): {wrong}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -16,6 +15,7 @@ from ytray.engine.batch.model import BatchState, BatchStatus, Eta, Item, ItemCou
 from ytray.engine.batch.stages import read_stages, slots_of, stages_of_task
 from ytray.engine.batch.triage import FailedItem
 from ytray.engine.model import MICRO, JobState, time_of
+from ytray.engine.reading import milliseconds
 from ytray.errors import UnknownBatch
 
 _LOOKED_AT = 1000  # items in one read
@@ -31,7 +31,8 @@ def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
     pipe.hget(key("budgets"), f"flow|{batch}")
     pipe.hget(key("held"), f"flow|{batch}")
     pipe.srandmember(key(f"ba:{batch}"), _ACTIVE_SHOWN)
-    stored, durations, budget, held, active = pipe.execute()
+    pipe.time()
+    stored, durations, budget, held, active, told = pipe.execute()
     if not stored:
         raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
     f = {name.decode(): value.decode() for name, value in stored.items()}
@@ -41,7 +42,7 @@ def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
     stages = read_stages(durations)
     started = _time(f, "started")
     done = counts.completed - int(f["reused"])
-    seconds = _seconds_of_work(f, started)
+    seconds = _seconds_of_work(f, started, milliseconds(told))
     cost = int(f.get("cost", 0)) / MICRO
     running = state in (BatchState.RUNNING, BatchState.PAUSED)
     return BatchStatus(
@@ -124,10 +125,10 @@ def _time(f: dict[str, str], name: str) -> datetime | None:
     return time_of(f[name]) if name in f else None
 
 
-def _seconds_of_work(f: dict[str, str], started: datetime | None) -> float:
+def _seconds_of_work(f: dict[str, str], started: datetime | None, now_ms: int) -> float:
     if started is None:
         return 0.0
-    ended = float(f["ended"]) / 1000 if "ended" in f else time.time()
+    ended = float(f.get("ended", now_ms)) / 1000
     idle = int(f.get("idle_ms", 0)) / 1000
     if "idle_from" in f:
         ended = float(f["idle_from"]) / 1000

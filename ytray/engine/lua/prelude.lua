@@ -64,6 +64,8 @@
 --   notices           zset    "batch event try": webhooks to be told, by the time when
 --   rows:<user>       hash    "task key" of rows with a key of their own → the job id that they stand for; the task is escaped
 --   autoscaled        string  there while Ray's autoscaler holds a demand of this system (autoscale.py)
+--   schedules         hash    task → the due time that was fired for it last (schedule.py)
+--   clock             string  the time of this server's clock as the tracker saw it last, in ms (clocks.py)
 --   slots             hash    slots by queue that the cluster offers, as the tracker saw them last
 --   nodes             hash    how many nodes are up and draining, as the tracker saw them last
 --   drains            hash    what is known of each drained node's drain, as JSON by its id (nodes.py)

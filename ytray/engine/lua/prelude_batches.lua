@@ -35,7 +35,7 @@ local function run_batch(batch, at)
   local key = P .. 'b:' .. batch
   local idle_from = redis.call('HGET', key, 'idle_from')
   if idle_from and redis.call('HEXISTS', key, 'started') == 1 then
-    redis.call('HINCRBY', key, 'idle_ms', int(at - idle_from))
+    redis.call('HINCRBY', key, 'idle_ms', int(math.max(0, at - idle_from)))
   end
   redis.call('HSET', key, 'state', 'RUNNING')
   redis.call('HSETNX', key, 'started', int(at))
@@ -126,7 +126,7 @@ local function item_ended(job, at)
   for _, place in ipairs(places_of(job.id, job.items)) do
     local batch, key = place.batch, P .. 'b:' .. place.batch
     if job.state == 'COMPLETED' and place.letter == 'a' then
-      redis.call('HINCRBY', key, 'took_ms', int(at - (f[1] or at)))
+      redis.call('HINCRBY', key, 'took_ms', int(math.max(0, at - (f[1] or at))))
       redis.call('HINCRBY', key, 'took', 1)
       if job.lane == '~flow' then count_steps(batch, job.id) end
       redis.call('HINCRBY', P .. 'bt:' .. job.task, 'items', 1)

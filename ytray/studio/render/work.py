@@ -36,7 +36,8 @@ def work_folder() -> Iterator[Path]:
 def _sweep(where: Path) -> None:
     for folder in where.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):  # another process's, or another sweeps it at this moment
-            if time.time() - folder.stat().st_mtime > _YOUNG and _is_abandoned(folder):
+            # One of the future is of a clock that was set back since.
+            if abs(time.time() - folder.stat().st_mtime) > _YOUNG and _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
