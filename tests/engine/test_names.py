@@ -204,9 +204,9 @@ def test_a_name_that_cannot_be_carried_is_refused_at_the_door(bad: str, moves: S
         checked_options({"idempotency_key": bad})
     with pytest.raises(InvalidArguments, match="dependency"):
         circuit_breaker(bad)
-    with pytest.raises(InvalidArguments):
-        set_user_budget(moves, bad, 1.0)
     if bad:
+        with pytest.raises(InvalidArguments, match="user id"):
+            set_user_budget(moves, bad, 1.0)
         with pytest.raises(ValueError, match="the name of a task"):
             task(name=bad)(len)
 

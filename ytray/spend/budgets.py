@@ -20,7 +20,9 @@ def set_user_budget(store: Store, user_id: str, usd: float | None) -> Budget:
 
     Raises InvalidArguments for less than nothing, and for more than a billion.
     """
-    _set(store, f"user|{checked_word(user_id, 'a user id')}", usd)
+    if user_id:  # without one it is of the jobs that are nobody's
+        checked_word(user_id, "a user id")
+    _set(store, f"user|{user_id}", usd)
     return user_budget(store, user_id)
 
 

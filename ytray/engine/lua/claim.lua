@@ -45,7 +45,7 @@ if #claimed == 0 then return {} end
 redis.call('ZREMRANGEBYRANK', P .. 'ready:' .. lane, 0, #claimed - 1)
 redis.call('ZADD', P .. 'leases:' .. holder, unpack(leases))
 for queue, number in pairs(moves.flush(at)) do
-  count('wait|' .. queue .. '|ms', int(waited[queue]))
+  count('wait|' .. queue .. '|ms', int(math.max(0, waited[queue])))
   count('wait|' .. queue .. '|count', number)
 end
 return claimed
