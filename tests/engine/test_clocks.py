@@ -154,6 +154,7 @@ def test_a_recurring_batch_goes_on_when_the_clock_is_set_back(
     (again,) = turn(first - 2 * DAY)
     assert again == f"-{first - 2 * DAY:%Y%m%dT%H%M%S}-{first:%Y%m%dT%H%M%S}"
     assert len(turn(first - DAY)) == 1
+    assert turn(first) == set()  # this one was fired before the clock was set back
     assert len(turn(first + 9 * DAY)) == 1  # days asleep: once
 
 

@@ -132,7 +132,9 @@ class Feeder:
         """Start a batch whose time has come; returns the seconds until it does."""
         now, due = time_of(now_ms), time_of(one.start_ms)
         fired = time_of(one.fired_ms) if one.fired_ms else None
-        if one.cron and fired is not None and was_set_back(one.cron, fired, now) and due > next_after(one.cron, now):
+        if not one.cron or fired is None or not was_set_back(one.cron, fired, now):
+            fired = None  # of no account: what is due was never fired
+        elif due > next_after(one.cron, now):
             due = next_after(one.cron, now)
             self._store.redis.hset(self._store.key(f"b:{one.batch}"), "start", _ms(due))
         if due > now:
