@@ -137,7 +137,10 @@ def states_of_redis(admin: redis.Redis) -> Iterator[tuple[str, tuple[str, ...]]]
     looping.join()
     admin.config_set("requirepass", "another")
     admin.client_kill_filter(_type="normal", skipme=True)
-    yield "refuses the password or the user", ("/readyz", read, write)
+    try:
+        yield "refuses the password or the user", ("/readyz", read, write)
+    finally:
+        admin.config_set("requirepass", "")  # else nobody could stop it
 
 
 def _loop(admin: redis.Redis) -> None:
