@@ -258,3 +258,13 @@ def test_hundreds_of_jobs_are_awaited_without_a_thread_each(system: Store) -> No
         return await job
 
     assert asyncio.run(all_of_them()) == list(range(1, 201))
+
+
+def test_an_end_that_nobody_tells_of_is_found(
+    store: Store, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a worker of a version that tells of ends on other channels, or when a message was lost in a failover."""
+    monkeypatch.setattr("ytray.engine.waiting._LOOK_EVERY", 0.1)
+    future = waiting()
+    store.redis.hset(store.key("j:j"), "state", "COMPLETED")
+    assert future.result(timeout=5).state is JobState.COMPLETED
