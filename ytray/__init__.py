@@ -15,6 +15,7 @@ from ytray.engine.task import task
 from ytray.engine.tracking import job_tracker
 from ytray.engine.unit import unit_of_work
 from ytray.errors import (
+    BlockingCall,
     CircuitOpen,
     Deadlock,
     IdempotencyConflict,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ytray.engine.batch.batches import batches
 
 __all__ = [
+    "BlockingCall",
     "CircuitOpen",
     "Deadlock",
     "IdempotencyConflict",

@@ -22,6 +22,10 @@ class PermanentError(YtrayError):
     """
 
 
+class BlockingCall(PermanentError):
+    """A flow has blocked, or was about to block, the one thread that all flows share; the message names the call."""
+
+
 class DamagedArtifact(YtrayError):
     """A copy of an artifact is not what was published, so it was thrown away; trying again may bring a good one."""
 

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import redis
 from pydantic import BaseModel
 
+import ytray
 from ytray import PermanentError, RetryLater, RetryPolicy, circuit_breaker, current_job, flow, task
 
 
@@ -215,3 +217,61 @@ async def may_break(folder: str) -> str:
     first = await counted_unless_broken.delay(folder, "before")
     second = await counted_unless_broken.options(priority=7).delay(folder, "breaking")
     return first + second
+
+
+class Panic(BaseException):
+    pass
+
+
+@flow(retry=RetryPolicy(delays=()))
+async def ends_badly(kind: str) -> None:
+    async def leaves() -> None:
+        sys.exit("no input")
+
+    if kind == "exit":
+        sys.exit("no input")
+    if kind == "exit in a branch":
+        await asyncio.gather(leaves(), asyncio.sleep(60))
+    if kind == "exit of a task that nobody awaits":
+        left = asyncio.create_task(leaves())
+        await asyncio.sleep(60)
+        await left
+    if kind == "interrupt":
+        raise KeyboardInterrupt
+    if kind == "panic":
+        raise Panic("boom")
+    if kind == "own cancelled task":
+        waiting = asyncio.ensure_future(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await waiting
+    raise ValueError("cannot read " + os.fsdecode(b"caf\xe9.mp4"))
+
+
+@flow(retry=RetryPolicy(delays=()))
+async def gets_instead_of_awaiting(kind: str, folder: str) -> Any:
+    job = counted.delay(folder, "step", 1)
+    if kind == "get":
+        return job.get()
+    if kind == "get all":
+        return ytray.get([job])
+    if kind == "as completed":
+        return list(ytray.as_completed([job]))
+    return await asyncio.to_thread(job.get)
+
+
+@flow(retry=RetryPolicy(delays=(0.0,)))
+async def stamps(folder: str) -> list[int]:
+    """Two steps whose arguments differ from run to run."""
+    first = await counted.delay(folder, "stamp", time.time_ns())
+    second = counted.map([{"folder": folder, "name": "stamp", "value": time.time_ns()}])
+    note(folder, "runs")
+    if current_job().attempt == 1:
+        (Path(folder) / "first").write_text(f"{first} {await second[0]}")
+        raise ValueError("once more")
+    return [first, await second[0]]
+
+
+@flow(retry=RetryPolicy(delays=()))
+async def awaits_the_gate(folder: str) -> str:
+    return await wait_for.delay(folder, "gate")

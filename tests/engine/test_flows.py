@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.tasks_for_tests import may_break, sum_of_squares, times, two_then_gate
+from tests.engine.tasks_for_tests import (
+    awaits_the_gate,
+    ends_badly,
+    gets_instead_of_awaiting,
+    may_break,
+    stamps,
+    sum_of_squares,
+    times,
+    two_then_gate,
+)
 from ytray import InvalidArguments, JobCancelled, JobFailed, JobState, dlq, flow, job_tracker
 from ytray.engine.store import Store
 
@@ -73,3 +82,57 @@ def test_a_flow_must_be_async() -> None:
 def test_a_flows_arguments_are_checked_too(system: Store) -> None:
     with pytest.raises(InvalidArguments, match=r"argument numbers\.0"):
         sum_of_squares.delay("folder", ["many"])
+
+
+def test_a_flow_ends_as_failed_whatever_it_raises(system: Store) -> None:
+    expected = {
+        "exit": "SystemExit: no input",
+        "exit in a branch": "SystemExit: no input",
+        "exit of a task that nobody awaits": "SystemExit: no input",
+        "interrupt": "KeyboardInterrupt",
+        "panic": "Panic: boom",
+        "own cancelled task": "CancelledError",
+        "surrogate": "ValueError: cannot read caf",
+    }
+    jobs = {kind: ends_badly.delay(kind) for kind in expected}
+    for kind, told in expected.items():
+        with pytest.raises(JobFailed) as failed:
+            jobs[kind].get(timeout=30)
+        assert failed.value.error.startswith(told), kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"), [("get", "job.get()"), ("get all", "ytray.get()"), ("as completed", "ytray.as_completed()")]
+)
+def test_a_flow_that_would_block_all_others_is_refused_by_name(
+    system: Store, tmp_path: Path, kind: str, named: str
+) -> None:
+    with pytest.raises(JobFailed) as failed:
+        gets_instead_of_awaiting.delay(kind, str(tmp_path)).get(timeout=30)
+    assert "BlockingCall: flow gets_instead_of_awaiting: " + named in failed.value.error
+    assert "await" in failed.value.error
+
+
+def test_a_flow_may_block_in_a_thread_of_its_own(system: Store, tmp_path: Path) -> None:
+    assert gets_instead_of_awaiting.delay("in a thread", str(tmp_path)).get(timeout=30) == 1
+
+
+def test_a_step_whose_arguments_differ_from_run_to_run_is_done_once(system: Store, tmp_path: Path) -> None:
+    told = stamps.delay(str(tmp_path)).get(timeout=30)
+    assert times(tmp_path, "runs") == 2
+    assert times(tmp_path, "stamp") == 2
+    assert " ".join(map(str, told)) == (tmp_path / "first").read_text()
+
+
+def test_a_flow_says_what_it_waits_for_and_fails_when_that_is_deleted(
+    system: Store, tmp_path: Path, until: Until
+) -> None:
+    job = awaits_the_gate.delay(str(tmp_path))
+    until(lambda: times(tmp_path, "started-gate"))
+    (step,) = job_tracker.children(job.id)
+    until(lambda: job.status().progress_message == f"waits for wait_for {step.job_id} (EXECUTING)")
+    system.redis.delete(system.key(f"j:{step.job_id}"))
+    with pytest.raises(JobFailed, match=f"job {step.job_id}, which the flow awaits, is gone"):
+        job.get(timeout=20)
+    system.redis.delete(system.key(f"k:{job.id}"))
+    (tmp_path / "gate").touch()

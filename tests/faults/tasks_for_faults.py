@@ -92,3 +92,29 @@ def fills_memory(folder: str) -> None:
         held.append(bytearray(64 * 1024 * 1024))
         held[-1][::4096] = b"x" * len(held[-1][::4096])
         time.sleep(0.02)
+
+
+@flow()
+async def ends_its_process(folder: str, how: str) -> None:
+    note(folder, how)
+    if how == "at once":
+        os._exit(3)
+    if how == "later":
+        asyncio.get_running_loop().call_later(0.05, os._exit, 3)
+        await asyncio.sleep(60)
+    if how == "in a thread":
+        await asyncio.to_thread(os.kill, os.getpid(), signal.SIGKILL)
+
+
+@flow()
+async def blocks(folder: str) -> None:
+    note(folder, "blocks")
+    time.sleep(600)
+
+
+@flow()
+async def waits_for_gate(folder: str) -> str:
+    note(folder, "beside")
+    first = await step.delay(folder, "first")
+    gate = await stay.delay(folder, "gate")
+    return first + gate.split()[0]

@@ -24,6 +24,7 @@ from ytray.engine.batch.model import (
     Resumed,
 )
 from ytray.engine.batch.plan import Plan
+from ytray.engine.context import refuse_in_flow
 
 T = TypeVar("T")
 
@@ -168,6 +169,7 @@ class BatchMethods(ABC):
 
         Raises TimeoutError, UnknownBatch.
         """
+        refuse_in_flow("client.wait_for_batch()", "the AsyncClient")
         patience = Patience.with_batch(batch_id, timeout)
         events = _calls.events(None, "", batch_id)
         status = self._do(_batch_calls.status(batch_id), patience)

@@ -22,6 +22,7 @@ from ytray.client._following import SILENCE, Deadline, EventReader, Patience, pa
 from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
+from ytray.engine.context import refuse_in_flow
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
 from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
@@ -215,6 +216,7 @@ class Client(BatchMethods):
         Raises TimeoutError, JobFailed (with the error, traceback and retry count), JobCancelled, ResultExpired,
         UnknownJob.
         """
+        refuse_in_flow("client.wait()", "the AsyncClient")
         patience = Patience.with_job(job_id, timeout)
         events = _calls.events(job_id, "")
         status = self._do(_calls.status(job_id), patience)
@@ -256,6 +258,7 @@ class Client(BatchMethods):
 
         Raises TimeoutError, which says how many are missing; UnknownJob.
         """
+        refuse_in_flow("client.as_completed()", "the AsyncClient")
         gathering = Gathering(job_ids, timeout)
         while gathering.missing:
             asked, seconds = gathering.ask_for()

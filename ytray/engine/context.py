@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from contextvars import Context, ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from ytray.errors import PayloadTooLarge, StaleFence
+from ytray.errors import BlockingCall, PayloadTooLarge, StaleFence
 from ytray.settings import settings
 
 if TYPE_CHECKING:
     from ytray.engine.model import JobState
+    from ytray.engine.steps import Steps
     from ytray.engine.store import Store
 
 _PROGRESS_EVERY = 0.1  # seconds: a report sooner than this after the last one is dropped, unless its message is new
@@ -34,13 +36,14 @@ class CurrentJob:
     store: Store | None = None
     generation: int = 0
     wait_for_end: Callable[[str], Awaitable[JobState]] | None = None  # only a flow has it: it waits without a slot
-    steps_seen: dict[str, int] = field(default_factory=dict)
+    steps: Steps | None = None  # only a flow has them
+    mark: bytes = b""  # of a flow (marks.py)
     _reported: tuple[float, str] = (float("-inf"), "")
 
     @property
     def is_flow(self) -> bool:
         """Whether what it submits are its steps."""
-        return self.wait_for_end is not None
+        return self.steps is not None
 
     def progress(self, percent: float, message: str = "") -> None:
         """Report progress, 0 to 100. Raises StaleFence when the job no longer belongs to this worker."""
@@ -89,6 +92,23 @@ def running_job() -> CurrentJob | None:
     return _current.get()
 
 
+def job_in(context: Context) -> CurrentJob | None:
+    """The job that code in this context runs for, or None."""
+    return context.get(_current)
+
+
 def enter_job(job: CurrentJob | None) -> None:
     """Make `job` the current one of this thread or coroutine."""
     _current.set(job)
+
+
+def refuse_in_flow(call: str, instead: str) -> None:
+    """Raise BlockingCall when a flow makes this blocking call where all flows run; in a thread of its own it may."""
+    job = _current.get()
+    if job is None or not job.is_flow:
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise BlockingCall(f"flow {job.task_name}: {call} would hold up every other flow; use {instead} instead")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from ytray.engine.connection import store
+from ytray.engine.context import refuse_in_flow
 from ytray.engine.job import Job
 from ytray.engine.records import unknown_job
 
@@ -24,8 +25,9 @@ def get(jobs: Iterable[Job[R]], timeout: float | None = None) -> list[R]:
 
     Raises TimeoutError, which says how many are missing; JobFailed, JobCancelled, ResultExpired and UnknownJob, which
     name the job; SystemUnavailable when Redis stays away for a minute; in a task, Deadlock when a job needs the slot
-    that the task keeps.
+    that the task keeps; in a flow, BlockingCall: `await asyncio.gather(*jobs)`.
     """
+    refuse_in_flow("ytray.get()", "`await asyncio.gather(*jobs)`")
     given = list(jobs)
     by_id: dict[str, list[int]] = {}
     for place, job in enumerate(given):
@@ -46,8 +48,9 @@ def as_completed(jobs: Iterable[Job[R]], timeout: float | None = None) -> Iterat
             takes.
 
     Raises TimeoutError, which says how many are missing; UnknownJob; SystemUnavailable when Redis stays away for a
-    minute.
+    minute; BlockingCall in a flow, which awaits the jobs.
     """
+    refuse_in_flow("ytray.as_completed()", "`asyncio.as_completed(jobs)` with `await`")
     by_id: dict[str, Job[R]] = {}
     for job in jobs:
         by_id.setdefault(job.id, job)

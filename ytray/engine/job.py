@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic_core import from_json
 
 from ytray.engine.connection import store
-from ytray.engine.context import running_job
+from ytray.engine.context import refuse_in_flow, running_job
 from ytray.engine.model import JobState, JobStatus, Transition
 from ytray.engine.records import unknown_job
 from ytray.errors import JobCancelled, JobFailed, ResultExpired
@@ -44,8 +44,9 @@ class Job(Generic[R_co]):
 
         Raises TimeoutError once they are over, also while Redis is away; JobFailed (with the error, traceback and
         retry count), JobCancelled, ResultExpired, UnknownJob; SystemUnavailable when Redis stays away for a minute.
-        In a task, Deadlock when the job needs the slot that the task keeps.
+        In a task, Deadlock when the job needs the slot that the task keeps; in a flow, BlockingCall: `await job`.
         """
+        refuse_in_flow("job.get()", "`await job`")
         ending, self._ending = self._ending, None
         return self.outcome(ending or store().wait_until_ended(self.id, timeout))
 

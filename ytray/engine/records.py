@@ -58,7 +58,7 @@ def read_status(job_id: str, stored: dict[bytes, bytes], result: bytes | None, w
         priority=int(f["prio"]),
         current_state=state,
         progress=100.0 if state is JobState.COMPLETED else float(f.get("progress", 0)),
-        progress_message=waiting or f.get("note", ""),
+        progress_message=waiting or f.get("note", "") or (f.get("awaits", "") if state is JobState.EXECUTING else ""),
         created_at=time_of(f["created"]),
         started_at=time_of(f["started"]) if "started" in f else None,
         completed_at=time_of(f["ended"]) if "ended" in f else None,

@@ -164,9 +164,21 @@ class Store(Reading):
 
     # ------------------------------------------------------------------------------------------ dispatching
 
-    def take_office(self, holder: str, epoch: str, result_ttl: int) -> int:
-        """Become the one tracker or flow runner; returns how many jobs its predecessor left in flight."""
-        return int(self.call("take_office", holder, epoch, result_ttl))
+    def take_office(
+        self,
+        holder: str,
+        epoch: str,
+        result_ttl: int,
+        suspects: Sequence[tuple[str, int, int]] = (),
+        *,
+        beside: bool = False,
+    ) -> int:
+        """Become the one tracker or flow runner; returns how many jobs its predecessor left in flight.
+
+        `suspects` (id, fence, 1 when it counts as a crash) ran code as the predecessor's process ended; `beside`: it
+        ended soon, and nobody can tell by whom.
+        """
+        return int(self.call("take_office", holder, epoch, result_ttl, int(beside), *_flat(suspects)))
 
     def claim(
         self,
@@ -238,11 +250,14 @@ class Store(Reading):
         """The tracker is there; without a word for as long as a lease it counts as gone."""
         self.redis.set(self.key("at_work"), epoch, px=lease_ms)
 
-    def reap(self, holder: str, epoch: str, most: int, result_ttl: int) -> tuple[float, list[tuple[str, int]]]:
-        """Requeue jobs whose lease ended; returns seconds to the next such moment (inf: none), and those jobs."""
-        next_ms, *rest = self.call("reap", holder, epoch, most, result_ttl)
+    def reap(self, epoch: str, most: int, result_ttl: int) -> tuple[float, list[tuple[str, int]], int]:
+        """Requeue jobs and flows whose lease ended; called by the tracker of that epoch.
+
+        Returns seconds to the next such moment (inf: none), those jobs, and how many of them are flows.
+        """
+        next_ms, flows, *rest = self.call("reap", epoch, most, result_ttl)
         jobs = [(rest[i].decode(), int(rest[i + 1])) for i in range(0, len(rest), 2)]
-        return (next_ms / 1000 if next_ms >= 0 else float("inf")), jobs
+        return (next_ms / 1000 if next_ms >= 0 else float("inf")), jobs, flows
 
     def promote(self, most: int) -> tuple[int, float]:
         """Queue jobs whose time has come; returns how many, and seconds until the next is due (inf: none)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -32,7 +31,6 @@ from ytray.settings import settings
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_TURN = re.compile(r"_\d+$")
 LARGEST_MAP = 100_000  # jobs: one atomic submission keeps Redis busy for about 20 µs a job
 _BUILT_IN = ("ytray.tasks.generation", "ytray.tasks.media", "ytray.tasks.processing")
 
@@ -181,8 +179,8 @@ class Task(Generic[P, R]):
         parent = running_job()
         with tracing.submission(self.name) as trace:
             head = self.spec_head(options, where, trace)
-            if parent is not None and parent.is_flow:
-                ids = [self._step_id(parent.id, payload, parent.steps_seen) for payload in payloads]
+            if parent is not None and parent.steps is not None:
+                ids = [parent.steps.id_of(self.name, payload) for payload in payloads]
             else:
                 ids = [new_job_id()] if len(payloads) == 1 else new_job_ids(len(payloads))
             queue = options.queue or self.queue
@@ -255,14 +253,6 @@ class Task(Generic[P, R]):
 
     def _ship_again(self, where: Store) -> None:
         self.__dict__["_reference"] = (where, reference(self, self.function, where))
-
-    def _step_id(self, flow_id: str, payload: bytes, seen: dict[str, int]) -> str:
-        # A step's place is what it does, and how often the flow did the same before: that is the same in every run,
-        # also when steps that run side by side end in another order.
-        digest = sha256(self.name.encode() + b"\0" + payload).hexdigest()[:16]
-        seen[digest] = seen.get(digest, 0) + 1
-        # A flow that was cancelled and taken up again ("…_2") finds the steps that it had.
-        return f"{_TURN.sub('', flow_id)}.{digest}" + (f"-{seen[digest]}" if seen[digest] > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)

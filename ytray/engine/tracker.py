@@ -33,6 +33,7 @@ from ytray.engine.link import Deposed
 from ytray.engine.nodes import workers_of
 from ytray.engine.placement import Nearness
 from ytray.engine.schedule import Schedule
+from ytray.engine.standstill import Standstill
 from ytray.engine.store import Claimed, LaneRoom, Store
 from ytray.engine.worker import Report, run_lease, unpack_setup
 from ytray.errors import SystemUnavailable
@@ -85,6 +86,7 @@ class JobTracker:
         self._handing_over = HandingOver(self._store, lambda: dict(self._in_flight), self._ring)
         self._leaving = self._handing_over.leaving
         self._nearness = Nearness(self._store)
+        self._standstill = Standstill(self._store)
         self._landed: deque[tuple[Flight, Report | BaseException]] = deque()
         self._is_waiting = False
         self._lease_ms = round(settings().lease_seconds * 1000)
@@ -200,11 +202,13 @@ class JobTracker:
             self._store.say_at_work(self._epoch, self._lease_ms)
         self._clocks.look()
         moved, to_due = self._store.promote(_MOST_TIMERS)
-        to_reap, reaped = self._store.reap("tracker", self._epoch, _MOST_TIMERS, settings().result_ttl)
+        to_reap, reaped, flows = self._store.reap(self._epoch, _MOST_TIMERS, settings().result_ttl)
+        if flows:
+            self._standstill.look()
         for job_id, fence in reaped:
             self._abandon(job_id, fence)
         to_scheduled = self._schedule.submit_due() if self._schedule is not None else float("inf")
-        more = moved == _MOST_TIMERS or len(reaped) == _MOST_TIMERS
+        more = moved == _MOST_TIMERS or len(reaped) >= _MOST_TIMERS
         self._next_look = now if more else min(now + min(to_due, to_reap, to_scheduled), self._next_beat)
 
     # ------------------------------------------------------------------------------------------ launching
@@ -269,7 +273,10 @@ class JobTracker:
 
     def _beside_ray(self) -> list[tuple[str, Callable[[], None]]]:
         """The threads that look after Ray's nodes."""
-        threads = [("ytray-nodes", self._handing_over.look_forever)]
+        threads = [
+            ("ytray-nodes", self._handing_over.look_forever),
+            ("ytray-standstill", self._standstill.look_forever),
+        ]
         asking = Autoscaling(self._store, self._taken, self._pace.seconds)
         return [*threads, ("ytray-autoscale", asking.ask_forever)]
 

@@ -29,6 +29,7 @@ from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.triage import fingerprint_of, group
 from ytray.engine.code import resolve
 from ytray.engine.connection import store, submitting_store
+from ytray.engine.context import refuse_in_flow
 from ytray.engine.model import MICRO
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Task, did_you_mean, find
@@ -67,7 +68,8 @@ class Batch:
         return report(self.status(), self.errors())
 
     def wait(self, timeout: float | None = None) -> BatchStatus:
-        """Wait for its end, at most `timeout` seconds. Raises TimeoutError, UnknownBatch."""
+        """Wait for its end, at most `timeout` seconds. Raises TimeoutError, UnknownBatch; BlockingCall in a flow."""
+        refuse_in_flow("batch.wait()", "`await asyncio.to_thread(batch.wait)`")
         for _ in store().endings([self.id], timeout, "b"):
             break
         return self.status()

@@ -6,8 +6,8 @@
 --   generation  how often the parent was replayed: a step that had failed before the replay is run once more
 --   code        '' or the digest of the code that the task's script shipped
 --   digest      of task and arguments, by their bytes; `same` is canonical. A key that is used again must fit one of them
--- Returns the id of the job: with an idempotency key or a step that exists already, that job's; else the first. To a
--- flow that was taken up again after it was cancelled: the ids of all.
+-- Returns the id of the job: with an idempotency key that exists already, that job's; else the first. To a flow: the
+-- ids of all.
 -- Errors: CONFLICT <id> when the key was used for something else, EXISTS <id>, GONE when the stage has expired, NOCODE.
 
 local task, queue, prio, lane, user, parent, key, digest = unpack(ARGV, 1, 8)
@@ -75,12 +75,21 @@ local function taken_up(id)
   end
 end
 
+-- The steps of a flow are looked for one by one: a run after the first may give some that there are and some that are
+-- new. What there is counts, also where its arguments are others now.
 local ids
-if parent ~= '' and string.sub(given[1], 1, #parent + 1) ~= parent .. '.' then
+if parent ~= '' then
+  local is_own = string.sub(given[1], 1, #parent + 1) == parent .. '.'
   local missing = {}
   ids = {}
   for i = 1, #given, 2 do
-    local id, step = taken_up(given[i])
+    local id, step = given[i], nil
+    if is_own then
+      step = load(id)
+      if step then replay_once(step) end
+    else
+      id, step = taken_up(id)
+    end
     ids[#ids + 1] = id
     if not step then
       missing[#missing + 1] = id
@@ -89,17 +98,15 @@ if parent ~= '' and string.sub(given[1], 1, #parent + 1) ~= parent .. '.' then
   end
   if #missing == 0 then return ids end
   given = missing
-end
-local known = load(given[1])
-if known then
-  -- The same id again is the same submission repeated after a lost reply, or a flow's step met again.
-  if redis.call('HGET', P .. 'j:' .. known.id, 'spec') ~= given[2] and parent == '' then
-    return redis.error_reply('EXISTS ' .. known.id)
+else
+  local known = load(given[1])
+  if known then
+    -- The same id again is the same submission, repeated after a lost reply.
+    if redis.call('HGET', P .. 'j:' .. known.id, 'spec') ~= given[2] then
+      return redis.error_reply('EXISTS ' .. known.id)
+    end
+    return known.id
   end
-  for i = 1, generation > 0 and #given or 0, 2 do
-    replay_once(load(given[i]))
-  end
-  return known.id
 end
 local of = false
 if parent ~= '' then
