@@ -197,7 +197,7 @@ def test_a_machine_that_slept_reaps_nobody_and_delays_count_the_sleep(bare_store
     bare_store.redis.zadd(bare_store.key("leases:tracker"), {"leased": bare_store.now_ms() - 3_599_500})
     slept = 3600.0
     watch.look()
-    assert bare_store.reap("tracker", "e", 10, 60)[1] == []
+    assert bare_store.reap("e", 10, 60)[1] == []
     assert bare_store.redis.zscore(bare_store.key("due"), "delayed") == due
 
 

@@ -149,7 +149,7 @@ class _Walk:
                 store.hand_back(some, "test", blame=action == "blame", result_ttl=60)
             case "reap":
                 store.redis.zadd(store.key("leases:tracker"), {some[0][0]: 1}, xx=True)
-                store.reap("tracker", "e", 10, 60)
+                store.reap("e", 10, 60)
             case "promote":
                 for job_id in self.ids:
                     store.redis.zadd(store.key("due"), {job_id: 1}, xx=True)

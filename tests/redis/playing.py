@@ -89,7 +89,7 @@ def _jobs(store: Playing) -> None:
     assert store.hand_over("w", [again], "its node is drained", TTL) == 1
     (waiting,) = claim(store, 1)
     store.beat("tracker", "", 1, [(waiting.job_id, waiting.fence)])
-    while not store.reap("tracker", "e", 10, TTL)[1]:
+    while not store.reap("e", 10, TTL)[1]:
         pass
     submit(store, "delayed", delay_ms=3_600_000)
     submit(store, *(f"many-{n}" for n in range(30)))

@@ -40,9 +40,14 @@ def flow(
     """Make an async function a flow.
 
     Its steps are `await task.delay(…)`; `asyncio.gather` runs them side by side. After a crash the function runs again
-    from its beginning, and each step that it submitted before is found again by its task and arguments. So between
-    steps it must decide by its arguments and the steps' results alone: not by the clock, nor at random. It holds no
-    slot while it waits, has no time limit, and must not block: work belongs into tasks.
+    from its beginning, and each step that it submitted before is found again by its task and order (in what `gather`
+    or `create_task` started: by its order there). So between steps it must decide by its arguments and the steps'
+    results alone: not by the clock, at random, or by which step ends first. Where a step's arguments are others than
+    in the run before, what it gave then counts.
+
+    It holds no slot while it waits, has no time limit, and shares a thread with all other flows, so it must not block:
+    work belongs into tasks, `job.get()` is refused (`await job`), and a flow that blocks for as long as a lease fails.
+    What must block goes into `await asyncio.to_thread(…)`. A flow that ends its process three times is dead-lettered.
 
     Args:
         name: what it is called; the function's name by default.

@@ -6,6 +6,7 @@ the dead-letter queue. One that was only there when others' process ended goes b
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from ytray.engine.flow_host import FlowHost
 from ytray.engine.marks import Marks
 from ytray.engine.store import Claimed, Store
 from ytray.engine.worker import unpack_setup
-from ytray.errors import SystemUnavailable
+from ytray.errors import SystemUnavailable, YtrayError
 from ytray.settings import settings
 
 _AT_ONCE = 4  # processes whose flows are not known to last
@@ -105,8 +106,9 @@ class Isolation:
         try:
             self._run_alone(flow, place)
         except (SystemUnavailable, redis.RedisError, RayError) as failed:
-            # Its lease ends, and it is requeued.
             _log.warning("a flow could not be run alone", job_id=flow.job_id, error=str(failed))
+            with contextlib.suppress(YtrayError, redis.RedisError):  # else its lease ends
+                self._hand_back(flow, "it could not be run alone", blame=False)
         finally:
             with self._lock:
                 self._running.discard(flow.job_id)

@@ -37,7 +37,9 @@ end
 if key ~= '' then
   local id, known, known_same = find_keyed('j:', user, key)
   if id then
-    if known ~= digest and known_same ~= same then return redis.error_reply('CONFLICT ' .. id) end
+    -- A flow's own step is met again: what it was given first counts.
+    local is_own_step = parent ~= '' and id == ARGV[14]
+    if known ~= digest and known_same ~= same and not is_own_step then return redis.error_reply('CONFLICT ' .. id) end
     return id
   end
 end
