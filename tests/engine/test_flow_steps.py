@@ -162,6 +162,8 @@ def test_marks_outlive_their_process_and_are_believed_of_the_last_runner_alone(t
     assert last_marks(path, "another").loop is None
     marks.clear_loop()
     assert last_marks(path, "first").loop is None
+    marks.disown()
+    assert last_marks(path, "first").threads == set()
     Marks(path, "second")
     marks.set_loop(mark_of("a", 1))
     assert last_marks(path, "second").loop is None, "who was deposed marks no file of its successor"

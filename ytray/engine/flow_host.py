@@ -73,6 +73,7 @@ class FlowHost:
     def __init__(self, store: Store, worker: str, marks: Marks, ended: Callable[[str], None] | None = None) -> None:
         self._store = store
         self._worker = worker
+        self._marks = marks
         self._ended = ended
         self._lease = settings().lease_seconds
         self._look_every = min(_LOOK_AT_LEAST_EVERY, self._lease / _LOOKS_IN_A_LEASE)
@@ -239,6 +240,7 @@ class FlowHost:
                     self._end_blocking(stepping, stood)
                 if stood >= _PATIENCE_WITH_REDIS:
                     _log.error("the loop of the flows stands still; its process ends", seconds=round(stood))
+                    self._marks.disown()
                     os._exit(1)
                 if now >= next_beat:
                     next_beat = now + self._lease / 3
@@ -272,6 +274,7 @@ class FlowHost:
         )
         self._record(self._watch_store, job, "dead", error, _plain(trace[-_TRACEBACK_LIMIT:]), 0.0, time.perf_counter())
         _log.error("a flow stood in the way of all others; the process ends", job_id=job.id, error=error)
+        self._marks.disown()
         os._exit(1)
 
 

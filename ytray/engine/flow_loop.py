@@ -18,7 +18,7 @@ from ytray.engine.marks import Marks
 from ytray.engine.steps import start_branch
 
 _THREADS = 32  # that the flows of one process share for `asyncio.to_thread`
-_OWN_THREADS = 8  # for what the runner does beside them: reading from Redis, importing flows
+_OWN_THREADS = 8  # for what the runner reads from Redis beside them
 
 Ts = TypeVarTuple("Ts")
 Exit = Callable[[CurrentJob, BaseException], None]
@@ -40,7 +40,7 @@ class FlowLoop(asyncio.SelectorEventLoop):
         self.turned = time.monotonic()
         self.set_task_factory(start_branch)
         self.set_default_executor(MarkedThreads(marks, _THREADS, "ytray-flow-thread"))
-        self.own_threads = MarkedThreads(marks, _OWN_THREADS, "ytray-flow-own")
+        self.own_threads = ThreadPoolExecutor(_OWN_THREADS, "ytray-flow-own")
         self._turn()
 
     def _turn(self) -> None:

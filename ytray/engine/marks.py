@@ -42,6 +42,10 @@ class Marks:
         self._memory[: _HEAD.size] = _HEAD.pack(_word(epoch), time.time())
         self._free = list(range(_PLACES - 1, 0, -1))
 
+    def disown(self) -> None:
+        """This process is about to end by itself: no flow has done it."""
+        self._memory[: _HEAD.size] = bytes(_HEAD.size)
+
     def set_loop(self, mark: bytes) -> None:
         """The loop runs code of the flow with this mark."""
         self._memory[_HEAD.size : _HEAD.size + _MARK] = mark
