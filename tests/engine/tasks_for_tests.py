@@ -273,5 +273,5 @@ async def stamps(folder: str) -> list[int]:
 
 
 @flow(retry=RetryPolicy(delays=()))
-async def awaits_the_gate(folder: str) -> str:
-    return await wait_for.delay(folder, "gate")
+async def awaits_later(folder: str) -> int:
+    return await counted.options(delay=600).delay(folder, "late", 1)

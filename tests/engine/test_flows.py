@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.tasks_for_tests import (
-    awaits_the_gate,
+    awaits_later,
     ends_badly,
     gets_instead_of_awaiting,
     may_break,
@@ -127,12 +127,15 @@ def test_a_step_whose_arguments_differ_from_run_to_run_is_done_once(system: Stor
 def test_a_flow_says_what_it_waits_for_and_fails_when_that_is_deleted(
     system: Store, tmp_path: Path, until: Until
 ) -> None:
-    job = awaits_the_gate.delay(str(tmp_path))
-    until(lambda: times(tmp_path, "started-gate"))
+    job = awaits_later.delay(str(tmp_path))
+    until(lambda: job.status().progress_message.startswith("waits for counted "))
     (step,) = job_tracker.children(job.id)
-    until(lambda: job.status().progress_message == f"waits for wait_for {step.job_id} (EXECUTING)")
+    assert job.status().progress_message == f"waits for counted {step.job_id} (PENDING)"
+    kept = system.redis.dump(system.key(f"j:{step.job_id}"))
     system.redis.delete(system.key(f"j:{step.job_id}"))
-    with pytest.raises(JobFailed, match=f"job {step.job_id}, which the flow awaits, is gone"):
-        job.get(timeout=20)
-    system.redis.delete(system.key(f"k:{job.id}"))
-    (tmp_path / "gate").touch()
+    try:
+        with pytest.raises(JobFailed, match=f"job {step.job_id}, which the flow awaits, is gone"):
+            job.get(timeout=20)
+    finally:
+        system.redis.restore(system.key(f"j:{step.job_id}"), 0, kept)
+    dlq.remove(job.id)
