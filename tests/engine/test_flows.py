@@ -132,6 +132,7 @@ def test_a_flow_says_what_it_waits_for_and_fails_when_that_is_deleted(
     (step,) = job_tracker.children(job.id)
     assert job.status().progress_message == f"waits for counted {step.job_id} (PENDING)"
     kept = system.redis.dump(system.key(f"j:{step.job_id}"))
+    assert kept is not None
     system.redis.delete(system.key(f"j:{step.job_id}"))
     try:
         with pytest.raises(JobFailed, match=f"job {step.job_id}, which the flow awaits, is gone"):
