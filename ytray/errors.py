@@ -74,6 +74,10 @@ class UnknownJob(YtrayError, LookupError):
     """No job with that id exists (it never did, or its history has been cleaned up)."""
 
 
+class DamagedJob(YtrayError):
+    """What is stored of a job cannot be read: it is damaged, or was written over."""
+
+
 class UnknownNode(YtrayError, LookupError):
     """No node of the cluster has that id, address or name."""
 
@@ -84,6 +88,10 @@ class InvalidTransition(YtrayError):
 
 class UnknownBatch(YtrayError, LookupError):
     """No batch with that id exists (it never did, or it has been cleaned up)."""
+
+
+class DamagedBatch(YtrayError):
+    """What is stored of a batch cannot be read: it is damaged, or was written over."""
 
 
 class InvalidBatchMove(YtrayError):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.api.offices import put_at_work
 from tests.engine.tasks_for_tests import add
-from ytray import JobState, dlq, job_tracker, task
+from ytray import Job, JobState, dlq, job_tracker, task
 from ytray.engine.store import Store
 from ytray.errors import PermanentError
 
@@ -252,6 +252,41 @@ def test_a_module_that_cannot_be_imported_and_a_task_without_a_schema_take_no_ot
     assert odd.status_code == 422
     assert "NothingOfTheKind" in odd.json()["detail"]
     assert submit(api, "add", a=1)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        ('{"x": NaN}', "metadata['x'] is nan, which is no number in JSON"),
+        ('{"x": [-Infinity]}', "metadata['x'][0] is -inf"),
+        ('{"x": ' + "[" * 150 + "]" * 150 + "}", "nested more than 100 deep"),
+        ('{"x": 1' + "0" * 400 + "}", "more than 300 digits"),
+        ('{"x": "\\ud800"}', "metadata['x'] holds surrogates"),
+        ('{"\\udfff": 1}', "surrogates"),
+    ],
+    ids=range(6),
+)
+def test_what_json_cannot_hold_is_refused_over_http(api: httpx.Client, metadata: str, told: str) -> None:
+    body = f'{{"task": "add", "args": {{"a": 1}}, "metadata": {metadata}}}'
+    answer = api.post("/api/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert told in answer.json()["detail"]
+
+
+def test_a_job_that_cannot_be_read_is_told_over_http_among_the_others(api: httpx.Client, system: Store) -> None:
+    whole, bad = submit(api, "add", a=1), submit(api, "add", a=2)
+    assert Job[Any](whole).get(timeout=30) == 2
+    assert Job[Any](bad).get(timeout=30) == 3
+    system.redis.set(system.key(f"r:{whole}"), '{"x": NaN}')  # as older versions kept it
+    assert api.get(f"/api/jobs/{whole}/result").text == '{"x":null}'
+    system.redis.hset(system.key(f"j:{bad}"), "spec", "{half")
+    system.redis.set(system.key(f"r:{bad}"), "{half")
+    listed = {job["job_id"]: job for job in api.get("/api/jobs", params={"task_name": "add"}).json()["jobs"]}
+    assert listed[bad]["error"].startswith("DamagedJob: ")
+    assert listed[whole]["error"] is None
+    assert api.get(f"/api/jobs/{bad}/status").json()["error"].startswith("DamagedJob: ")
+    refused = api.get(f"/api/jobs/{bad}/result")
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/damaged-job")
 
 
 def test_counts_metrics_and_health_answer(api: httpx.Client, system: Store) -> None:

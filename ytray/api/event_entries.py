@@ -14,11 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from pydantic_core import to_json
 
 from ytray.engine.model import time_of
 from ytray.engine.store import Store
 from ytray.errors import InvalidArguments
+
+_log = structlog.get_logger("ytray.api")
 
 _REMEMBERED = 50_000  # jobs and batches whose task and user a replica keeps in mind
 
@@ -47,28 +50,37 @@ class EventReader:
 
     def events(self, rows: Sequence[Any]) -> list[Event]:
         """The events of entries, in their order. Safe to call from several threads."""
-        entries = [(entry_place(row_id), fields[b"e"].decode()) for row_id, fields in rows]
+        entries = [(entry_place(row_id), fields.get(b"e", b"").decode(errors="replace")) for row_id, fields in rows]
         with self._lock:  # the reading thread and those that look into the past share what is known
             self._learn([text for _, text in entries])
-            return newest_of_batches([event for at, text in entries for event in self._expand(at, text)])
+            return newest_of_batches([event for at, text in entries for event in self._told(at, text)])
+
+    def _told(self, at: tuple[int, int], text: str) -> list[Event]:
+        try:
+            return list(self._expand(at, text))
+        except (ValueError, KeyError, OverflowError, OSError):
+            _log.error("an entry of the stream of events cannot be read", entry=text[:100])
+            return []
 
     def _learn(self, texts: Sequence[str]) -> None:
         if len(self._jobs) + len(self._users) > _REMEMBERED:
             self._jobs.clear()
             self._users.clear()
         jobs = {job_id for text in texts for job_id in _job_ids(text)} - self._jobs.keys()
-        batches = {text.split(" ", 3)[2] for text in texts if text.startswith("B ")} - self._users.keys()
+        told = [text.split(" ", 3) for text in texts if text.startswith("B ")]
+        batches = {words[2] for words in told if len(words) > 2} - self._users.keys()
         pipe = self._store.redis.pipeline(transaction=False)
         for job_id in jobs:
             pipe.hmget(self._store.key(f"j:{job_id}"), ["task", "queue", "user", "parent"])
         for batch_id in batches:
             pipe.hget(self._store.key(f"b:{batch_id}"), "user")
-        found = pipe.execute()
+        found = pipe.execute(raise_on_error=False)
         for job_id, values in zip(jobs, found, strict=False):
-            told = [None if value is None else value.decode() for value in values]
-            self._jobs[job_id] = dict(zip(("task_name", "queue", "user_id", "parent_id"), told, strict=True))
+            fields = values if isinstance(values, list) else [None] * 4  # somebody wrote over it
+            known = [None if value is None else value.decode(errors="replace") for value in fields]
+            self._jobs[job_id] = dict(zip(("task_name", "queue", "user_id", "parent_id"), known, strict=True))
         for batch_id, user in zip(batches, found[len(jobs) :], strict=True):
-            self._users[batch_id] = (user or b"").decode()
+            self._users[batch_id] = user.decode(errors="replace") if isinstance(user, bytes) else ""
 
     def _expand(self, at: tuple[int, int], text: str) -> Iterator[Event]:
         if text.startswith("T "):

@@ -22,8 +22,9 @@ from ytray.engine.records import unknown_job
 from ytray.engine.store import Store
 from ytray.engine.task import Options, find
 from ytray.engine.tracking import job_tracker
+from ytray.engine.values import read
 from ytray.engine.waiting import Ending
-from ytray.errors import InvalidArguments, InvalidTransition, ResultExpired, SystemUnavailable
+from ytray.errors import DamagedJob, InvalidArguments, InvalidTransition, ResultExpired, SystemUnavailable
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -243,11 +244,21 @@ def result(job_id: JobId, caller: Reader, request: Request) -> Response:
     where: Store = request.app.state.store
     stored = where.result(job_id)
     if stored is not None and found.current_state is JobState.COMPLETED:
-        return Response(stored, media_type="application/json")
+        return Response(_valid(job_id, stored), media_type="application/json")
     if found.current_state is JobState.COMPLETED:
         raise ResultExpired(f"job {job_id} completed, but its result is no longer kept (YTRAY_RESULT_TTL)")
     why = f": {found.error}" if found.error else ""
     raise InvalidTransition(f"job {job_id} has no result: it is {found.current_state}{why}")
+
+
+def _valid(job_id: str, stored: bytes) -> bytes:
+    """A stored result, as every client can read it."""
+    try:
+        value = read(stored)
+    except ValueError as wrong:
+        raise DamagedJob(f"job {job_id} completed, but its result cannot be read: {wrong}") from None
+    # What versions before kept of NaN and Infinity is no JSON elsewhere.
+    return to_json(value) if b"NaN" in stored or b"Infinity" in stored else stored
 
 
 @router.get("/{job_id}/children", responses=documented(404))

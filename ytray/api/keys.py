@@ -7,6 +7,7 @@ constant time. (A slow hash would protect a guessable password; nobody guesses 2
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from hashlib import sha256
 from typing import Final, Literal, cast
 
 import redis
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from ytray.engine.model import Time, time_of
 from ytray.engine.names import checked_word
@@ -25,6 +26,8 @@ from ytray.settings import settings
 
 Scope = Literal["submit", "read", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = ("read", "submit", "admin")
+_log = logging.getLogger("ytray.api")
+
 _CACHED_FOR = 2.0  # seconds until a replica notices that a key was made or revoked
 
 
@@ -73,6 +76,8 @@ class KeyRing:
         self._key = where.key("keys")
         self._from_settings = _keys_of_settings()
         self._known: dict[str, ApiKey] = {}
+        self._has_damaged = False
+        self._told: set[bytes] = set()  # keys that cannot be read
         self._read_at = float("-inf")
         self._has_read = False
 
@@ -101,7 +106,17 @@ class KeyRing:
     def all(self) -> list[ApiKey]:
         """The keys kept in Redis, oldest first."""
         stored = cast("dict[bytes, bytes]", self._store.redis.hgetall(self._key))
-        found = [ApiKey.model_validate_json(value) for value in stored.values()]
+        found = []
+        self._has_damaged = False
+        for key_id, value in stored.items():
+            try:
+                found.append(ApiKey.model_validate_json(value))
+            except ValidationError:
+                # Nobody can use it; those who hold another one can.
+                if key_id not in self._told:
+                    _log.error("what is stored of the API key %r cannot be read", key_id)
+                self._told.add(key_id)
+                self._has_damaged = True
         return sorted(found, key=lambda key: key.created_at)
 
     def revoke(self, key_id: str) -> None:
@@ -111,8 +126,8 @@ class KeyRing:
         self._store.secure()
 
     def exists(self) -> bool:
-        """Whether there is any key; while Redis is away, what was last seen counts."""
-        return bool(self._from_settings or self._current())
+        """Whether there is any key, be it one that cannot be read; while Redis is away, what was last seen counts."""
+        return bool(self._from_settings or self._current() or self._has_damaged)
 
     def is_open(self) -> bool:
         """Whether anybody may do everything: there is no key, and that is all right here."""

@@ -35,10 +35,12 @@ _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
     errors.PayloadTooLarge: (413, "put large data into a file and pass its address"),
     errors.AccessDenied: (401, "`ytray keys create` makes a key"),
     errors.UnknownJob: (404, "GET /api/jobs lists the jobs there are"),
+    errors.DamagedJob: (409, "`ytray dlq remove` takes it out of the dead-letter queue; clean-up deletes it"),
     errors.ResultExpired: (404, "results are kept for YTRAY_RESULT_TTL seconds after the job's end"),
     errors.InvalidTransition: (409, "GET /api/jobs/{id}/status shows the job's state"),
     errors.UnknownNode: (404, _NODES),
     errors.UnknownBatch: (404, "GET /api/batches lists the batches there are"),
+    errors.DamagedBatch: (409, "the other batches go on; submit its rows again"),
     errors.InvalidBatchMove: (409, "GET /api/batches/{id} shows the batch's state"),
     errors.IdempotencyConflict: (409, "use a new key for new work"),
     Unpriced: (422, "GET /api/models lists the models that have a price; YTRAY_PRICES names a table of your own"),
@@ -149,7 +151,7 @@ def problem(
         type=f"/problems/{kind}" if kind else "about:blank",
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=_sendable(detail),
         instance=request.url.path,
         request_id=request.scope.get("state", {}).get("request_id", ""),
         job_id=request.path_params.get("job_id"),
@@ -159,6 +161,11 @@ def problem(
         count=count,
     )
     return Response(to_json(told, exclude_none=True), status, headers=headers, media_type="application/problem+json")
+
+
+def _sendable(text: str) -> str:
+    """A text without surrogates, which no answer can hold."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def install(app: FastAPI) -> None:
@@ -175,7 +182,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        wrong = [{"loc": [str(part) for part in e["loc"]], "msg": e["msg"]} for e in error.errors()]
+        wrong = [
+            {"loc": [_sendable(str(part)) for part in e["loc"]], "msg": _sendable(e["msg"])} for e in error.errors()
+        ]
         broken = any(e["type"] == "json_invalid" for e in error.errors())
         first = f"{'.'.join(wrong[0]['loc'])}: {wrong[0]['msg']}"
         return problem(request, 400 if broken else 422, first, kind="invalid-arguments", hint="see /docs", wrong=wrong)

@@ -29,11 +29,21 @@ def announce_forever(store: Store) -> None:
         try:
             entry = store.redis.lindex(announcing, 0) or store.redis.blmove(waiting, announcing, _BLOCK)
             if isinstance(entry, bytes):
-                announce(store, entry.decode())
+                _announce_safely(store, entry.decode(errors="replace"))
                 store.redis.lpop(announcing)
         except (SystemUnavailable, redis.RedisError) as away:
             _log.warning("alerts wait for Redis", error=str(away))
             time.sleep(1)
+
+
+def _announce_safely(store: Store, job_id: str) -> None:
+    try:
+        announce(store, job_id)
+    except (SystemUnavailable, redis.ConnectionError, redis.TimeoutError):
+        raise
+    except Exception:
+        # Whatever is wrong with one must not keep the others from being told.
+        _log.exception("a dead-lettered job could not be announced", job_id=job_id)
 
 
 def announce(store: Store, job_id: str) -> None:

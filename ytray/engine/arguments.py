@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
 from pydantic_core import PydanticSerializationError, from_json
 
 from ytray.engine.canonical import canonical_json, with_sets_ordered
+from ytray.engine.values import NotKept, check_kept, check_limits, is_plain, told_with, why_not
 from ytray.errors import InvalidArguments, PayloadTooLarge, PermanentError
 
 _KEYWORD_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_PLAIN_TYPES = (str, int, float, bool, type(None), Any, object)
 
 
 class Signature:
@@ -60,8 +63,31 @@ class Signature:
         annotation = self._hints.get("return", Any)
         return TypeAdapter(Any if annotation is None else annotation)
 
+    @cached_property
+    def _takes_plain(self) -> frozenset[str]:
+        """The parameters in which a plain value surely comes back: their types make nothing else of it."""
+        return frozenset(name for name in self.model.model_fields if _takes_plain(self._hints.get(name, Any)))
+
+    @cached_property
+    def _left_to_the_function(self) -> set[str]:
+        """The parameters whose defaults JSON does not give back: what is stored leaves them to the function."""
+        left = set()
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind in _KEYWORD_KINDS and parameter.default is not inspect.Parameter.empty:
+                kind = TypeAdapter(self._hints.get(name, Any))
+                try:
+                    payload = kind.dump_json(parameter.default, warnings="error")
+                    check_limits(payload)
+                    check_kept(parameter.default, kind.validate_python(from_json(payload)))
+                except (ValueError, TypeError):
+                    left.add(name)
+        return left
+
     def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> bytes:
-        """The arguments of a call as JSON. Raises InvalidArguments or PayloadTooLarge (`limit` in bytes)."""
+        """The arguments of a call as JSON, from which `decode` makes the same again.
+
+        Raises InvalidArguments, also for what JSON would change, or PayloadTooLarge (`limit` in bytes).
+        """
         return self._encoded(args, kwargs, limit)[1]
 
     def encode_canonically(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> tuple[bytes, bytes]:
@@ -70,13 +96,23 @@ class Signature:
         return payload, canonical_json(with_sets_ordered(checked, from_json(payload)))
 
     def _encoded(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> tuple[Any, bytes]:
+        given: Mapping[str, Any] = kwargs
         try:
-            given = self._signature.bind(*args, **kwargs).arguments if args else kwargs
+            given = self._named(args, kwargs) if args else kwargs
             checked = self.model.__pydantic_validator__.validate_python(dict(given))
-            payload = self.model.__pydantic_serializer__.to_json(checked, warnings="error")
+            left = self._left_to_the_function - checked.__pydantic_fields_set__ if self._left_to_the_function else None
+            payload = self.model.__pydantic_serializer__.to_json(checked, warnings="error", exclude=left)
+            self._check_kept(checked, payload)
         except ValidationError as invalid:
             raise InvalidArguments(f"task {self._name}: {_first_error(invalid)}") from None
-        except (TypeError, PydanticSerializationError, PydanticUserError) as invalid:
+        except NotKept as changed:
+            told = str(changed) if str(changed).startswith("argument ") else f"its arguments: {changed}"
+            raise InvalidArguments(f"task {self._name}: {told}") from None
+        except (PydanticSerializationError, RecursionError, UnicodeError) as invalid:
+            reasons = [why_not(value, invalid, f"argument {name}") for name, value in given.items()]
+            why = next((reason for reason in reasons if reason != str(invalid)), str(invalid))
+            raise InvalidArguments(f"task {self._name}: {why}") from None
+        except (TypeError, PydanticUserError) as invalid:
             raise InvalidArguments(f"task {self._name}: {invalid}") from None
         if len(payload) > limit:
             raise PayloadTooLarge(
@@ -84,6 +120,32 @@ class Signature:
                 "YTRAY_MAX_PAYLOAD; put large data into a file and pass its path or artifact URI"
             )
         return checked, payload
+
+    def _named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """A call's arguments by name. Raises TypeError where they do not fit."""
+        given = self._signature.bind(*args, **kwargs).arguments
+        if not self._open:
+            return given
+        return {**{name: given[name] for name in given if name in self.model.model_fields}, **kwargs}
+
+    def _check_kept(self, given: BaseModel, payload: bytes) -> None:
+        values = given.__dict__
+        if not given.__pydantic_extra__:
+            takes_plain = self._takes_plain
+            for name in given.__pydantic_fields_set__:
+                if name not in takes_plain or not is_plain(values[name]):
+                    break
+            else:
+                return  # as most calls are: no need to read what is written
+        check_limits(payload)
+        try:
+            back = self.model.__pydantic_validator__.validate_python(from_json(payload), strict=False)
+        except ValidationError as invalid:
+            raise NotKept(_unreadable(values | (given.model_extra or {}), invalid)) from None
+        found = back.__dict__ | (back.model_extra or {})
+        for name, value in (values | (given.model_extra or {})).items():
+            if name in given.model_fields_set:
+                check_kept(value, found.get(name), f"argument {name}")
 
     def decode(self, payload: Any) -> dict[str, Any]:
         """The keyword arguments of the call, from parsed JSON. Raises PermanentError: the code has changed since."""
@@ -96,11 +158,20 @@ class Signature:
         return {**{name: getattr(model, name) for name in self.model.model_fields}, **(model.model_extra or {})}
 
     def encode_result(self, value: Any, limit: int) -> bytes:
-        """The result as JSON. Raises PermanentError when it cannot be, or is larger than `limit` bytes."""
+        """The result as JSON, from which `decode_result` makes the same again.
+
+        Raises PermanentError when that cannot be, or when it is larger than `limit` bytes.
+        """
         try:
             payload = self.result.dump_json(value, warnings="error")
-        except (PydanticSerializationError, UnicodeDecodeError, ValueError) as invalid:
-            raise PermanentError(f"task {self._name} returned what JSON cannot hold: {invalid}") from None
+            if not (self._gives_plain and is_plain(value)):
+                check_limits(payload)
+                check_kept(value, self.decode_result(payload), "its result")
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as invalid:
+            why = invalid if isinstance(invalid, NotKept) else why_not(value, invalid, "its result")
+            raise PermanentError(
+                f"task {self._name} returned what JSON cannot hold: {told_with('its result', why)}"
+            ) from None
         if len(payload) > limit:
             raise PermanentError(
                 f"task {self._name} returned {len(payload):,} bytes of JSON, more than the {limit:,} of "
@@ -108,9 +179,29 @@ class Signature:
             )
         return payload
 
+    @cached_property
+    def _gives_plain(self) -> bool:
+        return _takes_plain(self._hints.get("return", Any))
+
     def decode_result(self, payload: bytes) -> Any:
         """The stored result as what the function returned."""
         return self.result.validate_json(payload)
+
+
+def _takes_plain(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return all(_takes_plain(part) for part in get_args(annotation))
+    return any(annotation is kind for kind in (*_PLAIN_TYPES, None))
+
+
+def _unreadable(values: Mapping[str, Any], invalid: ValidationError) -> str:
+    name = str(*invalid.errors(include_url=False, include_input=False)[0]["loc"][:1])
+    told = why_not(values.get(name), invalid, f"argument {name}")
+    if told != str(invalid):
+        return told
+    return (
+        f"argument {name} cannot be read again once it is JSON ({_first_error(invalid)}); docs/arguments.md tells more"
+    )
 
 
 def _first_error(invalid: ValidationError) -> str:

@@ -20,6 +20,7 @@ from ray.autoscaler.sdk import request_resources
 
 from ytray.engine import logs
 from ytray.engine.model import QUEUE_PRIORITIES
+from ytray.engine.records import gpu_share
 from ytray.engine.store import Store
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
@@ -105,11 +106,12 @@ class Autoscaling:
             return 0.0, 0.0
         for job_id in sample:
             pipe.hmget(self._store.key(f"j:{job_id.decode()}"), ["task", "spec"])
-        jobs = [(task.decode(), from_json(spec)) for task, spec in pipe.execute() if task is not None]
+        found = pipe.execute(raise_on_error=False)
+        jobs = [(row[0].decode(errors="replace"), row[1]) for row in found if isinstance(row, list) and row[0]]
         scale = depth / max(1, len(jobs))
         slots = scale * sum(self._worth(task) for task, _ in jobs)
         # Held to what its slots may become first: a thousand waiting compositions are no reason for a thousand cards.
-        share = sum(float(spec.get("gpu", 0.0)) for _, spec in jobs) / max(1, len(jobs))
+        share = sum(gpu_share(spec or b"") for _, spec in jobs) / max(1, len(jobs))
         return slots, share * min(most, slots)
 
     def _worth(self, task: str) -> float:

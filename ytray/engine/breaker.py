@@ -10,23 +10,27 @@ One detached actor decides for the whole cluster; what it knows is in Redis, so 
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from ytray.engine.capacity import here
 from ytray.engine.connection import submitting_store
 from ytray.engine.names import checked_word
+from ytray.engine.store import Store
 from ytray.engine.worker import unpack_setup
 from ytray.errors import CircuitOpen, PermanentError, RetryLater, StaleFence
 from ytray.settings import settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_log = logging.getLogger("ytray.breaker")
 
 _PROBE_PATIENCE = 60.0  # seconds after which a probe that said nothing is taken for dead, and the next one goes
 
@@ -74,10 +78,7 @@ class CircuitBreakers:
 
     def __init__(self, setup: bytes) -> None:
         self._store = unpack_setup(setup)
-        self._states: dict[str, BreakerState] = {}
-        stored = cast("dict[bytes, bytes]", self._store.redis.hgetall(self._store.key("breakers")))
-        for name, state in stored.items():
-            self._states[name.decode()] = BreakerState.model_validate_json(state)
+        self._states = {state.name: state for state in _stored(self._store)}
 
     def report(self) -> dict[str, Any]:
         """Every breaker's state by name."""
@@ -152,6 +153,16 @@ def breaker_states() -> list[BreakerState]:
     """Every breaker that has met a failure, by name; read from Redis, so it needs no Ray."""
     from ytray.engine.connection import store
 
-    where = store()
+    return sorted(_stored(store()), key=lambda state: state.name)
+
+
+def _stored(where: Store) -> list[BreakerState]:
     stored = cast("dict[bytes, bytes]", where.redis.hgetall(where.key("breakers")))
-    return sorted((BreakerState.model_validate_json(state) for state in stored.values()), key=lambda s: s.name)
+    states = []
+    for name, state in stored.items():
+        try:
+            states.append(BreakerState.model_validate_json(state))
+        except ValidationError:
+            # It counts as closed: the next failure of its dependency writes it anew.
+            _log.error("what is stored of the circuit breaker %r cannot be read", name)
+    return states

@@ -10,9 +10,10 @@ from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from ytray.errors import BlockingCall, PayloadTooLarge, StaleFence
+from ytray.engine.values import write
+from ytray.errors import BlockingCall, DamagedJob, PayloadTooLarge, StaleFence
 from ytray.settings import settings
 
 if TYPE_CHECKING:
@@ -55,24 +56,29 @@ class CurrentJob:
         if now - self._reported[0] < _PROGRESS_EVERY and message == self._reported[1]:
             return
         self._reported = (now, message)
-        self._write(self.store, "progress", f"{percent:g}", message)
+        # A name of a file may hold what is no character; that is no reason for the task to fail.
+        told = message if message.isascii() else message.encode(errors="backslashreplace").decode()
+        self._write(self.store, "progress", f"{percent:g}", told)
 
     def checkpoint(self, state: Any) -> None:
-        """Store what a later attempt needs to go on from here (anything that JSON can hold).
+        """Store what a later attempt needs to go on from here: what JSON gives back as it is (docs/arguments.md).
 
-        Raises StaleFence when the job no longer belongs to this worker, PayloadTooLarge.
+        Raises StaleFence when the job no longer belongs to this worker, PayloadTooLarge, InvalidArguments.
         """
         if self.store is None:
             return
-        value = to_json(state)
+        value = write(state, f"job {self.id}: a checkpoint")
         if len(value) > settings().max_payload:
             raise PayloadTooLarge(f"job {self.id}: a checkpoint of {len(value):,} bytes; store large data as a file")
         self._write(self.store, "checkpoint", value)
 
     def restored(self) -> Any:
-        """What the last checkpoint of an earlier attempt stored, or None."""
+        """What the last checkpoint of an earlier attempt stored, or None. Raises DamagedJob when it cannot be read."""
         stored = self.store.checkpoint(self.id) if self.store is not None else None
-        return None if stored is None else from_json(stored)
+        try:
+            return None if stored is None else from_json(stored)
+        except ValueError as wrong:
+            raise DamagedJob(f"the checkpoint of job {self.id} cannot be read: {wrong}") from None
 
     def _write(self, store: Store, what: str, value: str | bytes, text: str = "") -> None:
         if not store.note((self.id, self.fence), self.worker, what, value, text):

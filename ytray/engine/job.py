@@ -14,7 +14,8 @@ from ytray.engine.connection import store
 from ytray.engine.context import refuse_in_flow, running_job
 from ytray.engine.model import JobState, JobStatus, Transition
 from ytray.engine.records import unknown_job
-from ytray.errors import JobCancelled, JobFailed, ResultExpired
+from ytray.engine.values import check_text
+from ytray.errors import DamagedJob, JobCancelled, JobFailed, ResultExpired
 from ytray.settings import settings
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Job(Generic[R_co]):
             timeout: seconds to wait at most; None waits for as long as it takes.
 
         Raises TimeoutError once they are over, also while Redis is away; JobFailed (with the error, traceback and
-        retry count), JobCancelled, ResultExpired, UnknownJob; SystemUnavailable when Redis stays away for a minute.
-        In a task, Deadlock when the job needs the slot that the task keeps; in a flow, BlockingCall: `await job`.
+        retry count), JobCancelled, ResultExpired, UnknownJob, DamagedJob; SystemUnavailable when Redis stays away for a
+        minute. In a task, Deadlock when the job needs the slot that the task keeps; in a flow, BlockingCall (say `await
+        job` there).
         """
         refuse_in_flow("job.get()", "`await job`")
         ending, self._ending = self._ending, None
@@ -59,7 +61,8 @@ class Job(Generic[R_co]):
         return store().history(self.id)
 
     def cancel(self, reason: str = "cancelled by its user") -> None:
-        """Cancel the job wherever it is; a running task's processes are stopped. Raises InvalidTransition."""
+        """Cancel the job wherever it is; its processes are stopped. Raises InvalidTransition, InvalidArguments."""
+        check_text(reason, "a reason")
         store().cancel(self.id, reason, settings().result_ttl)
 
     def __await__(self) -> Generator[Any, None, R_co]:
@@ -84,7 +87,10 @@ class Job(Generic[R_co]):
                     f"job {self.id} completed, but its result was kept only for {settings().result_ttl} s "
                     "(YTRAY_RESULT_TTL)"
                 )
-            return self._decode(ending.result)
+            try:
+                return self._decode(ending.result)
+            except ValueError as wrong:
+                raise DamagedJob(f"job {self.id} completed, but its result cannot be read: {wrong}") from None
         if ending.state is JobState.CANCELLED:
             raise JobCancelled(self.id)
         if ending.state is None:

@@ -49,7 +49,11 @@ def read_log(where: Store, job_id: str, after: int = 0) -> tuple[list[LogLine], 
     for row_id, fields in rows:
         milliseconds, _, place = row_id.decode().partition("-")
         after = int(milliseconds) * 1000 + int(place)
-        lines.append(LogLine(at=time_of(milliseconds), **from_json(fields[b"e"])))
+        try:
+            lines.append(LogLine(at=time_of(milliseconds), **from_json(fields[b"e"])))
+        except (ValueError, TypeError, KeyError):
+            told = "a line that cannot be read"
+            lines.append(LogLine(at=time_of(milliseconds), level="ERROR", message=told, attempt=0))
     return lines, after
 
 
@@ -95,7 +99,8 @@ class JobLogHandler(logging.Handler):
             for line in own[-_LINES_KEPT:]:
                 pipe.xadd(key, {"e": line}, maxlen=_LINES_KEPT)
             pipe.expire(key, settings().history_ttl + 86400)  # cleaned up with the job; this is for what comes after
-            pipe.execute()
+            with contextlib.suppress(redis.ResponseError):  # somebody wrote over it: the logs of others are kept
+                pipe.execute()
 
 
 class Printed:

@@ -26,6 +26,8 @@ from redis.retry import Retry
 from ytray.engine.records import unknown_job
 from ytray.engine.refusals import as_unavailable
 from ytray.errors import (
+    DamagedBatch,
+    DamagedJob,
     IdempotencyConflict,
     InvalidBatchMove,
     InvalidTransition,
@@ -159,9 +161,9 @@ class Link:
         while True:
             try:
                 with self._held_connection() as connection:
-                    reply, marked, following = _ask(connection, command, self._mark, self._wait)
+                    reply, marked, following = ask(connection, command, self._mark, self._wait)
                     if isinstance(reply, NoScriptError):
-                        reply, marked, following = _ask(connection, unknown, self._mark, self._wait)
+                        reply, marked, following = ask(connection, unknown, self._mark, self._wait)
                     if not isinstance(reply, ResponseError):
                         made = [reply]
                     elif not made:
@@ -189,7 +191,7 @@ class Link:
                     f"Redis has it, but only {following} of {self._replicas} replicas (YTRAY_REDIS_REPLICAS) have: it "
                     "could still be lost with the master; look after the replicas, or ask for fewer"
                 )
-            (following,) = _ask(connection, self._wait)
+            (following,) = ask(connection, self._wait)
 
     @contextmanager
     def _held_connection(self) -> Iterator[Any]:
@@ -211,7 +213,7 @@ class Link:
             connection.disconnect()
 
 
-def _ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
+def ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
     """The replies to commands that are sent together, refusals among them."""
     connection.send_packed_command(connection.pack_commands(commands))
     replies = []
@@ -266,6 +268,10 @@ def explain(refused: ResponseError) -> YtrayError:
             return unknown_job(job_id)
         case "EXISTS", [job_id, *_]:
             return InvalidTransition(f"job {job_id} exists already; choose another id")
+        case "DAMAGED", [job_id, *_]:
+            return DamagedJob(f"what Redis has of job {job_id} cannot be read, so nothing can be done with it")
+        case "DAMAGEDBATCH", [batch_id, *_]:
+            return DamagedBatch(f"what Redis has of batch {batch_id} cannot be read, so it cannot go on")
         case "CONFLICT", [job_id, *_]:
             return IdempotencyConflict(
                 f"the idempotency key belongs to job {job_id}, which has another task or other arguments; "
@@ -290,6 +296,8 @@ def explain(refused: ResponseError) -> YtrayError:
             return CodeNotStored("the code of this task is not stored any more: run the script that defines it again")
         case "EPOCH", _:
             return Deposed("another tracker or flow runner has taken over")
+    if "WRONGTYPE" in refusal:
+        return YtrayError(f"a key of this system was written over by somebody, so Redis refused a move: {refusal}")
     return YtrayError(f"Redis refused a move: {refusal}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -91,7 +92,7 @@ class StoreCollector(Collector):
         counters, gauges, dead, workers, nodes, slots, parts, restarts, *sizes = pipe.execute()
         counted = _Counted(counters)
         yield from counted.metrics()
-        yield from _gauges({k.decode(): float(v) for k, v in gauges.items()}, dead, workers, sizes)
+        yield from _gauges(_numbers(gauges), dead, workers, sizes)
         yield from _cluster(nodes, slots)
         yield _restarts(parts, restarts)
         yield from _batches(where)
@@ -119,8 +120,9 @@ class _Counted:
         sums: dict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
         for name, value in stored.items():
             kind, labels = _read_counter(name.decode(errors="backslashreplace"))
-            # Versions before 2 count under other names for the same words.
-            sums[kind, labels] += float(value)
+            with suppress(ValueError):  # somebody has stored something else there
+                # Versions before 2 count under other names for the same words.
+                sums[kind, labels] += float(value)
         self._by_kind: dict[str, list[tuple[tuple[str, ...], float]]] = defaultdict(list)
         for (kind, labels), number in sums.items():
             self._by_kind[kind].append((labels, number))
@@ -134,6 +136,12 @@ class _Counted:
         )
         yield self._counter(f"{prefix}_stale_writes", "Writes refused because their fence was old.", "stale", [])
         yield self._counter(f"{prefix}_dead_letters", "Jobs that entered the dead-letter queue.", "dead", [])
+        yield self._counter(
+            f"{prefix}_unreadable_jobs",
+            "Jobs that were taken out of a queue since what Redis has of them is missing or damaged.",
+            "unreadable",
+            [],
+        )
         yield self._counter(
             f"{prefix}_jobs_handed_over",
             "Jobs that went back to their queue as their node was drained or their worker stopped.",
@@ -149,9 +157,12 @@ class _Counted:
         yield from self._waits(prefix)
         yield from self._spending(prefix)
 
+    def _of(self, kind: str, labels: int) -> list[tuple[tuple[str, ...], float]]:
+        return [(values, value) for values, value in self._by_kind[kind] if len(values) == labels]
+
     def _counter(self, name: str, text: str, kind: str, labels: list[str]) -> Metric:
         family = CounterMetricFamily(name, text, labels=labels)
-        found = self._by_kind[kind]
+        found = self._of(kind, len(labels))
         for values, value in found:
             family.add_metric(values, value)
         if not labels and not found:
@@ -163,8 +174,8 @@ class _Counted:
             f"{prefix}_task_duration_seconds", "How long completed attempts ran.", labels=["task_name"]
         )
         by_task: dict[str, dict[str, float]] = defaultdict(dict)
-        for (task, part), value in self._by_kind["seconds"]:
-            by_task[task][part] = value
+        for labels, value in self._of("seconds", 2):
+            by_task[labels[0]][labels[1]] = value
         for task, parts in by_task.items():
             total = 0.0
             buckets: list[tuple[str, float]] = []
@@ -182,7 +193,7 @@ class _Counted:
             labels=["queue"],
         )
         starts = CounterMetricFamily(f"{prefix}_queue_starts", "Jobs started, by queue.", labels=["queue"])
-        for (queue, part), value in self._by_kind["wait"]:
+        for (queue, part), value in self._of("wait", 2):
             if part == "ms":
                 seconds.add_metric([queue], value / 1000)
             else:
@@ -194,7 +205,7 @@ class _Counted:
         cost = CounterMetricFamily(
             f"{prefix}_cost_usd", "What paid calls have cost, in US dollars.", labels=["provider", "model"]
         )
-        for model, micro_usd in self._by_kind["cost"]:
+        for model, micro_usd in self._of("cost", 2):
             cost.add_metric(model, micro_usd / MICRO)
         yield cost
         calls = CounterMetricFamily(
@@ -203,11 +214,20 @@ class _Counted:
             labels=["provider", "model", "outcome"],
         )
         # A series that begins at 1 has not increased in Prometheus' eyes, so each end is there from the first call on.
-        counted = {(model[0], model[1], end): 0.0 for model, _ in self._by_kind["calls"] for end in _ENDS}
-        counted |= {(provider, model, outcome): value for (provider, model, outcome), value in self._by_kind["calls"]}
+        counted = {(model[0], model[1], end): 0.0 for model, _ in self._of("calls", 3) for end in _ENDS}
+        counted |= {(provider, model, outcome): value for (provider, model, outcome), value in self._of("calls", 3)}
         for labels, value in counted.items():
             calls.add_metric(labels, value)
         yield calls
+
+
+def _numbers(stored: dict[bytes, bytes]) -> dict[str, float]:
+    """A hash of numbers, without what is none."""
+    found = {}
+    for name, value in stored.items():
+        with suppress(ValueError):
+            found[name.decode(errors="replace")] = float(value)
+    return found
 
 
 def _gauges(given: dict[str, float], dead: int, workers: int, sizes: list[int]) -> Iterator[Metric]:
@@ -239,16 +259,16 @@ def _cluster(nodes: dict[bytes, bytes], slots: dict[bytes, bytes]) -> Iterator[M
     """What the tracker saw last of Ray's nodes."""
     prefix = settings().metrics_namespace
     states = GaugeMetricFamily(f"{prefix}_nodes", "Nodes of the Ray cluster.", labels=["state"])
-    for state, number in nodes.items():
-        states.add_metric([state.decode()], int(number))
+    for state, number in _numbers(nodes).items():
+        states.add_metric([state], number)
     yield states
     offered = GaugeMetricFamily(
         f"{prefix}_queue_slots",
         "Jobs of the queue that the nodes can run at once; drained ones none.",
         labels=["queue"],
     )
-    for queue, number in slots.items():
-        offered.add_metric([queue.decode()], int(number))
+    for queue, number in _numbers(slots).items():
+        offered.add_metric([queue], number)
     yield offered
 
 
@@ -271,12 +291,14 @@ def _batches(where: Store) -> Iterator[Metric]:
     prefix = settings().metrics_namespace
     states = dict.fromkeys(("SCHEDULED", "RUNNING", "PAUSED", "CANCELLED"), 0)
     waiting = active = 0
-    for state, own_waiting, own_active in pipe.execute():
-        if state is not None:
+    for found in pipe.execute(raise_on_error=False):
+        state, own_waiting, own_active = found if isinstance(found, list) else (None, None, None)
+        if state is not None and state.decode(errors="replace") in states:
             states[state.decode()] += 1
             if state in (b"RUNNING", b"PAUSED"):
-                waiting += int(own_waiting)
-                active += int(own_active)
+                with suppress(ValueError):  # a batch that is damaged counts with what can be read
+                    waiting += int(own_waiting or 0)
+                    active += int(own_active or 0)
     living_batches = GaugeMetricFamily(f"{prefix}_batches_living", "Batches that have not ended.", labels=["state"])
     for name, number in states.items():
         living_batches.add_metric([name], number)

@@ -6,6 +6,7 @@ new. The tracker sees it and has the node's workers hand over (handover.py); doc
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
@@ -25,6 +26,8 @@ RAYS_OWN = "Ray drains it: its autoscaler, or a notice of preemption"
 _OWN = "drained by ytray"
 _PREEMPTION = 2  # Ray's DRAIN_NODE_REASON_PREEMPTION: it never refuses because the node is busy
 _READ_AT_ONCE = 5_000  # jobs in one round trip
+
+_log = logging.getLogger("ytray.nodes")
 
 DrainRecord = dict[str, Any]  # of the hash `drains`: since_ms, deadline_ms (0: none), reason
 
@@ -154,7 +157,18 @@ def is_told_of(record: DrainRecord) -> bool:
 def drain_records(where: Store) -> dict[str, DrainRecord]:
     """What is known of each drain, by the id of its node."""
     stored = cast("dict[bytes, bytes]", where.redis.hgetall(where.key("drains")))
-    return {node_id.decode(): from_json(record) for node_id, record in stored.items()}
+    records = {}
+    for node_id, stored_record in stored.items():
+        try:
+            record = from_json(stored_record)
+            records[node_id.decode()] = {
+                "since_ms": int(record["since_ms"]),
+                "deadline_ms": int(record["deadline_ms"]),
+                "reason": str(record["reason"]),
+            }
+        except (ValueError, TypeError, KeyError):
+            _log.error("what is stored of the drain of node %r cannot be read", node_id)
+    return records
 
 
 def record_drain(where: Store, node_id: str, now_ms: int, deadline_ms: int, reason: str) -> None:
@@ -180,7 +194,7 @@ def _running(where: Store) -> dict[str, dict[str, tuple[str, str]]]:
     found: dict[str, dict[str, tuple[str, str]]] = {}
     for queue in QUEUE_PRIORITIES:
         members = cast("list[bytes]", where.redis.zrange(where.key(f"in:{queue}:{JobState.EXECUTING}"), 0, -1))
-        ids = [member.decode() for member in members]
+        ids = [member.decode(errors="replace") for member in members]
         for job_id, worker in workers_of(where, ids).items():
             found.setdefault(worker.partition(":")[0], {})[job_id] = (queue, worker)
     return found
@@ -194,8 +208,10 @@ def workers_of(where: Store, ids: Sequence[str]) -> dict[str, str]:
         pipe = where.redis.pipeline(transaction=False)
         for job_id in some:
             pipe.hget(where.key(f"j:{job_id}"), "worker")
-        replies = zip(some, pipe.execute(), strict=True)
-        found.update({job_id: worker.decode() for job_id, worker in replies if worker is not None})
+        replies = zip(some, pipe.execute(raise_on_error=False), strict=True)
+        found.update(
+            {job_id: worker.decode(errors="replace") for job_id, worker in replies if isinstance(worker, bytes)}
+        )
     return found
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 import redis
 
-from ytray.engine.link import Link
+from ytray.engine.link import Link, ask
 from ytray.engine.model import QUEUE_PRIORITIES, DeadLetter, JobState, JobStatus, Transition
 from ytray.engine.records import (
+    Stored,
+    queue_in,
     read_dead_letter,
+    read_history,
+    read_state,
     read_status,
-    read_transition,
     unknown_job,
     waits_for_slot,
     why_waiting,
 )
-from ytray.engine.waiting import Ending
-from ytray.errors import UnknownJob
+from ytray.engine.waiting import Ending, ending_of_fields
+from ytray.errors import DamagedJob, UnknownJob
 
 _LISTING_READS = 40  # pages of an index that one listing may read through when a filter matches little
 
@@ -42,12 +46,11 @@ class Reading(Link):
         commands = (("HGETALL", self.key(f"j:{job_id}")), ("GET", self.key(f"r:{job_id}")))
         try:
             with self._held_connection() as connection:
-                connection.send_packed_command(connection.pack_commands(commands))
-                fields, result = connection.read_response(), connection.read_response()
+                fields, result = _whatever_type(ask(connection, *commands))
         except (redis.ConnectionError, redis.TimeoutError):
             return self.statuses([job_id])[0]
-        stored = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-        waiting = self._why_waiting().get(stored[b"queue"].decode(), "") if waits_for_slot(stored) else ""
+        stored = dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, list) else fields
+        waiting = self._why_waiting().get(queue_in(stored), "") if waits_for_slot(stored) else ""
         return read_status(job_id, stored, result, waiting)
 
     def statuses(self, ids: Sequence[str]) -> list[JobStatus]:
@@ -56,12 +59,13 @@ class Reading(Link):
         for job_id in ids:
             pipe.hgetall(self.key(f"j:{job_id}"))
             pipe.get(self.key(f"r:{job_id}"))
-        replies = pipe.execute()
+        replies = _whatever_type(pipe.execute(raise_on_error=False))
         return self._told(ids, replies[::2], replies[1::2])
 
     def fields(self, job_id: str, *names: str) -> list[bytes | None]:
-        """Some fields of a job as they are stored. Raises UnknownJob."""
-        values = cast("list[bytes | None]", self.redis.hmget(self.key(f"j:{job_id}"), ["state", *names]))
+        """Some fields of a job as they are stored. Raises UnknownJob, DamagedJob."""
+        with _of_job(job_id):
+            values = cast("list[bytes | None]", self.redis.hmget(self.key(f"j:{job_id}"), ["state", *names]))
         if values[0] is None:
             raise unknown_job(job_id)
         return values[1:]
@@ -79,37 +83,44 @@ class Reading(Link):
         return found
 
     def result(self, job_id: str) -> bytes | None:
-        """The stored result as JSON, or None when there is none (any more)."""
-        return cast("bytes | None", self.redis.get(self.key(f"r:{job_id}")))
+        """The stored result as JSON, or None when there is none (any more). Raises DamagedJob."""
+        with _of_job(job_id):
+            return cast("bytes | None", self.redis.get(self.key(f"r:{job_id}")))
 
     def ending(self, job_id: str, state: JobState) -> Ending:
         """What came of a job that ended in that state. Raises UnknownJob."""
         if state is JobState.COMPLETED:
             return Ending(job_id, state, self.result(job_id))
         error, traceback, retries = self.fields(job_id, "error", "traceback", "retries")
-        return Ending(job_id, state, None, (error or b"").decode(), (traceback or b"").decode(), int(retries or 0))
+        return ending_of_fields(job_id, state, error, traceback, retries)
 
     def checkpoint(self, job_id: str) -> bytes | None:
-        """The stored checkpoint as JSON, or None."""
-        return cast("bytes | None", self.redis.get(self.key(f"c:{job_id}")))
+        """The stored checkpoint as JSON, or None. Raises DamagedJob."""
+        with _of_job(job_id):
+            return cast("bytes | None", self.redis.get(self.key(f"c:{job_id}")))
 
     def history(self, job_id: str) -> list[Transition]:
-        """Every move of the job, oldest first. Raises UnknownJob."""
-        entries = cast("list[bytes]", self.redis.lrange(self.key(f"h:{job_id}"), 0, -1))
+        """Every move of the job, oldest first. Raises UnknownJob, DamagedJob when somebody wrote over it."""
+        with _of_job(job_id):
+            entries = cast("list[bytes]", self.redis.lrange(self.key(f"h:{job_id}"), 0, -1))
         if not entries:
             self.fields(job_id)
-        return [read_transition(entry) for entry in entries]
+        return read_history(entries)
 
     def children(self, job_id: str) -> list[JobStatus]:
-        """The jobs that a flow has submitted, oldest first."""
-        ids = sorted(kid.decode() for kid in cast("set[bytes]", self.redis.smembers(self.key(f"k:{job_id}"))))
-        return sorted(self.statuses(ids), key=lambda status: status.created_at) if ids else []
+        """The jobs that a flow has submitted and that are still there, oldest first. Raises DamagedJob."""
+        with _of_job(job_id):
+            kids = cast("set[bytes]", self.redis.smembers(self.key(f"k:{job_id}")))
+        found = self._present(sorted(kid.decode(errors="replace") for kid in kids), results=True)
+        return sorted((status for status in found if status is not None), key=lambda status: status.created_at)
 
     def indexed(self, names: Sequence[str], limit: int, before: Place | None = None) -> list[Place]:
         """The newest jobs in any of the listings `names`, newest first."""
         created, job_id = before or ("", "")
         pages = cast("list[list[bytes]]", self.call("page", limit, created, job_id, *names))
-        rows: set[Place] = {(int(page[i + 1]), page[i].decode()) for page in pages for i in range(0, len(page), 2)}
+        rows: set[Place] = {
+            (int(page[i + 1]), page[i].decode(errors="replace")) for page in pages for i in range(0, len(page), 2)
+        }
         return sorted(rows, reverse=True)[:limit]
 
     def list_jobs(
@@ -161,7 +172,7 @@ class Reading(Link):
         if results:
             for job_id in ids:
                 pipe.get(self.key(f"r:{job_id}"))
-        replies = pipe.execute()
+        replies = _whatever_type(pipe.execute(raise_on_error=False))
         stored, outcomes = replies[: len(ids)], replies[len(ids) :] or [None] * len(ids)
         there = [place for place, fields in enumerate(stored) if fields]
         told = self._told(
@@ -173,13 +184,11 @@ class Reading(Link):
         return found
 
     def _told(
-        self, ids: Sequence[str], stored: Sequence[dict[bytes, bytes]], results: Sequence[bytes | None]
+        self, ids: Sequence[str], stored: Sequence[Stored], results: Sequence[bytes | Exception | None]
     ) -> list[JobStatus]:
         reasons = self._why_waiting() if any(waits_for_slot(fields) for fields in stored) else {}
         return [
-            read_status(
-                job_id, fields, result, reasons.get(fields[b"queue"].decode(), "") if waits_for_slot(fields) else ""
-            )
+            read_status(job_id, fields, result, reasons.get(queue_in(fields), "") if waits_for_slot(fields) else "")
             for job_id, fields, result in zip(ids, stored, results, strict=True)
         ]
 
@@ -189,14 +198,16 @@ class Reading(Link):
         pipe.hgetall(self.key("slots"))
         pipe.smembers(self.key("paused"))
         pipe.exists(self.key("at_work"))
-        slots, paused, is_at_work = pipe.execute()
+        slots, paused, is_at_work = _whatever_type(pipe.execute(raise_on_error=False))
+        if isinstance(slots, Exception) or isinstance(paused, Exception):
+            return {}  # somebody wrote over them; that is no reason to tell nothing of the jobs
         return why_waiting(slots, paused, is_at_work=bool(is_at_work))
 
     def dead_letters(self, ids: Sequence[str] | None = None) -> list[DeadLetter]:
         """The dead-letter queue, oldest first, or those of its jobs that are named. Raises UnknownJob."""
         if ids is None:
             rows = cast("list[tuple[bytes, float]]", self.redis.zrange(self.key("dlq"), 0, -1, withscores=True))
-            return self._read_dead_letters([(score, job_id.decode()) for job_id, score in rows])
+            return self._read_dead_letters([(score, job_id.decode(errors="replace")) for job_id, score in rows])
         scores = cast("list[float | None]", self.redis.zmscore(self.key("dlq"), list(ids)) if ids else [])
         entries = []
         for job_id, score in zip(ids, scores, strict=True):
@@ -213,7 +224,7 @@ class Reading(Link):
                 "list[tuple[bytes, float]]",
                 self.redis.zrangebyscore(self.key("dlq"), start, "+inf", start=0, num=reach, withscores=True),
             )
-            entries = [(score, job_id.decode()) for job_id, score in rows]
+            entries = [(score, job_id.decode(errors="replace")) for job_id, score in rows]
             following = [entry for entry in entries if after is None or entry > after]
             if len(following) >= limit or len(rows) < reach:
                 return self._read_dead_letters(following[:limit])
@@ -223,22 +234,47 @@ class Reading(Link):
         pipe = self.redis.pipeline(transaction=False)
         for _, job_id in entries:
             pipe.hgetall(self.key(f"j:{job_id}"))
+        found = _whatever_type(pipe.execute(raise_on_error=False))
         return [
-            read_dead_letter(job_id, failed, fields)
-            for (failed, job_id), fields in zip(entries, pipe.execute(), strict=True)
-            if fields
+            read_dead_letter(job_id, failed, fields) for (failed, job_id), fields in zip(entries, found, strict=True)
         ]
 
     def state(self, job_id: str) -> JobState:
         """The job's state now. Raises UnknownJob."""
-        state = cast("bytes | None", self.redis.hget(self.key(f"j:{job_id}"), "state"))
+        try:
+            with _of_job(job_id):
+                state = cast("bytes | None", self.redis.hget(self.key(f"j:{job_id}"), "state"))
+        except DamagedJob:
+            return JobState.FAILED
         if state is None:
             raise unknown_job(job_id)
-        return JobState(state.decode())
+        return read_state(state)
 
     def states(self, ids: Sequence[str]) -> list[JobState | None]:
         """The state of each id now, None for one that does not exist."""
         pipe = self.redis.pipeline(transaction=False)
         for job_id in ids:
             pipe.hget(self.key(f"j:{job_id}"), "state")
-        return [None if state is None else JobState(state.decode()) for state in pipe.execute()]
+        found = pipe.execute(raise_on_error=False)
+        return [
+            None if state is None else read_state(b"" if isinstance(state, Exception) else state) for state in found
+        ]
+
+
+def _whatever_type(replies: list[Any]) -> list[Any]:
+    """Replies, with the refusals of keys that somebody wrote over among them. Raises what else was refused."""
+    for reply in replies:
+        if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+            raise reply
+    return replies
+
+
+@contextmanager
+def _of_job(job_id: str) -> Iterator[None]:
+    """Say whose key it is that somebody wrote over."""
+    try:
+        yield
+    except redis.ResponseError as refused:
+        if "WRONGTYPE" not in str(refused):
+            raise
+        raise DamagedJob(f"a key of job {job_id} was written over by somebody, so it cannot be read") from None

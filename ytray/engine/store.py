@@ -11,14 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
+from pydantic_core import from_json
 from redis.exceptions import NoScriptError, ResponseError
 
+from ytray.engine import logs
 from ytray.engine.deadlock import Lookout
-from ytray.engine.link import SCRIPTS, explain
+from ytray.engine.link import SCRIPTS, Deposed, explain
 from ytray.engine.model import JobState
 from ytray.engine.reading import Reading
 from ytray.engine.waiting import Ending, Listener, Wait
-from ytray.errors import UnknownJob
+from ytray.errors import PermanentError, SystemUnavailable, UnknownJob
 
 _STAGE_FROM = 10_000  # jobs: a larger submission is sent in parts and committed by one last call
 # Seconds. Redis before 7 makes whole milliseconds of a wait by cutting off: less than one is 0, which is for ever.
@@ -27,6 +29,8 @@ _FIRST_LOOK = 0.5  # seconds that a job is looked for at least, however short a 
 _TO_LOCATE = 0.2  # seconds before the end of a wait at which it is asked where the job is
 _LONGEST_SLEEP = 3600.0  # seconds: threads take no endless number of them
 _STAGE_TTL = 3600  # seconds that the parts of an unfinished submission are kept
+
+_log = logs.get("ytray.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,16 @@ class Claimed:
     def sent(self) -> tuple[Any, ...]:
         """The job as it travels to a worker."""
         return tuple(getattr(self, name) for name in _SENT)
+
+    def description(self) -> dict[str, Any]:
+        """What is to be run, as it was stored. Raises PermanentError when that cannot be read."""
+        try:
+            described = from_json(self.spec)
+            if isinstance(described["code"], str) and isinstance(described["args"], dict):
+                return cast("dict[str, Any]", described)
+        except (ValueError, TypeError, KeyError):
+            pass
+        raise PermanentError(f"what Redis has of job {self.job_id} does not say what to run: {self.spec[:60]!r}")
 
     @classmethod
     def received(cls, row: tuple[Any, ...]) -> Claimed:
@@ -178,7 +192,9 @@ class Store(Reading):
         `suspects` (id, fence, 1 when it counts as a crash) ran code as the predecessor's process ended; `beside`: it
         ended soon, and nobody can tell by whom.
         """
-        return int(self.call("take_office", holder, epoch, result_ttl, int(beside), *_flat(suspects)))
+        moved, *struck = self.call("take_office", holder, epoch, result_ttl, int(beside), *_flat(suspects))
+        _tell_struck(struck)
+        return int(moved)
 
     def claim(
         self,
@@ -199,16 +215,27 @@ class Store(Reading):
             queue_up: Callable[..., Any] = pipe.execute_command
             for room in lanes:
                 queue_up(*head, room.lane, lease_ms, room.most_short, room.most_long, room.least, worker, *short)
-            try:
-                replies = pipe.execute()
-            except NoScriptError:
+            replies = pipe.execute(raise_on_error=False)
+            if any(isinstance(reply, NoScriptError) for reply in replies):
                 self.redis.script_load(text)
-            except ResponseError as refused:
-                raise explain(refused) from None
-            else:
-                if worker and any(replies):
-                    self.secure()  # else two attempts could have one fence; jobs of a tracker start by `start`
-                return [[_claimed(row) for row in rows] for rows in replies]
+                continue
+            claims = [self._claims(room, reply) for room, reply in zip(lanes, replies, strict=True)]
+            if worker and any(claims):
+                self.secure()  # else two attempts could have one fence; jobs of a tracker start by `start`
+            return claims
+
+    def _claims(self, room: LaneRoom, reply: Any) -> list[Claimed]:
+        if isinstance(reply, ResponseError):
+            refused = explain(reply)
+            if isinstance(refused, (Deposed, SystemUnavailable)):
+                raise refused
+            # Somebody may have written to a key of this lane: the others go on.
+            _log.error("a queue cannot be read", lane=room.lane, error=str(refused))
+            return []
+        if isinstance(reply, Exception):
+            raise reply
+        _tell_struck([row[0] for row in reply if len(row) == 1])
+        return [_claimed(row) for row in reply if len(row) > 1]
 
     def start(self, worker: str, lease_ms: int, result_ttl: int, jobs: Sequence[tuple[str, int]]) -> list[int]:
         """Take up leased jobs; returns the fence to commit each with, 0 for one that is not to be run."""
@@ -256,12 +283,14 @@ class Store(Reading):
         Returns seconds to the next such moment (inf: none), those jobs, and how many of them are flows.
         """
         next_ms, flows, *rest = self.call("reap", epoch, most, result_ttl)
-        jobs = [(rest[i].decode(), int(rest[i + 1])) for i in range(0, len(rest), 2)]
+        jobs = [(rest[i].decode(errors="replace"), int(rest[i + 1])) for i in range(0, len(rest), 2)]
+        _tell_struck([job_id for job_id, fence in zip(rest[::2], rest[1::2], strict=True) if int(fence) < 0])
         return (next_ms / 1000 if next_ms >= 0 else float("inf")), jobs, flows
 
     def promote(self, most: int) -> tuple[int, float]:
         """Queue jobs whose time has come; returns how many, and seconds until the next is due (inf: none)."""
-        moved, next_ms = self.call("promote", most)
+        moved, next_ms, *struck = self.call("promote", most)
+        _tell_struck(struck)
         return moved, (next_ms / 1000 if next_ms >= 0 else float("inf"))
 
     def note(self, job: tuple[str, int | str], worker: str, what: str, value: str | bytes, text: str = "") -> bool:
@@ -278,7 +307,7 @@ class Store(Reading):
         self.call("cancel", job_id, reason, result_ttl, *([] if batch is None else [batch]))
 
     def settle_dead_letter(self, job_id: str, what: str) -> None:
-        """`retry` or `remove` a job of the dead-letter queue; raises UnknownJob when it is not in there."""
+        """`retry` or `remove` a job of the dead-letter queue; raises UnknownJob when it is not in there, DamagedJob."""
         try:
             self.call("replay", job_id, what)
         except UnknownJob:
@@ -430,16 +459,24 @@ def _still_missing(wait: Wait, left: int, total: int, timeout: float | None) -> 
 def _claimed(row: list[Any]) -> Claimed:
     job_id, fence, task, spec, retries, user, queue, generation, queued = row
     return Claimed(
-        job_id=job_id.decode(),
+        job_id=job_id.decode(errors="replace"),
         fence=fence,
-        task=task.decode(),
+        task=task.decode(errors="replace"),
         spec=spec,
         retries=int(retries),
-        user=user.decode(),
-        queue=queue.decode(),
+        user=user.decode(errors="replace"),
+        queue=queue.decode(errors="replace"),
         generation=int(generation),
         queued_ms=int(queued),
     )
+
+
+def _tell_struck(ids: Sequence[bytes]) -> None:
+    for job_id in ids:
+        _log.error(
+            "a job was taken out of its queue: what Redis has of it is missing or damaged",
+            job_id=job_id.decode(errors="replace"),
+        )
 
 
 def _flat(rows: Iterable[tuple[Any, ...]]) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from pydantic_core import to_json
 
-from ytray.engine import tracing
+from ytray.engine import tracing, values
 from ytray.engine.arguments import Signature
 from ytray.engine.code import reference, shipped_in
 from ytray.engine.connection import submitting_store
@@ -218,18 +218,15 @@ class Task(Generic[P, R]):
         spec: dict[str, Any] = {"code": self._code(where)}
         if self.gpu:
             spec["gpu"] = self.gpu
-        if options.metadata:
-            spec["metadata"] = dict(options.metadata)
         if options.soft_time_limit is not None or options.time_limit is not None:
             spec["soft"], spec["hard"] = limits_in_force(
                 options.soft_time_limit, options.time_limit, self.soft_time_limit, self.time_limit
             )
         if trace is not None:
             spec["trace"] = trace
-        try:
-            head = to_json(spec)[:-1] + b',"args":'
-        except ValueError as invalid:
-            raise InvalidArguments(f"task {self.name}: metadata that JSON cannot hold: {invalid}") from None
+        head = to_json(spec)[:-1] + b',"args":'
+        if options.metadata:
+            head = b'{"metadata":' + values.write(dict(options.metadata), "metadata") + b"," + head[1:]
         if options is _DEFAULTS and trace is None:
             self.__dict__["_head"] = (where, head)
         return head

@@ -18,7 +18,6 @@ from typing import Any
 
 import ray
 import redis
-from pydantic_core import from_json
 from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -32,11 +31,12 @@ from ytray.engine.handover import HandingOver
 from ytray.engine.link import Deposed
 from ytray.engine.nodes import workers_of
 from ytray.engine.placement import Nearness
+from ytray.engine.records import gpu_share
 from ytray.engine.schedule import Schedule
 from ytray.engine.standstill import Standstill
 from ytray.engine.store import Claimed, LaneRoom, Store
 from ytray.engine.worker import Report, run_lease, unpack_setup
-from ytray.errors import SystemUnavailable
+from ytray.errors import SystemUnavailable, YtrayError
 from ytray.settings import settings
 from ytray.system import redis_server
 
@@ -44,6 +44,7 @@ _RAY_RETRIES = 2  # of a task whose worker or node died; with the tracker's own 
 _MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds, and Lua takes no 4,000
 _WORTH_SENDING_AHEAD = 16  # short jobs: while every slot is busy, fewer are better collected than launched one by one
 _LONGEST_SLEEP = 5.0  # seconds
+_AFTER_REFUSAL = 1.0  # seconds
 _LOOK_AT_MOST_EVERY = 0.02  # seconds: the clocks are looked at no oftener, however busy the loop is
 _MOST_TIMERS = 500  # due jobs or ended leases in one move
 
@@ -135,6 +136,12 @@ class JobTracker:
                 except (SystemUnavailable, redis.ConnectionError, redis.TimeoutError) as away:
                     # A claim whose reply was lost leaves leases that nobody works on; the reaper finds them.
                     self._log.warning("Redis is away", error=str(away))
+                except Deposed:
+                    raise
+                except (YtrayError, redis.ResponseError) as refused:
+                    # Somebody wrote over a key of all: a new tracker would find the same, and the loop does the rest.
+                    self._log.error("Redis refuses a move; the tracker tries again", error=str(refused))
+                    time.sleep(_AFTER_REFUSAL)
         except Deposed:
             self._log.info("another tracker is in office; this one ends")
         except BaseException:
@@ -261,7 +268,7 @@ class JobTracker:
 
         A job does not wait for a card that others hold, or for a slot beside it: other nodes would stand idle.
         """
-        share = float(from_json(job.spec).get("gpu", 0.0)) if queue in self._with_cards else 0.0
+        share = gpu_share(job.spec) if queue in self._with_cards else 0.0
         node = self._slots.take_card(queue, share) if share else None
         return (0.0, None) if node is None else (share, node)
 

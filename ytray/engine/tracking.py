@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import to_json
-
 from ytray.engine.connection import store
 from ytray.engine.job import Job
 from ytray.engine.model import (
@@ -22,6 +20,7 @@ from ytray.engine.names import checked_word
 from ytray.engine.reading import Place, milliseconds
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Options, did_you_mean
+from ytray.engine.values import check_text, write
 from ytray.errors import InvalidArguments, InvalidTransition
 from ytray.settings import settings
 
@@ -47,20 +46,22 @@ class Tracking:
         checked_word(task_name, "the name of a task")
         if not job_id or len(job_id) > 255 or any(not c.isprintable() or c.isspace() or c == "/" for c in job_id):
             raise InvalidArguments("a job id has 1 to 255 printable characters, without spaces and slashes")
-        spec = to_json({"metadata": dict(metadata or {})})
+        check_text(job_id, "a job id")
+        spec = b'{"metadata":' + write(dict(metadata or {}), "metadata") + b"}"
         create = (task_name, queue, priority, user_id or "", spec)
         store().track(job_id, JobState.QUEUED, b"{}", settings().result_ttl, create)
         return self.get_status(job_id)
 
     def update_state(self, job_id: str, state: JobState | str, metadata: Mapping[str, Any] | None = None) -> JobStatus:
         """Move a job that runs elsewhere. Raises InvalidTransition, and then changes nothing; UnknownJob."""
-        store().track(job_id, state_named(state), to_json(dict(metadata or {})), settings().result_ttl)
+        store().track(job_id, state_named(state), write(dict(metadata or {}), "metadata"), settings().result_ttl)
         return self.get_status(job_id)
 
     def update_progress(self, job_id: str, percent: float, message: str = "") -> None:
         """Report the progress, 0 to 100, of a job that runs elsewhere. Raises InvalidTransition unless it executes."""
         if not 0 <= percent <= 100:
             raise InvalidArguments(f"progress is 0 to 100, not {percent}")
+        check_text(message, "a message")
         if not store().note((job_id, ""), "", "progress", f"{percent:g}", message):
             state = store().state(job_id)
             raise InvalidTransition(
@@ -138,7 +139,7 @@ class Tracking:
         for state in JobState:
             for queue in QUEUE_PRIORITIES:
                 pipe.zcard(where.key(f"in:{queue}:{state}"))
-        sizes = pipe.execute()
+        sizes = _readable(pipe.execute(raise_on_error=False))
         number = len(QUEUE_PRIORITIES)
         return {state: sum(sizes[place * number : (place + 1) * number]) for place, state in enumerate(JobState)}
 
@@ -172,7 +173,7 @@ class Tracking:
             pipe.sismember(where.key("paused"), name)
             pipe.zrange(where.key(f"in:{name}:QUEUED"), 0, 0, withscores=True)
         pipe.time()
-        replies = pipe.execute()
+        replies = _readable(pipe.execute(raise_on_error=False))
         now_ms, found = milliseconds(replies[-1]), []
         for place, (name, priority) in enumerate(QUEUE_PRIORITIES.items()):
             queued, executing, pending, retrying, paused, first = replies[6 * place : 6 * place + 6]
@@ -189,6 +190,14 @@ class Tracking:
                 )
             )
         return sorted(found, key=lambda queue: -queue.priority)
+
+
+def _readable(replies: list[Any]) -> list[Any]:
+    """Replies, 0 where somebody wrote over a key: the other queues are told all the same."""
+    for reply in replies:
+        if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+            raise reply
+    return [0 if isinstance(reply, Exception) else reply for reply in replies]
 
 
 def state_named(name: str) -> JobState:

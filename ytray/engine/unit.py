@@ -109,7 +109,10 @@ def folders_that_count(where: Reading, ids: Sequence[str]) -> list[str | None]:
     for job_id in ids:
         pipe.hmget(where.key(f"j:{job_id}"), ["state", "fence"])
     folders = []
-    for job_id, (state, fence) in zip(ids, pipe.execute(), strict=True):
+    for job_id, found in zip(ids, pipe.execute(raise_on_error=False), strict=True):
+        state, fence = found if isinstance(found, list) else (None, None)  # somebody wrote over it
+        if fence and not fence.isdigit():
+            state = None
         ended = state in (JobState.COMPLETED.encode(), JobState.FAILED.encode())
         failed = state == JobState.FAILED.encode()
         folders.append(attempt_folder(job_id, int(fence or 0), failed=failed) if ended else None)

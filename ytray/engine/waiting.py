@@ -31,7 +31,7 @@ from redis.retry import Retry
 
 from ytray.engine import logs
 from ytray.engine.model import ENDED, JobState
-from ytray.engine.records import read_status, waits_for_slot, why_waiting
+from ytray.engine.records import queue_in, read_state, read_status, waits_for_slot, why_waiting
 from ytray.errors import SystemUnavailable, YtrayError
 from ytray.system.redis_address import connection_pool, is_outdated
 
@@ -61,6 +61,16 @@ class Ending:
     error: str = ""
     traceback: str = ""
     retries: int = 0
+
+
+def ending_of_fields(
+    job_id: str, state: JobState, error: bytes | None, traceback: bytes | None, retries: bytes | None
+) -> Ending:
+    """How a job ended that has no result, by the fields of its hash, be they damaged or not."""
+    if error is None and state is JobState.FAILED:
+        error = b"DamagedJob: what Redis has of this job cannot be read; its status tells more"
+    told = (error or b"").decode(errors="replace"), (traceback or b"").decode(errors="replace")
+    return Ending(job_id, state, None, *told, int(retries) if retries and retries.isdigit() else 0)
 
 
 class Wait:
@@ -360,8 +370,10 @@ class Listener:
             whats = [(job_id, what) for job_id in some for what in {wait.what for wait in self._waits.get(job_id, ())}]
             states = _replies(line, [("HGET", f"{self._prefix}{what}:{job_id}", "state") for job_id, what in whats])
             for (job_id, what), state in zip(whats, states, strict=True):
+                # A job that is damaged is told as FAILED, and a batch as one that is not there.
+                known = read_state(_bytes(state)).value if what == "j" else _bytes(state).decode(errors="replace")
                 for wait in [wait for wait in self._waits.get(job_id, ()) if wait.what == what]:
-                    self._see(job_id, wait, None if state is None else state.decode())
+                    self._see(job_id, wait, known if state is not None and known else None)
                     seen.add(wait)
         return seen
 
@@ -393,12 +405,13 @@ class Listener:
         commands: list[tuple[str, ...]] = [("GET", f"{self._prefix}r:{job_id}") for job_id in completed]
         commands += [("HMGET", f"{self._prefix}j:{job_id}", *names) for job_id in others]
         replies = _replies(line, commands)
-        found = list(map(_completed, completed, replies))
-        replies = replies[len(completed) :]
-        for job_id, (state, error, traceback, retries) in zip(others, replies, strict=True):
-            if state is None or state.decode() in ENDED:
-                told = ((error or b"").decode(), (traceback or b"").decode(), int(retries or 0))
-                found.append(Ending(job_id, None if state is None else JobState(state.decode()), None, *told))
+        found = [_completed(job_id, result) for job_id, result in zip(completed, replies, strict=False)]
+        for job_id, reply in zip(others, replies[len(completed) :], strict=True):
+            state, *fields = reply if isinstance(reply, list) else (b"", None, None, None)  # somebody wrote over it
+            if state is None:
+                found.append(Ending(job_id, None))
+            elif (now := read_state(state)).has_ended:
+                found.append(ending_of_fields(job_id, now, *fields))
             else:  # it was replayed meanwhile
                 wait.missing.add(job_id)
                 self._begin_waiting(job_id, wait)
@@ -412,7 +425,8 @@ class Listener:
             about = (("HGETALL", "slots"), ("SMEMBERS", "paused"), ("EXISTS", "at_work"))
             commands += [(command, f"{self._prefix}{name}") for command, name in about]
             *stored, slots, paused, is_at_work = _replies(line, commands)
-            reasons = why_waiting(_mapping(slots), set(paused), is_at_work=bool(is_at_work))
+            paused = set() if isinstance(paused, Exception) else set(paused)
+            reasons = why_waiting(_mapping(slots), paused, is_at_work=bool(is_at_work))
             for (what, name), fields in zip(some, map(_mapping, stored), strict=True):
                 if fields:
                     told = _job_is(name, fields, reasons) if what == "j" else _batch_is(name, fields)
@@ -432,7 +446,7 @@ os.register_at_fork(after_in_child=_forget_parents)
 
 
 def _job_is(job_id: str, fields: dict[bytes, bytes], reasons: dict[str, str]) -> str:
-    reason = reasons.get(fields[b"queue"].decode(), "") if waits_for_slot(fields) else ""
+    reason = reasons.get(queue_in(fields), "") if waits_for_slot(fields) else ""
     status = read_status(job_id, fields, None, reason)
     if status.next_retry_at:
         return f"job {job_id} is {status.current_state} until {status.next_retry_at:%H:%M:%S} UTC ({status.error})"
@@ -441,21 +455,42 @@ def _job_is(job_id: str, fields: dict[bytes, bytes], reasons: dict[str, str]) ->
 
 
 def _batch_is(batch_id: str, fields: dict[bytes, bytes]) -> str:
-    left = int(fields.get(b"waiting", 0)) + int(fields.get(b"active", 0))
-    state, total = fields[b"state"].decode(), int(fields.get(b"total", 0))
+    try:
+        left = int(fields.get(b"waiting", 0)) + int(fields.get(b"active", 0))
+        state, total = fields[b"state"].decode(), int(fields.get(b"total", 0))
+    except (ValueError, KeyError):
+        return f"batch {batch_id} is damaged: what Redis has of it cannot be read"
     return f"batch {batch_id} is {state}, {left:,} of {total:,} items are left"
 
 
-def _completed(job_id: str, result: bytes | None) -> Ending:
-    return Ending(job_id, JobState.COMPLETED, result)
+def _completed(job_id: str, result: bytes | Exception | None) -> Ending:
+    # What somebody wrote over is no JSON, which is what its reader says.
+    return Ending(job_id, JobState.COMPLETED, b"" if isinstance(result, Exception) else result)
 
 
 def _replies(line: Any, commands: Sequence[tuple[str, ...]]) -> list[Any]:
+    """The replies, and the refusals of keys that somebody wrote over among them: they are no reason to fail others."""
     line.send_packed_command(line.pack_commands(commands), check_health=False)
-    return [line.read_response() for _ in commands]
+    replies: list[Any] = []
+    refused: redis.ResponseError | None = None
+    for _ in commands:
+        try:
+            replies.append(line.read_response())
+        except redis.ResponseError as refusal:
+            replies.append(refusal)
+            refused = refused if "WRONGTYPE" in str(refusal) else refusal
+    if refused is not None:
+        raise refused
+    return replies
+
+
+def _bytes(reply: Any) -> bytes:
+    return reply if isinstance(reply, bytes) else b""
 
 
 def _mapping(reply: Any) -> dict[bytes, bytes]:
+    if isinstance(reply, Exception):
+        return {}
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 

@@ -23,8 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
-
 from ytray.engine import joblog, logs, tracing
 from ytray.engine.capacity import NODE_WORD, here
 from ytray.engine.code import resolve
@@ -200,7 +198,7 @@ class Worker:
             if fence > 1:
                 # An earlier attempt may have died here and left processes behind.
                 kill_processes_of(job.id)
-            spec = from_json(claimed.spec)
+            spec = claimed.description()
             task = resolve(spec["code"], self.store)
             arguments = task.signature.decode(spec["args"])
             with (

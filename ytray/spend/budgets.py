@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import cast
 
@@ -11,6 +12,8 @@ from ytray.engine.store import Store
 from ytray.errors import InvalidArguments
 from ytray.settings import settings
 from ytray.spend.model import Budget, micro
+
+_log = logging.getLogger("ytray.spend")
 
 _MOST = 1e9  # US dollars: as micro-USD it is still a number that Lua holds exactly
 
@@ -42,9 +45,9 @@ def user_budget(store: Store, user_id: str) -> Budget:
     default = settings().budget_user
     return Budget(
         scope=f"user {user_id}",
-        limit_usd=default if limit is None else int(limit) / MICRO,
-        spent_usd=int(spent or 0) / MICRO,
-        reserved_usd=int(held or 0) / MICRO,
+        limit_usd=_usd(limit, default, f"the budget of user {user_id}"),
+        spent_usd=_usd(spent, 0.0, f"what user {user_id} has spent") or 0.0,
+        reserved_usd=_usd(held, 0.0, f"what is reserved for user {user_id}") or 0.0,
     )
 
 
@@ -63,6 +66,17 @@ def user_budgets(store: Store) -> list[Budget]:
         if name.startswith(b"user|")
     }
     return [user_budget(store, user) for user in sorted(users)]
+
+
+def _usd(stored: bytes | None, otherwise: float | None, what: str) -> float | None:
+    """Micro-US dollars in US dollars; where somebody has stored something else, what there is without it."""
+    if stored is None:
+        return otherwise
+    try:
+        return int(stored) / MICRO
+    except ValueError:
+        _log.error("%s cannot be read: %r", what, stored[:40])
+        return otherwise
 
 
 def _set(store: Store, scope: str, usd: float | None) -> None:

@@ -10,6 +10,7 @@ What happens when a worker dies …
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from ytray.engine.store import Store
 from ytray.errors import InvalidTransition, StaleFence, UnknownJob
 from ytray.settings import settings
 from ytray.spend.model import Bought, Call, Entry, SpendState, micro
+
+_log = logging.getLogger("ytray.spend")
 
 _HOLD_MS = 3_600_000  # a call that says nothing for an hour no longer counts among those that its model runs
 
@@ -144,7 +147,14 @@ def _entries(store: Store, keys: list[str]) -> list[Entry]:
     pipe = store.redis.pipeline(transaction=False)
     for key in keys:
         pipe.hgetall(store.key(f"s:{key}"))
-    return [_entry(key, fields) for key, fields in zip(keys, pipe.execute(), strict=True) if fields]
+    entries = []
+    for key, fields in zip(keys, pipe.execute(raise_on_error=False), strict=True):
+        try:
+            if fields:
+                entries.append(_entry(key, fields))
+        except (ValueError, KeyError, AttributeError, TypeError):
+            _log.error("the entry %s of the spend journal cannot be read", key)
+    return entries
 
 
 def _entry(key: str, stored: Mapping[bytes, bytes]) -> Entry:

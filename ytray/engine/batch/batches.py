@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,9 @@ from ytray.engine.context import refuse_in_flow
 from ytray.engine.model import MICRO
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Task, did_you_mean, find
-from ytray.errors import InvalidArguments, InvalidBatchMove, UnknownBatch, UnknownJob
+from ytray.errors import DamagedBatch, InvalidArguments, InvalidBatchMove, UnknownBatch, UnknownJob
+
+_log = logging.getLogger("ytray.batches")
 
 _DEEPEST = 8  # flows in flows
 
@@ -278,6 +281,9 @@ def _status_if_there(ledger: Ledger, batch_id: str) -> BatchStatus | None:
         return batch_status(ledger, batch_id)
     except UnknownBatch:
         return None  # cleaned up while the listing was read
+    except DamagedBatch as damaged:
+        _log.error("%s", damaged)  # it is left out; whoever asks for it by its id is told
+        return None
 
 
 def _leave_dead_letters(ledger: Ledger, job_id: str, depth: int = 0) -> None:

@@ -7,10 +7,12 @@ atomic move that may be repeated.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
+
+import redis
 
 from ytray.engine import logs
 from ytray.engine.batch.ledger import Ledger
@@ -59,6 +61,16 @@ _FIELDS = (
 )  # fmt: skip
 
 
+def _living(batch: str, stored: Sequence[bytes | None]) -> _Living:
+    state, user, prio, waiting, active, concurrency, start, fired, cron, took, took_ms, queue, lane, owner = (
+        "" if value is None else value.decode() for value in stored
+    )
+    return _Living(
+        batch, state, user, int(prio), int(waiting), int(active), int(concurrency or 0) or None,
+        int(start or 0), int(fired or 0), cron, int(took or 0), int(took_ms or 0), queue, lane, owner,
+    )  # fmt: skip
+
+
 class Feeder:
     """Feeds the batches of one ytray system; `slots` tells what the cluster offers by queue."""
 
@@ -68,6 +80,7 @@ class Feeder:
         self._slots = slots
         self._told_slots: dict[str, int] = {}
         self._told_shares: dict[str, str] = {}
+        self._told_damaged: set[str] = set()
 
     def feed_forever(self) -> None:
         """Look whenever an item has ended or a batch has come, and now and then."""
@@ -95,15 +108,24 @@ class Feeder:
         living = self._living()
         now_ms = self._store.now_ms() if any(one.state == "SCHEDULED" for one in living) else 0
         for one in living:
-            if one.owner and one.state != "CANCELLED" and self._is_cancelled(one.owner):
-                self._ledger.control(one.batch, "cancel", "its job was cancelled")
-            elif one.state == "SCHEDULED":
-                wait = min(wait, self._keep_appointment(one, now_ms))
-            elif one.state == "CANCELLED":
-                self._cancel(self._ledger.to_stop(one.batch, _STOPPED_AT_ONCE), "was cancelled", one.batch)
+            try:
+                wait = min(wait, self._look_after(one, now_ms))
+            except (YtrayError, ValueError, redis.ResponseError):
+                # One broken batch must not keep the others from going on.
+                _log.exception("a batch cannot be looked after", batch_id=one.batch)
         self._cancel(self._ledger.unwanted(_STOPPED_AT_ONCE), "has another row in its place", None)
         self._release([one for one in living if one.state == "RUNNING"], slots)
         return wait
+
+    def _look_after(self, one: _Living, now_ms: float) -> float:
+        """What is to be done for a batch apart from its items; returns the seconds until the next look at it."""
+        if one.owner and one.state != "CANCELLED" and self._is_cancelled(one.owner):
+            self._ledger.control(one.batch, "cancel", "its job was cancelled")
+        elif one.state == "SCHEDULED":
+            return self._keep_appointment(one, now_ms)
+        elif one.state == "CANCELLED":
+            self._cancel(self._ledger.to_stop(one.batch, _STOPPED_AT_ONCE), "was cancelled", one.batch)
+        return _AT_LEAST_EVERY
 
     def _is_cancelled(self, job_id: str) -> bool:
         return self._store.states([job_id]) == [JobState.CANCELLED]
@@ -115,18 +137,20 @@ class Feeder:
         for batch in batches:
             pipe.hmget(self._store.key(f"b:{batch}"), list(_FIELDS))
         found = []
-        for batch, stored in zip(batches, pipe.execute(), strict=True):
-            state, user, prio, waiting, active, concurrency, start, fired, cron, took, took_ms, queue, lane, owner = (
-                "" if value is None else value.decode() for value in stored
-            )
-            if state:
-                found.append(
-                    _Living(
-                        batch, state, user, int(prio), int(waiting), int(active), int(concurrency or 0) or None,
-                        int(start or 0), int(fired or 0), cron, int(took or 0), int(took_ms or 0), queue, lane, owner,
-                    )
-                )  # fmt: skip
+        for batch, stored in zip(batches, pipe.execute(raise_on_error=False), strict=True):
+            try:
+                if isinstance(stored, Exception):
+                    raise stored
+                if stored[0] is not None:
+                    found.append(_living(batch, stored))
+            except (redis.ResponseError, ValueError) as damaged:
+                self._tell_damaged(batch, damaged)
         return found
+
+    def _tell_damaged(self, batch: str, why: Exception) -> None:
+        if batch not in self._told_damaged:
+            self._told_damaged.add(batch)
+            _log.error("what Redis has of a batch cannot be read: it stands still", batch_id=batch, error=str(why))
 
     def _keep_appointment(self, one: _Living, now_ms: float) -> float:
         """Start a batch whose time has come; returns the seconds until it does."""
@@ -173,7 +197,7 @@ class Feeder:
         for one in running:
             try:
                 self._release_one(one, allowed[one.batch], windows[one.batch])
-            except YtrayError:
+            except (YtrayError, redis.ResponseError):
                 # One broken batch must not keep the others from going on.
                 _log.exception("a batch cannot go on", batch_id=one.batch)
 

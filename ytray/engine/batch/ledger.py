@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,6 +10,8 @@ from typing import Any, cast
 from ytray.engine.batch.model import BatchOptions, BatchState, ItemState
 from ytray.engine.batch.rows import Row
 from ytray.engine.store import Store
+
+_log = logging.getLogger("ytray.batches")
 
 STAGE_TTL = 3600  # seconds that an input which is not yet a batch is kept
 _MOST_RELEASED = 200  # rows in one move: it keeps Redis busy for some milliseconds
@@ -187,7 +190,14 @@ class Ledger:
         if not numbers:
             return []
         stored = cast("list[bytes | None]", self.redis.hmget(self.key(f"bi:{batch}"), [str(n) for n in numbers]))
-        return [read_record(n, entry) for n, entry in zip(numbers, stored, strict=True) if entry is not None]
+        found = []
+        for number, entry in zip(numbers, stored, strict=True):
+            try:
+                if entry is not None:
+                    found.append(read_record(number, entry))
+            except (ValueError, KeyError):
+                _log.error("item %d of batch %s cannot be read", number, batch)
+        return found
 
     def unfinished(self, batch: str) -> list[int]:
         """The numbers of the items that failed or were cancelled, in the order of the input."""

@@ -50,7 +50,13 @@ def tell_next(store: Store) -> float:
     entry, due_ms = first[0]
     if (wait := due_ms - store.now_ms()) > 0:
         return wait / 1000
-    batch, event, tries, at_ms = entry.decode().split(" ")
+    try:
+        batch, event, tries, at_ms = entry.decode().split(" ")
+        int(tries), int(at_ms)
+    except ValueError:
+        _log.error("a webhook that is to be told cannot be read; the next ones go on", entry=entry[:200])
+        store.redis.zrem(notices, entry)
+        return 0.0
     error = _tell(store, batch, cast(WebhookEvent, event), int(at_ms))
     pipe = store.redis.pipeline(transaction=True)
     pipe.zrem(notices, entry)

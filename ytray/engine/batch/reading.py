@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from pydantic_core import from_json
+import redis
 
 from ytray.engine.batch.eta import Pace, eta, forecast_usd
 from ytray.engine.batch.fingerprint import frame_of, innermost
@@ -16,14 +16,27 @@ from ytray.engine.batch.stages import read_stages, slots_of, stages_of_task
 from ytray.engine.batch.triage import FailedItem
 from ytray.engine.model import MICRO, JobState, time_of
 from ytray.engine.reading import milliseconds
-from ytray.errors import UnknownBatch
+from ytray.engine.records import UNREADABLE, percent, read_state
+from ytray.engine.values import read
+from ytray.errors import DamagedBatch, UnknownBatch
 
 _LOOKED_AT = 1000  # items in one read
 _ACTIVE_SHOWN = 2000  # active items whose jobs' states are read; of more the rest counts as queued
 
 
 def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
-    """All about one batch. Raises UnknownBatch."""
+    """All about one batch. Raises UnknownBatch, DamagedBatch."""
+    try:
+        return _batch_status(ledger, batch)
+    except UnknownBatch:
+        raise
+    except (*UNREADABLE, redis.ResponseError) as wrong:
+        if isinstance(wrong, redis.ResponseError) and "WRONGTYPE" not in str(wrong):
+            raise
+        raise DamagedBatch(f"what Redis has of batch {batch} cannot be read: {wrong!r:.200}") from None
+
+
+def _batch_status(ledger: Ledger, batch: str) -> BatchStatus:
     key = ledger.key
     pipe = ledger.redis.pipeline(transaction=True)
     pipe.hgetall(key(f"b:{batch}"))
@@ -71,7 +84,7 @@ def batch_status(ledger: Ledger, batch: str) -> BatchStatus:
         eta=_eta(ledger, batch, f, counts, stages, done, seconds) if running else None,
         stages=stages,
         webhook_error=f.get("webhook_error"),
-        metadata=from_json(f["head"] + "null}").get("metadata", {}),
+        metadata=read(f["head"] + "null}").get("metadata", {}),
     )
 
 
@@ -167,8 +180,10 @@ def _active_numbers(ledger: Ledger, batch: str) -> list[int]:
     pipe = ledger.redis.pipeline(transaction=False)
     for job in jobs:
         pipe.hget(ledger.key(f"j:{job}"), "items")
-    places = [place for items in pipe.execute() if items for place in items.decode().split()]
-    return [int(number) for of, _, number in (place.rpartition(":") for place in places) if of == batch]
+    found = pipe.execute(raise_on_error=False)
+    places = [place for items in found if isinstance(items, bytes) for place in items.decode(errors="replace").split()]
+    parts = (place.rpartition(":") for place in places)
+    return [int(number) for of, _, number in parts if of == batch and number.isdecimal()]
 
 
 def _described(ledger: Ledger, batch: str, records: Sequence[Record]) -> list[Item]:
@@ -176,15 +191,15 @@ def _described(ledger: Ledger, batch: str, records: Sequence[Record]) -> list[It
     for record in records:
         pipe.hmget(ledger.key(f"j:{record.job_id}"), ["state", "progress", "error", "cost"])
         pipe.hget(ledger.key(f"be:{batch}"), str(record.number))
-    replies = pipe.execute()
+    replies = pipe.execute(raise_on_error=False)
     return [
         _item(record, fields, refused)
         for record, fields, refused in zip(records, replies[0::2], replies[1::2], strict=True)
     ]
 
 
-def _item(record: Record, fields: Sequence[bytes | None], refused: bytes | None) -> Item:
-    state, progress, error, cost = fields
+def _item(record: Record, fields: Sequence[bytes | None] | Exception, refused: bytes | None) -> Item:
+    state, progress, error, cost = fields if isinstance(fields, list) else (None, None, None, None)
     has_job = state is not None and record.state is not ItemState.WAITING and refused is None
     failed = record.state in (ItemState.FAILED, ItemState.ACTIVE)
     told = refused.partition(b"\n")[0] if refused else error if failed else None
@@ -194,12 +209,20 @@ def _item(record: Record, fields: Sequence[bytes | None], refused: bytes | None)
         key=record.key,
         state=record.state,
         job_id=record.job_id if has_job else None,
-        job_state=JobState(state.decode()) if has_job and state is not None else None,
-        progress=100.0 if record.state is ItemState.COMPLETED else float(progress or 0) if has_job else 0.0,
-        error=told.decode() if told else None,
-        cost_usd=int(cost or 0) / MICRO if has_job and not record.reused else 0.0,
+        job_state=read_state(state) if has_job and state is not None else None,
+        progress=100.0 if record.state is ItemState.COMPLETED else _number(progress, percent) if has_job else 0.0,
+        error=told.decode(errors="replace") if told else None,
+        cost_usd=_number(cost, int) / MICRO if has_job and not record.reused else 0.0,
         reused=record.reused,
     )
+
+
+def _number(stored: bytes | None, kind: Callable[[bytes], float]) -> float:
+    """A number of a job; 0 where somebody has stored something else. (The job's own status says so.)"""
+    try:
+        return kind(stored or b"0")
+    except ValueError:
+        return 0
 
 
 def failed_items(ledger: Ledger, batch: str) -> Iterator[FailedItem]:
@@ -218,7 +241,7 @@ def _failures(ledger: Ledger, batch: str, records: Sequence[Record]) -> Iterator
     errors = [
         f"JobCancelled: job {record.job_id} was cancelled"
         if record.state is ItemState.CANCELLED
-        else (told.partition(b"\n")[0] if told else fields[0] or b"").decode()
+        else (told.partition(b"\n")[0] if told else fields[0] or b"").decode(errors="replace")
         for record, told, fields in zip(records, cast("list[bytes | None]", refused), stored, strict=True)
     ]
     blamed = [innermost(error)[0] or record.job_id for error, record in zip(errors, records, strict=True)]
@@ -231,10 +254,10 @@ def _failures(ledger: Ledger, batch: str, records: Sequence[Record]) -> Iterator
             key=record.key,
             job_id=record.job_id if own[2] else "",
             error=error,
-            frame=frame_of((traceback or b"").decode()),
-            task_name=(task or b"").decode(),
-            at=time_of(own[3]) if own[3] else datetime.now(UTC),
-            retries=int(retries or 0),
+            frame=frame_of((traceback or b"").decode(errors="replace")),
+            task_name=(task or b"").decode(errors="replace"),
+            at=time_of(_number(own[3], float)) if own[3] else datetime.now(UTC),
+            retries=int(_number(retries, int)),
         )
 
 
@@ -242,4 +265,4 @@ def _job_fields(ledger: Ledger, jobs: Sequence[str]) -> list[list[Any]]:
     pipe = ledger.redis.pipeline(transaction=False)
     for job in jobs:
         pipe.hmget(ledger.key(f"j:{job}"), ["error", "traceback", "task", "ended", "retries"])
-    return cast("list[list[Any]]", pipe.execute())
+    return [fields if isinstance(fields, list) else [None] * 5 for fields in pipe.execute(raise_on_error=False)]

@@ -3,7 +3,7 @@
 -- Returns 1 when it went (in a dry run: would go).
 
 local batch, before, dry = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local f = redis.call('HMGET', P .. 'b:' .. batch, 'state', 'ended', 'active', 'user', 'key')
+local f = try({}, 'HMGET', P .. 'b:' .. batch, 'state', 'ended', 'active', 'user', 'key')
 local ended_states = {COMPLETED = true, FAILED = true, CANCELLED = true}
 if not f[1] or not ended_states[f[1]] or f[3] ~= '0' or tonumber(f[2] or 0) >= before then return 0 end
 if not dry then

@@ -26,8 +26,8 @@ for i = #numbers, 1, -1 do
   local letter, line, id, key_ = string.match(record or '', '^(%a) (%d+) (%S+) %d (.*)$')
   if letter == 'f' or letter == 'x' then
     local row = redis.call('HGET', P .. 'be:' .. batch, number)
+    row = row and string.match(row, '\n(.*)$')
     if row then
-      row = string.match(row, '\n(.*)$')
       redis.call('HDEL', P .. 'be:' .. batch, number)
       id = string.match(row, '^%d+\t%d+\t(%S+)\t')
     else

@@ -6,10 +6,13 @@
 -- Returns {how many items became active, how many rows still wait}.
 
 local batch, limit, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local b = redis.call('HMGET', P .. 'b:' .. batch, 'state', 'task', 'queue', 'lane', 'prio', 'user', 'head', 'salt',
+local b = try({}, 'HMGET', P .. 'b:' .. batch, 'state', 'task', 'queue', 'lane', 'prio', 'user', 'head', 'salt',
   'active')
 local state, task, queue, lane, prio, user, head, salt, active = unpack(b, 1, 9)
 if state ~= 'RUNNING' then return {0, 0} end
+if not (task and queue and lane and tonumber(prio) and head and tonumber(active)) then
+  return redis.error_reply('DAMAGEDBATCH ' .. batch)
+end
 most = math.min(most, limit - active)
 if most <= 0 then return {0, redis.call('LLEN', P .. 'bq:' .. batch)} end
 local at = now_ms()
@@ -19,7 +22,7 @@ local released, new, listed, ready = 0, {}, {}, {}
 -- The id of a row's first job, and the job that stands for it now.
 local function job_of(id, payload)
   local own = (salt and payload ~= '') and ('i' .. string.sub(redis.sha1hex(id .. ' ' .. salt), 1, 24)) or id
-  return own, load(redis.call('GET', P .. 'it:' .. own) or own)
+  return own, load(try(false, 'GET', P .. 'it:' .. own) or own)
 end
 
 local function activate(number, id)
@@ -68,9 +71,9 @@ end
 
 for _, row in ipairs(redis.call('LPOP', P .. 'bq:' .. batch, most) or {}) do
   local number, _, id, key, given, payload = string.match(row, '^(%d+)\t(%d+)\t(%S+)\t([^\t]*)\t(%d)\t(.*)$')
-  local record = redis.call('HGET', P .. 'bi:' .. batch, number)
+  local record = number and try(false, 'HGET', P .. 'bi:' .. batch, number)
   local letter, known_id = string.match(record or '', '^(%a) %d+ (%S+) ')
-  if letter == 'w' and known_id == id then  -- else the input was edited meanwhile
+  if number and letter == 'w' and known_id == id then  -- else the input was edited meanwhile
     local own, job = job_of(id, payload)
     local other = given == '1' and taken_by(key, own)
     local error = job and job.state == 'FAILED' and redis.call('HGET', P .. 'j:' .. job.id, 'error') or ''
@@ -78,6 +81,10 @@ for _, row in ipairs(redis.call('LPOP', P .. 'bq:' .. batch, most) or {}) do
       move_item(batch, number, 'f', at)
       redis.call('HSET', P .. 'be:' .. batch, number, 'IdempotencyConflict: the key ' .. key ..
         ' stands for another row, whose job is ' .. other .. '; give this row another key\n' .. row)
+    elseif not job and redis.call('EXISTS', P .. 'j:' .. own) == 1 then
+      move_item(batch, number, 'f', at)
+      redis.call('HSET', P .. 'be:' .. batch, number, 'DamagedJob: what Redis has of its job ' .. own ..
+        ' cannot be read\n' .. row)
     elseif not job and payload == '' then
       move_item(batch, number, 'f', at)
       redis.call('HSET', P .. 'be:' .. batch, number, 'InvalidArguments: what the row held is no longer kept; ' ..

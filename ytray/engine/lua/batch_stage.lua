@@ -23,7 +23,7 @@ local function verdict_on(id, key, given)
     local other = redis.call('HGET', P .. 'rows:' .. user, escaped(task) .. ' ' .. key)
     if other and other ~= id and redis.call('EXISTS', P .. 'j:' .. other) == 1 then return 'conflict ' .. other end
   end
-  local state = redis.call('HGET', P .. 'j:' .. (redis.call('GET', P .. 'it:' .. id) or id), 'state')
+  local state = try(false, 'HGET', P .. 'j:' .. (try(false, 'GET', P .. 'it:' .. id) or id), 'state')
   if state == 'COMPLETED' then return 'known' end
   return (state and state ~= 'FAILED' and state ~= 'CANCELLED') and 'running' or 'ok'
 end

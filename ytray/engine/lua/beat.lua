@@ -7,7 +7,7 @@ local holder, worker = ARGV[1], ARGV[2]
 local until_ms = int(now_ms() + ARGV[3])
 local lost = {}
 for i = 4, #ARGV, 2 do
-  local f = redis.call('HMGET', P .. 'j:' .. ARGV[i], 'state', 'fence', 'worker')
+  local f = try({}, 'HMGET', P .. 'j:' .. ARGV[i], 'state', 'fence', 'worker')
   if f[1] == 'EXECUTING' and f[2] == ARGV[i + 1] and (f[3] or '') == worker then
     redis.call('ZADD', P .. 'leases:' .. holder, until_ms, ARGV[i])
   else

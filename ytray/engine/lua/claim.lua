@@ -3,7 +3,9 @@
 -- One claim takes jobs of one kind, as its first job is: many short ones, which share Ray tasks, or a few others.
 -- Fewer than `least` waiting jobs are left waiting: nothing is free for them anyway, and together they cost less.
 -- A job that has crashed a worker counts as long, so that it takes no other job with it the next time.
--- Returns {job, …}, a job being {id, fence, task, spec, retries, user, queue, generation, queued-ms}. Errors: EPOCH.
+-- A job whose hash is missing or damaged is struck off: it must not block those behind it.
+-- Returns {job, …}, a job being {id, fence, task, spec, retries, user, queue, generation, queued-ms}, or {id} of one that
+-- was struck off. Errors: EPOCH.
 
 local holder, epoch, lane = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('GET', P .. 'epoch:' .. holder) ~= epoch then return redis.error_reply('EPOCH') end
@@ -12,37 +14,52 @@ local most_short, most_long, least, worker = tonumber(ARGV[5]), tonumber(ARGV[6]
 if least > 1 and redis.call('ZCARD', P .. 'ready:' .. lane) < least then return {} end
 local ids = redis.call('ZRANGE', P .. 'ready:' .. lane, 0, math.max(most_short, most_long) - 1)
 if #ids == 0 then return {} end
+local struck = {}
 local short = {}
 for i = 9, #ARGV do short[ARGV[i]] = true end
 
+redis.call('ZCARD', P .. 'leases:' .. holder)  -- refused before anything is moved, where somebody wrote over it
 local at = now_ms()
 local started, until_ms = int(at), int(at + ARGV[4])
-local claimed, leases, first_is_short = {}, {}, nil
+local claimed, leases, first_is_short, passed = {}, {}, nil, 0
 local moves = listing_moves('QUEUED', 'EXECUTING')
 local waited = {}
-for i, id in ipairs(ids) do
+for _, id in ipairs(ids) do
   local key = P .. 'j:' .. id
-  local f = redis.call('HMGET', key, 'state', 'queue', 'created', 'task', 'spec', 'retries', 'crashes', 'user',
-    'queued', 'generation', 'fence')
-  local is_short = (short[f[4]] and not f[7]) or false
-  if first_is_short == nil then first_is_short = is_short end
-  if is_short ~= first_is_short or i > (is_short and most_short or most_long) then break end
-  if f[1] ~= 'QUEUED' then error('ready job ' .. id .. ' is ' .. tostring(f[1])) end
-  local fence = int((f[11] or 0) + 1)
-  if worker == '' then
-    redis.call('HSET', key, 'state', 'EXECUTING', 'started', started, 'fence', fence)
+  local f = try({}, 'HMGET', key, 'state', 'queue', 'created', 'task', 'spec', 'retries', 'crashes', 'user',
+    'queued', 'generation', 'fence', 'prio')
+  local last_fence, queued = tonumber(f[11] or 0), tonumber(f[9]) or at
+  if f[1] ~= 'QUEUED' or not (f[2] and tonumber(f[3]) and f[4] and tonumber(f[12]) and last_fence) then
+    struck[#struck + 1] = id
   else
-    redis.call('HSET', key, 'state', 'EXECUTING', 'started', started, 'fence', fence, 'worker', worker)
+    local is_short = (short[f[4]] and not f[7]) or false
+    if first_is_short == nil then first_is_short = is_short end
+    if is_short ~= first_is_short or #claimed == (is_short and most_short or most_long) then break end
+    local fence = int(last_fence + 1)
+    if worker == '' then
+      redis.call('HSET', key, 'state', 'EXECUTING', 'started', started, 'fence', fence)
+    else
+      redis.call('HSET', key, 'state', 'EXECUTING', 'started', started, 'fence', fence, 'worker', worker)
+    end
+    try(0, 'RPUSH', P .. 'h:' .. id, 'QUEUED EXECUTING ' .. started .. ' {"fence":' .. fence .. '}')
+    local queue = f[2]
+    moves.add(queue, f[3], id)
+    leases[#leases + 1], leases[#leases + 2] = until_ms, id
+    waited[queue] = (waited[queue] or 0) + at - queued
+    claimed[#claimed + 1] = {id, tonumber(fence), f[4], f[5] or '', int(tonumber(f[6]) or 0), f[8] or '', queue,
+      int(tonumber(f[10]) or 0), int(queued)}
   end
-  redis.call('RPUSH', P .. 'h:' .. id, 'QUEUED EXECUTING ' .. started .. ' {"fence":' .. fence .. '}')
-  local queue = f[2]
-  moves.add(queue, f[3], id)
-  leases[#leases + 1], leases[#leases + 2] = until_ms, id
-  waited[queue] = (waited[queue] or 0) + at - (f[9] or at)
-  claimed[i] = {id, tonumber(fence), f[4], f[5], f[6] or '0', f[8] or '', queue, f[10] or '0', f[9] or '0'}
+  passed = passed + 1
 end
-if #claimed == 0 then return {} end
-redis.call('ZREMRANGEBYRANK', P .. 'ready:' .. lane, 0, #claimed - 1)
+if passed > 0 then redis.call('ZREMRANGEBYRANK', P .. 'ready:' .. lane, 0, passed - 1) end
+for _, id in ipairs(struck) do
+  strike(id, at)
+  claimed[#claimed + 1] = {id}
+end
+if #leases == 0 then
+  if #struck > 0 then wake(holder) end  -- there may be more behind them
+  return claimed
+end
 redis.call('ZADD', P .. 'leases:' .. holder, unpack(leases))
 for queue, number in pairs(moves.flush(at)) do
   count('wait|' .. queue .. '|ms', int(math.max(0, waited[queue])))

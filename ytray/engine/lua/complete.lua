@@ -39,11 +39,11 @@ function stages.add(batch, queue, task, duration)
 end
 function stages.flush()
   for _, sums in pairs(stages.sums) do
-    local item_task = redis.call('HGET', P .. 'b:' .. sums.batch, 'task')
+    local item_task = try(false, 'HGET', P .. 'b:' .. sums.batch, 'task')
     for _, key in ipairs(item_task and {P .. 'bd:' .. sums.batch, P .. 'bt:' .. item_task} or {}) do
-      redis.call('HINCRBY', key, sums.stage .. '|n', sums.n)
-      redis.call('HINCRBY', key, sums.stage .. '|ms', int(sums.ms))
-      redis.call('HINCRBY', key, sums.stage .. '|sq', int(sums.sq))
+      try(0, 'HINCRBY', key, sums.stage .. '|n', sums.n)
+      try(0, 'HINCRBY', key, sums.stage .. '|ms', int(sums.ms))
+      try(0, 'HINCRBY', key, sums.stage .. '|sq', int(sums.sq))
     end
   end
 end
@@ -51,11 +51,12 @@ end
 for i = 3, #ARGV, 4 do
   local id, fence, duration = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
   local key = P .. 'j:' .. id
-  local f = redis.call('HMGET', key, 'state', 'fence', 'worker', 'queue', 'created', 'task', 'lane', 'parent', 'of', 'items',
+  local f = try({}, 'HMGET', key, 'state', 'fence', 'worker', 'queue', 'created', 'task', 'lane', 'parent', 'of', 'items',
     'unit')
-  if f[2] == fence and f[3] == worker and f[1] == 'EXECUTING' then
+  local can_be_read = f[4] and tonumber(f[5]) and f[6]
+  if can_be_read and f[2] == fence and f[3] == worker and f[1] == 'EXECUTING' then
     redis.call('HSET', key, 'state', 'COMPLETED', 'ended', ended_at)
-    redis.call('RPUSH', P .. 'h:' .. id, 'EXECUTING COMPLETED ' .. ended_at .. ' {"seconds":' .. duration / 1000 .. '}')
+    try(0, 'RPUSH', P .. 'h:' .. id, 'EXECUTING COMPLETED ' .. ended_at .. ' {"seconds":' .. duration / 1000 .. '}')
     if f[8] then
       redis.call('SET', P .. 'r:' .. id, ARGV[i + 2])
     else
@@ -63,10 +64,12 @@ for i = 3, #ARGV, 4 do
     end
     if f[7] == '~flow' then
       redis.call('ZREM', P .. 'leases:flows', id)
-      ended(load(id), at, ttl)
+      local job = load(id)
+      if job then ended(job, at, ttl) end
     else
       released[#released + 1] = id
-      if f[10] then item_ended(load(id), at) end
+      local job = f[10] and load(id)
+      if job then item_ended(job, at) end
       redis.call('PUBLISH', P .. 'done:' .. id, 'COMPLETED')
       if f[9] then stages.add(f[9], f[4], f[6], duration) end
     end

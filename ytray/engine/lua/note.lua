@@ -3,11 +3,11 @@
 --   what   progress (value in percent, text for people), checkpoint (value as JSON) or awaits (value for people; '':
 --          nothing)
 -- Returns 1, or 0 when the write is stale: then it is counted and changes nothing. A job that runs elsewhere has no
--- fence ('').  Errors: UNKNOWN.
+-- fence ('').  Errors: UNKNOWN, DAMAGED.
 
 local id, fence, worker, what, value, text = unpack(ARGV, 1, 6)
 local job = load(id)
-if not job then return redis.error_reply('UNKNOWN ' .. id) end
+if not job then return no_job(id) end
 local holds = job.fence == fence and job.worker == worker
 if fence == '' then holds = job.lane == '~elsewhere' end
 if job.state ~= 'EXECUTING' or not holds then
@@ -16,7 +16,7 @@ if job.state ~= 'EXECUTING' or not holds then
 end
 if what == 'progress' then
   redis.call('HSET', P .. 'j:' .. id, 'progress', value, 'note', text)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e',
+  try('', 'XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e',
     'P ' .. int(now_ms()) .. ' ' .. id .. ' ' .. value .. ' ' .. text)
 elseif what == 'awaits' then
   redis.call('HSET', P .. 'j:' .. id, 'awaits', value)

@@ -18,8 +18,8 @@ end
 
 local function place_in(listing)
   if member == '' then return 0 end
-  local low = redis.call('ZCOUNT', listing, '(' .. score, '+inf')
-  local high = low + redis.call('ZCOUNT', listing, score, score)
+  local low = try(0, 'ZCOUNT', listing, '(' .. score, '+inf')
+  local high = low + try(0, 'ZCOUNT', listing, score, score)
   while low < high do
     local middle = math.floor((low + high) / 2)
     if sorts_before(redis.call('ZREVRANGE', listing, middle, middle)[1], member) then
@@ -35,6 +35,6 @@ local pages = {}
 for i = 4, #ARGV do
   local listing = P .. ARGV[i]
   local place = place_in(listing)
-  pages[#pages + 1] = redis.call('ZREVRANGE', listing, place, place + limit - 1, 'WITHSCORES')
+  pages[#pages + 1] = try({}, 'ZREVRANGE', listing, place, place + limit - 1, 'WITHSCORES')
 end
 return pages

@@ -109,8 +109,25 @@ local function escaped(text)
   return (string.gsub(text, '[%%|:@%z\1-\32\127]', function(sign) return string.format('%%%02X', string.byte(sign)) end))
 end
 
+-- A command on a key where somebody may have stored something else: that gives `otherwise`, so that one damaged key
+-- does not stop a script that is about other jobs too.
+local function try(otherwise, ...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  for _, damage in ipairs({'WRONGTYPE', 'not an integer', 'not a valid', 'would overflow'}) do
+    if string.find(reply.err, damage, 1, true) then return otherwise end
+  end
+  return redis.call(...)  -- whatever else is wrong stops the script as ever
+end
+
+-- What was stored as JSON; nil where it is none.
+local function decoded(json)
+  local whole, value = pcall(cjson.decode, json)
+  if whole and type(value) == 'table' then return value end
+end
+
 local function wake(holder)
-  if redis.call('LLEN', P .. 'wake:' .. holder) == 0 then
+  if try(1, 'LLEN', P .. 'wake:' .. holder) == 0 then
     redis.call('RPUSH', P .. 'wake:' .. holder, '1')
   end
 end
@@ -120,16 +137,23 @@ local function holder_of(lane)
   return 'tracker'
 end
 
--- The fields that every move needs. `lane` is only stored where it differs from the queue.
+-- The fields that every move needs. `lane` is only stored where it differs from the queue. nil when there is no such
+-- job, or what is stored of it cannot be read: then no script moves it.
 local function load(id)
-  local f = redis.call('HMGET', P .. 'j:' .. id,
+  local f = try({}, 'HMGET', P .. 'j:' .. id,
     'state', 'queue', 'created', 'task', 'prio', 'lane', 'fence', 'worker', 'retries', 'crashes', 'parent', 'items')
-  if not f[1] then return nil end
+  local prio = tonumber(f[5])
+  if not (LEGAL[f[1]] and f[2] and tonumber(f[3]) and f[4] and prio and tonumber(f[7] or 0)) then return nil end
   return {
-    id = id, state = f[1], queue = f[2], created = f[3], task = f[4], prio = tonumber(f[5]), lane = f[6] or f[2],
-    fence = f[7] or '0', worker = f[8], retries = tonumber(f[9] or 0), crashes = tonumber(f[10] or 0), parent = f[11],
+    id = id, state = f[1], queue = f[2], created = f[3], task = f[4], prio = prio, lane = f[6] or f[2],
+    fence = f[7] or '0', worker = f[8], retries = tonumber(f[9]) or 0, crashes = tonumber(f[10]) or 0, parent = f[11],
     items = f[12],
   }
+end
+
+-- The refusal to move a job that `load` did not find.
+local function no_job(id)
+  return redis.error_reply((redis.call('EXISTS', P .. 'j:' .. id) == 1 and 'DAMAGED ' or 'UNKNOWN ') .. id)
 end
 
 local EVENTS_KEPT = 20000
@@ -140,7 +164,7 @@ local function tell(from, to, at, ids)
   local head = 'T ' .. from .. ' ' .. to .. ' ' .. int(at) .. ' '
   for i = 1, #ids, IDS_IN_EVENT do
     local some = table.concat(ids, ' ', i, math.min(i + IDS_IN_EVENT - 1, #ids))
-    redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', head .. some)
+    try('', 'XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', head .. some)
   end
 end
 
@@ -168,7 +192,7 @@ local function move(job, to, at, metadata)
   redis.call('HSET', P .. 'j:' .. job.id, 'state', to)
   redis.call('ZREM', P .. 'in:' .. job.queue .. ':' .. job.state, job.id)
   redis.call('ZADD', P .. 'in:' .. job.queue .. ':' .. to, job.created, job.id)
-  redis.call('RPUSH', P .. 'h:' .. job.id, job.state .. ' ' .. to .. ' ' .. int(at) .. ' ' .. (metadata or '{}'))
+  try(0, 'RPUSH', P .. 'h:' .. job.id, job.state .. ' ' .. to .. ' ' .. int(at) .. ' ' .. (metadata or '{}'))
   tell(job.state, to, at, {job.id})
   job.state = to
 end
@@ -204,7 +228,7 @@ local function enqueue(job, at)
 end
 
 local function count(field, by)
-  redis.call('HINCRBY', P .. 'm', field, by or 1)
+  try(0, 'HINCRBY', P .. 'm', field, by or 1)
 end
 
 local function release(job)

@@ -2,9 +2,9 @@
 
 -- Tell who watches a batch how its items stand.
 local function tell_batch(batch, at)
-  local f = redis.call('HMGET', P .. 'b:' .. batch, 'state', 'waiting', 'active', 'completed', 'failed')
-  if not f[1] then return end
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', 'B ' .. int(at) .. ' ' .. batch .. ' ' ..
+  local f = try({}, 'HMGET', P .. 'b:' .. batch, 'state', 'waiting', 'active', 'completed', 'failed')
+  if not (f[1] and f[2] and f[3] and f[4] and f[5]) then return end
+  try('', 'XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', 'B ' .. int(at) .. ' ' .. batch .. ' ' ..
     table.concat(f, ' '))
 end
 
@@ -16,7 +16,7 @@ end
 
 -- When nothing of a batch is left, it has ended: COMPLETED, or FAILED when some of its items did not complete.
 local function end_batch(batch, at)
-  local f = redis.call('HMGET', P .. 'b:' .. batch, 'state', 'waiting', 'active', 'failed', 'cancelled')
+  local f = try({}, 'HMGET', P .. 'b:' .. batch, 'state', 'waiting', 'active', 'failed', 'cancelled')
   if f[1] == 'CANCELLED' and f[3] == '0' then redis.call('SREM', P .. 'living', batch) end
   local may_end = f[1] == 'RUNNING' or f[1] == 'PAUSED' or f[1] == 'FAILED'
   if not may_end or f[2] ~= '0' or f[3] ~= '0' then return end
@@ -48,21 +48,21 @@ local ITEM_COUNTERS = {w = 'waiting', a = 'active', c = 'completed', f = 'failed
 -- Move an item of a batch to another state, its counters with it. Returns its old letter, or nil where there is none.
 -- An item's record is "letter line job-id reused key".
 local function move_item(batch, number, to, at, job_id, reused)
-  local record = redis.call('HGET', P .. 'bi:' .. batch, number)
-  if not record then return nil end
-  local letter, line, id, was_reused, key = string.match(record, '^(%a) (%d+) (%S+) (%d) (.*)$')
+  local record = try(false, 'HGET', P .. 'bi:' .. batch, number)
+  local letter, line, id, was_reused, key = string.match(record or '', '^(%a) (%d+) (%S+) (%d) (.*)$')
+  if not ITEM_COUNTERS[letter] then return nil end
   reused = reused or was_reused
   redis.call('HSET', P .. 'bi:' .. batch, number, to .. ' ' .. line .. ' ' .. (job_id or id) .. ' ' .. reused .. ' ' .. key)
-  if reused ~= was_reused then redis.call('HINCRBY', P .. 'b:' .. batch, 'reused', reused == '1' and 1 or -1) end
-  redis.call('HINCRBY', P .. 'b:' .. batch, ITEM_COUNTERS[letter], -1)
-  redis.call('HINCRBY', P .. 'b:' .. batch, ITEM_COUNTERS[to], 1)
+  if reused ~= was_reused then try(0, 'HINCRBY', P .. 'b:' .. batch, 'reused', reused == '1' and 1 or -1) end
+  try(0, 'HINCRBY', P .. 'b:' .. batch, ITEM_COUNTERS[letter], -1)
+  try(0, 'HINCRBY', P .. 'b:' .. batch, ITEM_COUNTERS[to], 1)
   if to == 'f' or to == 'x' then
-    redis.call('ZADD', P .. 'bf:' .. batch, int(at), number)
+    try(0, 'ZADD', P .. 'bf:' .. batch, int(at), number)
   elseif letter == 'f' or letter == 'x' then
-    redis.call('ZREM', P .. 'bf:' .. batch, number)
+    try(0, 'ZREM', P .. 'bf:' .. batch, number)
   end
-  if letter == 'a' then redis.call('SREM', P .. 'ba:' .. batch, id) end
-  if to == 'a' then redis.call('SADD', P .. 'ba:' .. batch, job_id or id) end
+  if letter == 'a' then try(0, 'SREM', P .. 'ba:' .. batch, id) end
+  if to == 'a' then try(0, 'SADD', P .. 'ba:' .. batch, job_id or id) end
   if to ~= 'w' and to ~= 'a' and to ~= letter then count('items|' .. ITEM_COUNTERS[to]) end
   return letter
 end
@@ -71,9 +71,9 @@ end
 local function places_of(job_id, items)
   local places = {}
   for batch, number in string.gmatch(items or '', '(%S+):(%d+)') do
-    local letter, id = string.match(redis.call('HGET', P .. 'bi:' .. batch, number) or '', '^(%a) %d+ (%S+) ')
-    if id == job_id then
-      local state = redis.call('HGET', P .. 'b:' .. batch, 'state')
+    local letter, id = string.match(try(false, 'HGET', P .. 'bi:' .. batch, number) or '', '^(%a) %d+ (%S+) ')
+    local state = id == job_id and try(false, 'HGET', P .. 'b:' .. batch, 'state')
+    if state then
       places[#places + 1] = {batch = batch, number = number, letter = letter, state = state}
     end
   end
@@ -108,12 +108,12 @@ end
 
 -- Which steps a completed item took: what the items that are left will need is known by that.
 local function count_steps(batch, id)
-  for _, kid in ipairs(redis.call('SMEMBERS', P .. 'k:' .. id)) do
-    local f = redis.call('HMGET', P .. 'j:' .. kid, 'task', 'lane')
+  for _, kid in ipairs(try({}, 'SMEMBERS', P .. 'k:' .. id)) do
+    local f = try({}, 'HMGET', P .. 'j:' .. kid, 'task', 'lane')
     if f[2] == '~flow' then
       count_steps(batch, kid)
     elseif f[1] then
-      redis.call('HINCRBY', P .. 'bp:' .. batch, f[1], 1)
+      try(0, 'HINCRBY', P .. 'bp:' .. batch, f[1], 1)
     end
   end
 end
@@ -126,10 +126,10 @@ local function item_ended(job, at)
   for _, place in ipairs(places_of(job.id, job.items)) do
     local batch, key = place.batch, P .. 'b:' .. place.batch
     if job.state == 'COMPLETED' and place.letter == 'a' then
-      redis.call('HINCRBY', key, 'took_ms', int(math.max(0, at - (f[1] or at))))
-      redis.call('HINCRBY', key, 'took', 1)
+      try(0, 'HINCRBY', key, 'took_ms', int(math.max(0, at - (tonumber(f[1]) or at))))
+      try(0, 'HINCRBY', key, 'took', 1)
       if job.lane == '~flow' then count_steps(batch, job.id) end
-      redis.call('HINCRBY', P .. 'bt:' .. job.task, 'items', 1)
+      try(0, 'HINCRBY', P .. 'bt:' .. job.task, 'items', 1)
     elseif job.state == 'FAILED' and f[2] and string.find(f[2], 'OverBudget: ', 1, true)
       and string.find(f[2], batch, 1, true) and place.state == 'RUNNING' then
       redis.call('HSET', key, 'state', 'PAUSED', 'reason', 'its budget is used up', 'idle_from', int(at))

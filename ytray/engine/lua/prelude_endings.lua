@@ -2,7 +2,7 @@
 
 -- The steps of a flow that has ended lose their results after a while; before that they are what it goes on from.
 local function expire_steps(job, result_ttl)
-  for _, kid in ipairs(redis.call('SMEMBERS', P .. 'k:' .. job.id)) do
+  for _, kid in ipairs(try({}, 'SMEMBERS', P .. 'k:' .. job.id)) do
     redis.call('EXPIRE', P .. 'r:' .. kid, result_ttl)
   end
 end
@@ -55,8 +55,11 @@ end
 
 -- An attempt has ended in another way than by its commit: what it had prepared to undo is undone.
 local function abort_unit(job, at)
-  local prepared = redis.call('HGETALL', P .. 'u:' .. job.id)
-  for i = 2, #prepared, 2 do submit_undoing(job, cjson.decode(prepared[i]), at) end
+  local prepared = try({}, 'HGETALL', P .. 'u:' .. job.id)
+  for i = 2, #prepared, 2 do
+    local effect = decoded(prepared[i])
+    if effect then submit_undoing(job, effect, at) end
+  end
   redis.call('DEL', P .. 'u:' .. job.id)
 end
 
@@ -66,7 +69,7 @@ local function dead_letter(job, at, why, trace, metadata, result_ttl)
   move(job, 'FAILED', at, metadata)
   redis.call('HSET', P .. 'j:' .. job.id, 'error', why, 'traceback', trace)
   redis.call('ZADD', P .. 'dlq', int(at), job.id)
-  redis.call('RPUSH', P .. 'alerts', job.id)
+  try(0, 'RPUSH', P .. 'alerts', job.id)
   wake('tracker')
   count('tasks|' .. job.queue .. '|' .. escaped(job.task) .. '|failed')
   count('dead')
@@ -79,7 +82,7 @@ local function requeue(job, at, reason, blame, result_ttl)
   redis.call('HDEL', P .. 'j:' .. job.id, 'worker', 'progress', 'note', 'awaits')
   if blame then
     abort_unit(job, at)
-    job.crashes = redis.call('HINCRBY', P .. 'j:' .. job.id, 'crashes', 1)
+    job.crashes = try(CRASHES_ALLOWED, 'HINCRBY', P .. 'j:' .. job.id, 'crashes', 1)
     if job.crashes >= CRASHES_ALLOWED then
       local why = 'the worker died ' .. CRASHES_ALLOWED .. ' times while it ran this job (last: ' .. reason .. ')'
       dead_letter(job, at, why, '', cjson.encode({reason = reason, crashes = job.crashes}), result_ttl)
@@ -89,4 +92,41 @@ local function requeue(job, at, reason, blame, result_ttl)
   local metadata = cjson.encode({reason = reason, crashes = job.crashes, fence = tonumber(job.fence)})
   move(job, 'QUEUED', at, metadata)
   enqueue(job, at)
+end
+
+-- A job that nobody can run, since its hash is missing or cannot be read: it stands in no queue and under no lease any
+-- more, and the items of batches that wait for it have failed. While its hash is there people see it in its listing.
+local function strike(id, at)
+  for _, lane in ipairs({'default', 'generation', 'media', 'batch', '~flow'}) do
+    try(0, 'ZREM', P .. 'ready:' .. lane, id)
+  end
+  for _, holder in ipairs({'tracker', 'flows'}) do try(0, 'ZREM', P .. 'leases:' .. holder, id) end
+  try(0, 'ZREM', P .. 'due', id)
+  if redis.call('EXISTS', P .. 'j:' .. id) == 0 then
+    for _, queue in ipairs({'default', 'generation', 'media', 'batch'}) do
+      for state in pairs(LEGAL) do try(0, 'ZREM', P .. 'in:' .. queue .. ':' .. state, id) end
+    end
+  end
+  for _, batch in ipairs(try({}, 'SMEMBERS', P .. 'living')) do
+    if try(0, 'SISMEMBER', P .. 'ba:' .. batch, id) == 1 then
+      local cursor = '0'
+      repeat
+        local page = try({'0', {}}, 'HSCAN', P .. 'bi:' .. batch, cursor, 'COUNT', 1000)
+        cursor = page[1]
+        for i = 1, #page[2], 2 do
+          local number = page[2][i]
+          local line, job, key = string.match(page[2][i + 1], '^a (%d+) (%S+) %d (.*)$')
+          if job == id then
+            move_item(batch, number, 'f', at)
+            try(0, 'HSET', P .. 'be:' .. batch, number, 'UnknownJob: what Redis had of its job ' .. id ..
+              ' is missing or damaged; resume the batch with its input\n' ..
+              table.concat({number, line, id, key, '0', ''}, '\t'))
+          end
+        end
+      until cursor == '0'
+      end_batch(batch, at)
+      tell_batch(batch, at)
+    end
+  end
+  count('unreadable')
 end

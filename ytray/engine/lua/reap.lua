@@ -1,8 +1,8 @@
 -- Requeue the jobs whose lease has ended: nobody has spoken for them in time. The tracker does it for flows, too, since
 -- their runner is silent when it stands still.
 -- ARGV: epoch most result-ttl
--- Returns {ms until the next lease ends (-1: none), how many flows, id, fence, …} with the jobs that were requeued.
--- Errors: EPOCH.
+-- Returns {ms until the next lease ends (-1: none), how many flows, id, fence, …} with the jobs that were requeued, and
+-- with fence -1 those that were struck off since nothing can be read of them. Errors: EPOCH.
 
 if redis.call('GET', P .. 'epoch:tracker') ~= ARGV[1] then return redis.error_reply('EPOCH') end
 local at = now_ms()
@@ -12,14 +12,18 @@ for _, holder in ipairs({'tracker', 'flows'}) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(at), 'LIMIT', 0, ARGV[2])) do
     local job = load(id)
     reaped[#reaped + 1] = id
-    reaped[#reaped + 1] = job.fence
-    local blame = job.worker
-    if holder == 'flows' then
-      reaped[2] = reaped[2] + 1
+    reaped[#reaped + 1] = job and job.fence or '-1'
+    if holder == 'flows' then reaped[2] = reaped[2] + 1 end
+    if job and job.state == 'EXECUTING' then
+      local blame = job.worker
       -- Who shares a process with others cannot help its silence; who runs alone can.
-      blame = redis.call('HEXISTS', P .. 'j:' .. id, 'suspect') == 1
+      if holder == 'flows' then blame = redis.call('HEXISTS', P .. 'j:' .. id, 'suspect') == 1 end
+      requeue(job, at, 'its lease ended without a sign of life', blame, ARGV[3])
+    elseif job then
+      release(job)
+    else
+      strike(id, at)
     end
-    requeue(job, at, 'its lease ended without a sign of life', blame, ARGV[3])
   end
   local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
   if first[2] then

@@ -12,7 +12,7 @@ if not call or call.job ~= id or call.fence ~= fence then
 end
 if what == 'sent' then
   local job = load(id)
-  if call.state ~= 'intended' or job.state ~= 'EXECUTING' or job.fence ~= fence or job.worker ~= worker then
+  if call.state ~= 'intended' or not job or job.state ~= 'EXECUTING' or job.fence ~= fence or job.worker ~= worker then
     count('stale')
     return 0
   end

@@ -12,7 +12,7 @@ local fences = {}
 for i = 4, #ARGV, 2 do
   local id = ARGV[i]
   local key = P .. 'j:' .. id
-  local f = redis.call('HMGET', key, 'state', 'fence', 'worker')
+  local f = try({}, 'HMGET', key, 'state', 'fence', 'worker')
   local fence = 0
   if f[1] == 'EXECUTING' and f[3] == worker then
     -- The call is repeated after a lost reply. The first may have raised the fence; and a job that this worker has
@@ -24,8 +24,8 @@ for i = 4, #ARGV, 2 do
       redis.call('HSET', key, 'worker', worker)
     else
       local job = load(id)
-      requeue(job, at, 'its worker died and Ray started it again', true, ttl)
-      if alone and job.state == 'QUEUED' then
+      if job then requeue(job, at, 'its worker died and Ray started it again', true, ttl) end
+      if alone and job and job.state == 'QUEUED' then
         redis.call('ZREM', P .. 'ready:' .. job.lane, id)
         fence = redis.call('HINCRBY', key, 'fence', 1)
         move(job, 'EXECUTING', at, '{"fence":' .. fence .. '}')

@@ -28,7 +28,7 @@ end
 
 -- A step that had failed before its flow was replayed is run once more.
 local function replay_once(step)
-  if step.state == 'FAILED' and tonumber(redis.call('HGET', P .. 'j:' .. step.id, 'generation') or 0) < generation then
+  if step and step.state == 'FAILED' and tonumber(redis.call('HGET', P .. 'j:' .. step.id, 'generation') or 0) < generation then
     reopen(step, at, 'its flow was replayed')
     redis.call('HSET', P .. 'j:' .. step.id, 'generation', generation)
   end
@@ -138,6 +138,10 @@ end
 if generation > 0 then also('generation', ARGV[11]) end
 if delay > 0 then also('due', due) else also('queued', created) end
 
+-- Refused before anything is written, where somebody wrote over one of them.
+for _, name in ipairs({delay > 0 and 'due' or 'ready:' .. lane, 'in:' .. queue .. ':' .. state, 'task:' .. task}) do
+  redis.call('ZCARD', P .. name)
+end
 local listed, ready, queued = {}, {}, {}
 local function flush()
   if #listed == 0 then return end

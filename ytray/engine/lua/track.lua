@@ -1,6 +1,6 @@
 -- Jobs that run elsewhere: ytray keeps their state and history and never dispatches them.
 -- ARGV: id to metadata result-ttl, and to create one (to = 'QUEUED'): task queue prio user spec
--- Returns 1. Errors: UNKNOWN, EXISTS, ILLEGAL, OWNED when the job is one that ytray itself runs.
+-- Returns 1. Errors: UNKNOWN, DAMAGED, EXISTS, ILLEGAL, OWNED when the job is one that ytray itself runs.
 
 local id, to, metadata, ttl = unpack(ARGV, 1, 4)
 local at = now_ms()
@@ -16,7 +16,7 @@ if #ARGV > 4 then
   end
 end
 local job = load(id)
-if not job then return redis.error_reply('UNKNOWN ' .. id) end
+if not job then return no_job(id) end
 if job.lane ~= '~elsewhere' then return redis.error_reply('OWNED ' .. id) end
 if not LEGAL[job.state][to] then return illegal(job, to) end
 move(job, to, at, metadata)

@@ -24,8 +24,9 @@ if what == 'prepare' then
 end
 for i = 5, #ARGV do
   local prepared = redis.call('HGET', key, ARGV[i])
-  if prepared then
-    submit_undoing(job, cjson.decode(prepared), now_ms())
+  local effect = prepared and decoded(prepared)
+  if effect then
+    submit_undoing(job, effect, now_ms())
     redis.call('HDEL', key, ARGV[i])
   end
 end
