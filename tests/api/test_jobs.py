@@ -287,6 +287,10 @@ def test_a_job_that_cannot_be_read_is_told_over_http_among_the_others(api: httpx
     assert api.get(f"/api/jobs/{bad}/status").json()["error"].startswith("DamagedJob: ")
     refused = api.get(f"/api/jobs/{bad}/result")
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/damaged-job")
+    results = api.post("/api/jobs/results", json={"job_ids": [whole, bad]}).json()["results"]
+    told = {result["job_id"]: (result["result"], result["error"]) for result in results}
+    assert told[whole] == ({"x": None}, None)
+    assert "its result cannot be read" in told[bad][1]
 
 
 def test_counts_metrics_and_health_answer(api: httpx.Client, system: Store) -> None:

@@ -195,10 +195,16 @@ async def results(wanted: Awaited, caller: Reader, request: Request) -> Response
 
 def _written(ending: Ending) -> bytes:
     error: str | None = ending.error or None
+    result = b"null"
     if ending.state is None:
         raise unknown_job(ending.job_id)
-    if ending.state is JobState.COMPLETED:
-        error = None if ending.result is not None else "its result is no longer kept (YTRAY_RESULT_TTL)"
+    if ending.state is JobState.COMPLETED and ending.result is None:
+        error = "its result is no longer kept (YTRAY_RESULT_TTL)"
+    elif ending.state is JobState.COMPLETED and ending.result is not None:
+        try:
+            result = _valid(ending.job_id, ending.result)
+        except DamagedJob as damaged:  # the others are told all the same
+            error = str(damaged)
     told = {
         "job_id": ending.job_id,
         "current_state": ending.state,
@@ -206,7 +212,7 @@ def _written(ending: Ending) -> bytes:
         "retry_count": ending.retries,
     }
     # The result is JSON as it is stored.
-    return to_json(told)[:-1] + b',"result":' + (ending.result or b"null") + b"}"
+    return to_json(told)[:-1] + b',"result":' + result + b"}"
 
 
 @router.get("/{job_id}/status", response_model=JobStatus, responses=documented(404))

@@ -71,17 +71,13 @@ class Signature:
     @cached_property
     def _left_to_the_function(self) -> set[str]:
         """The parameters whose defaults JSON does not give back: what is stored leaves them to the function."""
-        left = set()
-        for name, parameter in self._signature.parameters.items():
-            if parameter.kind in _KEYWORD_KINDS and parameter.default is not inspect.Parameter.empty:
-                kind = TypeAdapter(self._hints.get(name, Any))
-                try:
-                    payload = kind.dump_json(parameter.default, warnings="error")
-                    check_limits(payload)
-                    check_kept(parameter.default, kind.validate_python(from_json(payload)))
-                except (ValueError, TypeError):
-                    left.add(name)
-        return left
+        return {
+            name
+            for name, parameter in self._signature.parameters.items()
+            if parameter.kind in _KEYWORD_KINDS
+            and parameter.default is not inspect.Parameter.empty
+            and not _keeps_default(self._hints.get(name, Any), parameter.default)
+        }
 
     def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limit: int) -> bytes:
         """The arguments of a call as JSON, from which `decode` makes the same again.
@@ -186,6 +182,20 @@ class Signature:
     def decode_result(self, payload: bytes) -> Any:
         """The stored result as what the function returned."""
         return self.result.validate_json(payload)
+
+
+def _keeps_default(annotation: Any, default: Any) -> bool:
+    """Whether JSON gives a parameter's default back as it is."""
+    if is_plain(default) and (_takes_plain(annotation) or (default is None and type(None) in get_args(annotation))):
+        return True
+    model = create_model("default", value=(annotation, default))
+    try:
+        payload = model.__pydantic_serializer__.to_json(model(), warnings="error")
+        check_limits(payload)
+        check_kept(default, model.model_validate(from_json(payload)).__dict__["value"])
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _takes_plain(annotation: Any) -> bool:

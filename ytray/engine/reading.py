@@ -71,12 +71,15 @@ class Reading(Link):
         return values[1:]
 
     def owners(self, ids: Sequence[str]) -> list[str | None]:
-        """Whose job each is, in one round trip. Raises UnknownJob."""
+        """Whose job each is, in one round trip. Raises UnknownJob, DamagedJob."""
         pipe = self.redis.pipeline(transaction=False)
         for job_id in ids:
             pipe.hmget(self.key(f"j:{job_id}"), "state", "user")
         found = []
-        for job_id, (state, user) in zip(ids, pipe.execute(), strict=True):
+        for job_id, reply in zip(ids, _whatever_type(pipe.execute(raise_on_error=False)), strict=True):
+            if isinstance(reply, Exception):
+                raise DamagedJob(f"job {job_id} was written over by somebody: nobody knows whose it is")
+            state, user = reply
             if state is None:
                 raise unknown_job(job_id)
             found.append(user.decode() if user else None)
