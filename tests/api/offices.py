@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ytray.engine.model import QUEUE_PRIORITIES
-from ytray.engine.store import Store
+from ytray.engine.model import FLOW_LANE, QUEUE_PRIORITIES
+from ytray.engine.store import LaneRoom, Store
 
 LEASE_MS = 60_000
 
@@ -13,5 +13,10 @@ def put_at_work(where: Store, *, slots: int = 1) -> None:
     where.take_office("tracker", "a-tracker", 60)
     where.say_at_work("a-tracker", LEASE_MS)
     where.take_office("flows", "a-flow-runner", 60)
-    where.beat("flows", "a-flow-runner", LEASE_MS, [])
+    say_flows_run(where, LEASE_MS)
     where.redis.hset(where.key("slots"), mapping=dict.fromkeys(QUEUE_PRIORITIES, slots))
+
+
+def say_flows_run(where: Store, lease_ms: int) -> None:
+    """The flow runner looks for flows, and holds for so long what it finds."""
+    where.claim("flows", "a-flow-runner", lease_ms, [LaneRoom(FLOW_LANE, 0, 1)], worker="a-flow-runner")

@@ -13,7 +13,7 @@ import pytest
 import redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from tests.api.offices import put_at_work
+from tests.api.offices import put_at_work, say_flows_run
 from ytray import JobState
 from ytray.api.readiness import readiness
 from ytray.engine.refusals import as_unavailable
@@ -58,7 +58,7 @@ def test_the_system_is_ready_once_a_tracker_a_flow_runner_and_slots_are_there(
     bare_store.take_office("tracker", "a-successor", 60)  # which has not said yet that it works
     assert "no tracker is at work" in refusal(lone.get("/readyz"))
     put_at_work(bare_store)
-    bare_store.beat("flows", "a-flow-runner", -1, [])  # its last word was a lease ago
+    say_flows_run(bare_store, -1)  # its last word was a lease ago
     assert refusal(lone.get("/readyz")).startswith("no flow runner is at work")
     bare_store.redis.delete(bare_store.key("flows_at_work"))  # one of an older version, which does not say
     assert lone.get("/readyz").status_code == 200

@@ -15,5 +15,4 @@ for i = 4, #ARGV, 2 do
   end
 end
 if worker ~= '' then redis.call('ZADD', P .. 'workers', until_ms, worker) end
-if holder == 'flows' then redis.call('SET', P .. 'flows_at_work', until_ms) end
 return lost

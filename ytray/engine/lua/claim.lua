@@ -9,6 +9,8 @@
 
 local holder, epoch, lane = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('GET', P .. 'epoch:' .. holder) ~= epoch then return redis.error_reply('EPOCH') end
+-- It claims again each second, whether there are flows or not.
+if holder == 'flows' then redis.call('SET', P .. 'flows_at_work', int(now_ms() + ARGV[4])) end
 if redis.call('SISMEMBER', P .. 'paused', lane) == 1 then return {} end
 local most_short, most_long, least, worker = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 if least > 1 and redis.call('ZCARD', P .. 'ready:' .. lane) < least then return {} end
