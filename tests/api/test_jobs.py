@@ -76,6 +76,19 @@ def test_the_same_idempotency_key_in_header_or_body_is_the_same_job(api: httpx.C
     assert api.post("/api/jobs", json={**body, "idempotency_key": "over-http"}).json()["job_id"] == first
     other = api.post("/api/jobs", json={"task": "add", "args": {"a": 2}}, headers={"Idempotency-Key": "over-http"})
     assert (other.status_code, other.json()["type"]) == (409, "/problems/idempotency-conflict")
+    both = api.post("/api/jobs", json={**body, "idempotency_key": "one"}, headers={"Idempotency-Key": "another"})
+    assert both.status_code == 422
+    assert "'one', and the header Idempotency-Key says 'another'" in both.json()["detail"]
+
+
+def test_a_user_and_a_key_with_colons_are_told_apart_over_http(api: httpx.Client) -> None:
+    def submitted(user: str, key: str, a: int) -> httpx.Response:
+        return api.post("/api/jobs", json={"task": "add", "args": {"a": a}, "user_id": user, "idempotency_key": key})
+
+    first, second = submitted("acme", "eu:7", 1), submitted("acme:eu", "7", 2)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["job_id"] != second.json()["job_id"]
+    assert submitted("acme:eu", "7", 2).json()["job_id"] == second.json()["job_id"]
 
 
 def test_a_delayed_job_is_pending_and_can_be_cancelled_once(api: httpx.Client) -> None:
