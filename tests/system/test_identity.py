@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ytray.system.identity import Identity, identity, myself, read_line
+from ytray.system.identity import Identity, identity, myself
 from ytray.system.parts import Part, read_parts, write_parts
+from ytray.system.running import mark_left, record, supervisor_of
 
 
 @pytest.fixture
@@ -50,12 +52,16 @@ def test_a_zombie_has_ended(other: subprocess.Popen[bytes], until: Callable[...,
     assert identity(other.pid) is None
 
 
-@pytest.mark.parametrize("kept", ["", "12", "x y", "12 13 14"])
-def test_a_file_that_names_no_process_and_its_start_names_nobody(tmp_path: Path, kept: str) -> None:
+@pytest.mark.parametrize("kept", ["", "12", "x y z", "1 2"])
+def test_a_pid_file_that_is_not_ours_or_stale_names_no_supervisor(tmp_path: Path, kept: str) -> None:
     (tmp_path / "up.pid").write_text(kept)
-    assert read_line(tmp_path / "up.pid") is None
-    (tmp_path / "up.pid").write_text(myself().line())
-    assert read_line(tmp_path / "up.pid") == myself()
+    assert supervisor_of(tmp_path) is None
+    record(tmp_path, "mark")
+    assert supervisor_of(tmp_path) == myself()
+    assert mark_left(tmp_path) == "mark"
+    (tmp_path / "up.pid").write_text(f"{os.getpid()} 1@00000000 mark")
+    assert supervisor_of(tmp_path) is None
+    assert mark_left(tmp_path) == "mark"
 
 
 def test_parts_are_read_as_long_as_their_supervisor_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

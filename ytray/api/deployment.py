@@ -22,6 +22,7 @@ _NAME = "ytray"  # of the Serve application; with a hyphen and the namespace, wh
 _PATIENCE = 10.0  # seconds that a request waits for a Redis that restarts, before it is refused with 503
 _CONCURRENCY = 5_000  # requests at once in a replica; event streams count
 _DRAIN = 10.0  # seconds that a stopping replica has to finish its requests; event streams resume elsewhere
+_CHECKS = 2.0  # seconds between two looks at a replica: by them Serve notices that one has died
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -30,6 +31,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
     max_ongoing_requests=_CONCURRENCY,
     graceful_shutdown_timeout_s=_DRAIN,
     graceful_shutdown_wait_loop_s=0.5,
+    health_check_period_s=_CHECKS,
     ray_actor_options={"num_cpus": 0},
 )
 @serve.ingress()
@@ -72,8 +74,10 @@ def application(_: dict[str, str] | None = None) -> serve.Application:
     return bound
 
 
-def start() -> str:
+def start(*, again: bool = False) -> str:
     """Serve the API and the console where YTRAY_HTTP_HOST and YTRAY_HTTP_PORT say; returns their URL.
+
+    `again` is for who follows a driver that has died: on a cluster that was joined, Serve still serves there.
 
     Raises SystemUnavailable, in one sentence, when the port is taken, strangers could come in, or the cluster serves
     the API of another system.
@@ -85,14 +89,8 @@ def start() -> str:
             f"YTRAY_HTTP_HOST is {host}, where others reach the API, and there is no API key: make one with "
             "`ytray keys create NAME`, or set YTRAY_API_KEYS"
         )
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as taken:
-            raise SystemUnavailable(
-                f"port {port} of {host} cannot be used: {taken.strerror}; set YTRAY_HTTP_PORT to another"
-            ) from None
+    if not (again and _name() in serve.status().applications):
+        _refuse_a_taken_port(host, port)
     for name in ("ray.serve", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     serve.start(http_options={"host": host, "port": port}, logging_config={"log_level": "WARNING"})
@@ -118,6 +116,17 @@ def _refuse_to_replace_another() -> None:
                 f"this Ray cluster serves the API of another system already (Serve application {other!r}); one cluster "
                 "serves one: start this system without an API by `ytray.connect()`, or on a cluster of its own"
             )
+
+
+def _refuse_a_taken_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as taken:
+            raise SystemUnavailable(
+                f"port {port} of {host} cannot be used: {taken.strerror}; set YTRAY_HTTP_PORT to another"
+            ) from None
 
 
 def _listening_host() -> str:

@@ -7,11 +7,13 @@ import os
 from http import HTTPStatus
 
 # Serve reads these when it is imported, in every process of it: they must be set before Ray starts.
+_PROXY_CHECKS = "1"  # seconds between two looks at the proxies; the third that fails has one replaced
 SERVE_ENVIRONMENT = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",  # four times the requests a second of Serve's own proxy
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # seconds; HAProxy turns elsewhere at once
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": _PROXY_CHECKS,  # with Serve's 10 a dead HAProxy is back after 28 s
 }
 
 _RETRY_AFTER = 2  # seconds

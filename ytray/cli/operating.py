@@ -7,18 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import psutil
+import structlog
 import typer
 
 from ytray.cli.output import AsJson, Exit, console, guarded, print_json, print_table
 from ytray.errors import SystemUnavailable
 
-_READY_PATIENCE = 120.0  # seconds until a detached system must be ready
+if TYPE_CHECKING:
+    from ytray.supervision.report import Report
+
+_READY_PATIENCE = 150.0  # seconds until a detached system must be ready
 _STOP_PATIENCE = 60.0  # seconds until a stopping system must be gone
 
 
@@ -29,58 +31,83 @@ def add_to(app: typer.Typer) -> None:
 
 
 def up(
-    detach: Annotated[bool, typer.Option("--detach", help="Run in the background; return when it is ready.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run in the background; return when the API answers.")
+    ] = False,
+    with_standby: Annotated[bool, typer.Option("--with-standby", hidden=True)] = False,
+    successor: Annotated[bool, typer.Option("--successor", hidden=True)] = False,
     as_json: AsJson = False,
 ) -> Exit | None:
-    """Start the system here, with the API, the console and the Ray dashboard, until Ctrl-C or `ytray down`."""
-    import ytray
-    from ytray.api.environment import prepare_environment
+    """Start the system here, with the API, the console and the Ray dashboard, until Ctrl-C or `ytray down`.
+
+    Every part of it is watched, and brought back when it dies.
+    """
     from ytray.settings import settings
+    from ytray.system.running import only_one
 
-    running = _running(settings().home)
-    if running is not None:
-        raise SystemUnavailable(f"it is running already (process {running.pid}); `ytray down` stops it")
+    home = settings().home
     if detach:
-        _detach(settings().home, as_json)
+        with only_one(home):  # refuses a second one before anything is started
+            pass
+        _detach(home, as_json)
         return None
-    prepare_environment()
-    ytray.connect(dashboard=True)
-    from ytray.api import deployment
+    from ytray.supervision.supervisor import Supervisor
 
-    try:
-        url = deployment.start()
-        _tell_where(url, as_json)
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-        _pid_file(settings().home).write_text(str(os.getpid()))
-        stop.wait()
-        _pid_file(settings().home).unlink(missing_ok=True)
-        deployment.stop()
-    finally:
-        ytray.shutdown()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with only_one(home):
+        Supervisor(
+            home,
+            with_standby=with_standby or successor,
+            is_successor=successor,
+            tell=lambda report: _tell_where(report, as_json),
+        ).run()
     return None
 
 
 def down(as_json: AsJson = False) -> Exit | None:
     """Stop the system that `ytray up` started for this YTRAY_HOME. Accepted jobs stay, and go on at the next start."""
     from ytray.settings import settings
-    from ytray.system import redis_server
 
-    running = _running(settings().home)
-    if running is not None:
-        running.terminate()
-        try:
-            running.wait(_STOP_PATIENCE)
-        except psutil.TimeoutExpired:
-            raise SystemUnavailable(f"process {running.pid} did not stop within {_STOP_PATIENCE:.0f} s") from None
-    elif settings().redis_url is None:
-        redis_server.stop(settings().home)  # left behind by a driver that was killed
+    stopped = _stop(settings().home)
     if as_json:
-        print_json({"stopped": running is not None})
+        print_json({"stopped": stopped})
     else:
-        console.print("stopped" if running is not None else "nothing was running")
+        console.print("stopped" if stopped else "nothing was running")
     return None
+
+
+def _stop(home: Path) -> bool:
+    """Stop what runs for that home, and what one that was killed has left; returns whether there was anything."""
+    from ytray.settings import settings
+    from ytray.supervision.supervisor import sweep
+    from ytray.supervision.tree import end_tree
+    from ytray.system import ray_cluster, redis_server
+    from ytray.system.identity import wait_until_ended
+    from ytray.system.running import mark_left, only_one, supervisor_of
+
+    deadline = time.monotonic() + _STOP_PATIENCE
+    stopped = False
+    while True:
+        supervisor = supervisor_of(home)
+        if supervisor is not None and supervisor.signal(signal.SIGTERM):
+            stopped = True
+            if wait_until_ended([supervisor], _STOP_PATIENCE):
+                raise SystemUnavailable(f"process {supervisor.pid} did not stop within {_STOP_PATIENCE:.0f} s")
+        try:
+            with only_one(home):
+                mark = mark_left(home)
+                if mark is not None:
+                    stopped = True
+                    end_tree(mark)
+                if ray_cluster.owner(home) is None:  # else it is a script's own, which stops with that
+                    if settings().redis_url is None:
+                        stopped = redis_server.stop(home) or stopped  # left behind by one that was killed
+                    sweep(home)
+                return stopped
+        except SystemUnavailable:  # a successor is just taking over: it is to stop, too
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def config(as_json: AsJson = False) -> Exit | None:
@@ -117,21 +144,35 @@ def doctor(as_json: AsJson = False) -> Exit | None:
 
 
 def _detach(home: Path, as_json: bool) -> None:
+    from ytray.system.parts import read_parts
+    from ytray.system.running import supervisor_of
+
+    def is_up() -> bool:
+        supervisor = supervisor_of(home)
+        if supervisor is None or supervisor.pid != child.pid:
+            return False
+        return any(part.name == "node" and part.state == "up" for part in read_parts(home))
+
     log = home / "ytray.log"
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with log.open("ab") as out:
         child = subprocess.Popen(
-            [sys.executable, "-m", "ytray", "up"],
+            [sys.executable, "-m", "ytray", "up", "--with-standby"],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     deadline = time.monotonic() + _READY_PATIENCE
-    while not _pid_file(home).exists():
-        if child.poll() is not None or time.monotonic() > deadline:
+    while not is_up():
+        code = child.poll()
+        if code is not None:
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise SystemUnavailable(f"it did not start; {log} ends with: {last[0] if last else 'nothing'}")
+            raise SystemUnavailable(f"it did not start (exit code {code}); {log} ends with: {last[0] if last else ''}")
+        if time.monotonic() > deadline:
+            raise SystemUnavailable(
+                f"it did not answer within {_READY_PATIENCE:.0f} s and goes on trying as process {child.pid}; "
+                f"{log} tells more, and `ytray down` stops it"
+            )
         time.sleep(0.1)
     if as_json:
         print_json({"pid": child.pid, "log": str(log)})
@@ -139,20 +180,14 @@ def _detach(home: Path, as_json: bool) -> None:
         console.print(f"running in the background as process {child.pid}; its log is {log}", markup=False)
 
 
-def _tell_where(url: str, as_json: bool) -> None:
-    import ray
-
-    from ytray.settings import settings
-    from ytray.system.ray_cluster import recorded
-
-    context = ray.get_runtime_context()
-    address, dashboard = str(context.gcs_address), recorded(settings().home, "dashboard") or ""
+def _tell_where(report: Report, as_json: bool) -> None:
+    dashboard = report.dashboard
     if as_json:
-        print_json({"url": url, "ray_address": address, "dashboard": dashboard})
+        print_json({"url": report.url, "ray_address": report.ray_address, "dashboard": dashboard})
         sys.stdout.flush()
         return
     token = "" if os.environ.get("RAY_AUTH_MODE") == "disabled" else "RAY_AUTH_MODE=token "
-    console.print(f"ytray is up. Console and API: {url}", markup=False)
+    console.print(f"ytray is up. Console and API: {report.url}", markup=False)
     console.print(f"Ray dashboard: {dashboard}", markup=False)
     console.print("Submit a driver of your own with:", markup=False)
     console.print(
@@ -160,23 +195,7 @@ def _tell_where(url: str, as_json: bool) -> None:
         markup=False,
         soft_wrap=True,
     )
-    console.print("Ctrl-C stops it; accepted jobs stay and go on at the next start.")
-
-
-def _pid_file(home: Path) -> Path:
-    return home / "up.pid"
-
-
-def _running(home: Path) -> psutil.Process | None:
-    """The process of `ytray up` for that home, if it lives."""
-    try:
-        process = psutil.Process(int(_pid_file(home).read_text()))
-    except (OSError, ValueError, psutil.NoSuchProcess):
-        return None
-    try:
-        return process if "up" in process.cmdline() else None
-    except psutil.Error:
-        return None
+    console.print("Ctrl-C or `ytray down` stops it; accepted jobs stay and go on at the next start.")
 
 
 def _plain(value: object) -> str:

@@ -85,7 +85,7 @@ def guarded(command: Callable[P, Exit | None]) -> Callable[P, None]:
                 sys.stderr.write(json.dumps({"error": str(error), "type": type(error).__name__}) + "\n")
             else:
                 complaints.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-                complaints.print(str(error), markup=False)
+                complaints.print(str(error), markup=False, soft_wrap=True)
             ended_badly = isinstance(error, (JobFailed, JobCancelled, TimeoutError))
             code = Exit.BAD_INPUT if isinstance(error, _USAGE) and not ended_badly else Exit.FAILED
         raise typer.Exit(code or Exit.DONE)

@@ -26,8 +26,10 @@ _lock = threading.RLock()
 _current: _Connection | None = None
 
 
-def connect(*, dashboard: bool = False) -> None:
+def connect(*, for_up: bool = False) -> None:
     """Join the running system (RAY_ADDRESS, YTRAY_REDIS_URL), else start the embedded one. Safe to call twice.
+
+    `for_up` is for the node of `ytray up`.
 
     Raises SystemUnavailable, in one sentence that says what to do.
     """
@@ -35,14 +37,16 @@ def connect(*, dashboard: bool = False) -> None:
 
     global _current
     with _lock:
-        if _current is not None and _current.has_ray:
+        if _current is not None and _current.has_ray and not _current.store.given_up:
             return
         if _current is not None:
             _leave()
-        joined = join(ray=True, dashboard=dashboard)
+        joined = join(ray=True, for_up=for_up)
         _current = _Connection(_store_of(joined), joined, has_ray=True)
         try:
             ensure_actors(joined)
+            if not for_up:  # of that one, the supervisor watches everything
+                joined.watch(_current.store.give_up)
         except BaseException:
             _leave()
             raise
@@ -63,6 +67,7 @@ def open_store() -> Store:
         if _current is None:
             joined = join(ray=False)
             _current = _Connection(_store_of(joined), joined)
+            joined.watch(_current.store.give_up)
         return _current.store
 
 

@@ -114,6 +114,7 @@ class Store(Reading):
     ) -> None:
         super().__init__(redis_url, namespace, patience, answer_within)
         self._listener = Listener(self, patience)
+        self.given_up = ""  # why nothing runs jobs any more, once that is so
 
     # ------------------------------------------------------------------------------------------ submitting
 
@@ -326,6 +327,11 @@ class Store(Reading):
         return [job_id.decode() for job_id in self.call("forget", int(ended_before_ms), int(dry_run), *ids)]
 
     # ------------------------------------------------------------------------------------------ waiting
+
+    def give_up(self, why: str) -> None:
+        """Nothing runs jobs any more, for the reason told: whoever waits for one's end gets SystemUnavailable."""
+        self.given_up = why
+        self._listener.give_up(why)
 
     def blocking_pop(self, names: Sequence[str], timeout: float) -> bytes | None:
         """Take the next element of any of the lists, waiting up to `timeout` seconds for one."""

@@ -8,6 +8,7 @@ again every few seconds. The thread starts with the first wait, and ends when no
 What happens when …
 - a connection breaks, or another server becomes the master: it connects again, and looks at everything once more.
 - Redis stays away for longer than the store's patience: those who wait get SystemUnavailable.
+- the local Ray has died, and nobody brings it back: so do those who wait for what has not ended.
 - the process forks: the child has a listener of its own, without waits, thread or connection.
 """
 
@@ -107,6 +108,8 @@ class Listener:
         self._prefix = where.key("")
         self._url = where.redis_url
         self._patience = patience
+        self._given_up = ""
+        self._is_to_look = False  # at everything that is waited for
         self._reset()
         _listeners.add(self)
 
@@ -160,6 +163,13 @@ class Listener:
         if self._bell is not None:
             with suppress(OSError):  # full: it has not looked yet
                 self._bell.send(b"1")
+
+    def give_up(self, why: str) -> None:
+        """Nothing runs jobs any more: whoever waits for what has not ended gets SystemUnavailable, now and later."""
+        self._given_up = why
+        with self._lock:
+            self._is_to_look = True
+            self._ring()
 
     def close(self) -> None:
         """End the thread and its connections; whoever still waits gets SystemUnavailable. Safe to call twice."""
@@ -252,8 +262,8 @@ class Listener:
                     return
                 if is_outdated(ears):
                     raise redis.ConnectionError("another server is the master now")
-                if now - looked > _LOOK_EVERY:
-                    looked = now
+                if now - looked > _LOOK_EVERY or self._is_to_look:
+                    looked, self._is_to_look = now, False
                     self._unlooked.update(self._waits)
                     self._leave_channels(ears)
                 if now - heard > _SILENCE:
@@ -385,6 +395,10 @@ class Listener:
         elif state is None or state in ENDED:
             self._stop_waiting(job_id, wait)
             wait.ready.append(Ending(job_id, None if state is None else JobState(state)))
+            wait.wake()
+        elif self._given_up:
+            self._forget(wait)
+            wait.failure = SystemUnavailable(f"{job_id} is {state}: {self._given_up}")
             wait.wake()
         elif not wait.whereabouts:
             wait.whereabouts = f"{'job' if wait.what == 'j' else 'batch'} {job_id} is {state}"

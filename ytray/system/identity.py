@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 import signal
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +41,6 @@ class Identity:
                 os.close(descriptor)
         return False
 
-    def line(self) -> str:
-        """As it is kept in a file; `read_line` reads it."""
-        return f"{self.pid} {self.started}\n"
-
 
 def identity(pid: int) -> Identity | None:
     """Who has that number now; None for nobody and for a zombie."""
@@ -56,14 +55,20 @@ def myself() -> Identity:
     return found
 
 
-def read_line(path: Path) -> Identity | None:
-    """Who is kept in that file, and runs; None where nobody is, or what is kept names no process and its start."""
-    try:
-        pid, moment = path.read_text().split()
-        kept = Identity(int(pid), moment)
-    except (OSError, ValueError):
-        return None
-    return kept if kept.is_alive() else None
+def wait_until_ended(processes: Iterable[Identity], seconds: float) -> list[Identity]:
+    """Wait until all of them have ended, `seconds` at most; returns those that have not."""
+    deadline = time.monotonic() + seconds
+    left = [process for process in processes if process.is_alive()]
+    while left and time.monotonic() < deadline:
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            waiting = select.poll()
+            descriptor = os.pidfd_open(left[0].pid)
+            held.callback(os.close, descriptor)
+            waiting.register(descriptor, select.POLLIN)
+            if left[0].is_alive():
+                waiting.poll(max(0, (deadline - time.monotonic()) * 1000))
+        left = [process for process in left if process.is_alive()]
+    return left
 
 
 def started(pid: int) -> str | None:

@@ -6,7 +6,6 @@ It keeps them in YTRAY_HOME/parts.json and, whenever Redis answers, in the keys 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from ytray.system.identity import Identity, myself
+from ytray.system.kept import drop, keep
 
 PARTS_TTL = 60  # seconds after which the picture of a supervisor that writes no more is gone from Redis
 
@@ -49,20 +49,21 @@ _kept = TypeAdapter(tuple[Identity, list[Part]])
 
 def write_parts(home: Path, parts: Iterable[Part]) -> None:
     """Keep the parts for that home; this process is their supervisor."""
-    path = _path(home)
-    beside = path.with_suffix(".new")
-    with open(beside, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
-        out.write(_kept.dump_json((myself(), list(parts))))
-    beside.replace(path)
+    keep(_path(home), _kept.dump_json((myself(), list(parts))))
 
 
-def read_parts(home: Path) -> list[Part]:
-    """The parts of that home's system; none when no supervisor of it runs."""
+def read_parts(home: Path, *, of_a_dead_one: bool = False) -> list[Part]:
+    """The parts of that home's system; none when no supervisor of it runs, unless those of a dead one are asked for."""
     try:
         supervisor, parts = _kept.validate_json(_path(home).read_bytes())
     except (OSError, ValueError):
         return []
-    return parts if supervisor.is_alive() else []
+    return parts if of_a_dead_one or supervisor.is_alive() else []
+
+
+def forget_parts(home: Path) -> None:
+    """No supervisor of that home runs any more."""
+    drop(_path(home))
 
 
 def _path(home: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -14,6 +15,8 @@ import structlog
 
 from ytray.errors import SystemUnavailable
 from ytray.settings import QUEUES, settings
+from ytray.system.identity import Identity, identity, myself
+from ytray.system.kept import drop, keep
 
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024  # jobs pass files by path or URI, not through Ray's object store
 _SPARE_WORKERS = 4  # idle worker processes kept warm beside one for each slot
@@ -54,12 +57,32 @@ def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
         raise SystemUnavailable(f"the Ray cluster cannot be joined or started: {reason}; {hint}") from failed
 
 
-def stop(home: Path) -> None:
-    """Stop the cluster that this process started."""
+def leave(home: Path) -> None:
+    """Have nothing to do with Ray any more, also where it is dead; ends what this process started of it."""
     import ray
 
-    _record_path(home).unlink(missing_ok=True)
+    if owner(home) == myself():
+        forget(home)
     ray.shutdown()
+
+
+def own_processes() -> dict[str, Identity]:
+    """The processes of the cluster that this process started, without which Ray does nothing."""
+    from ray._private import worker
+
+    node: Any = worker._global_node
+    started = {f"the {kind} of the local Ray": node.all_processes.get(kind, []) for kind in ("gcs_server", "raylet")}
+    return {
+        name: known
+        for name, infos in started.items()
+        for info in infos
+        if (known := identity(info.process.pid)) is not None
+    }
+
+
+def forget(home: Path) -> None:
+    """The cluster that is recorded for that home runs no more."""
+    drop(_record_path(home))
 
 
 def _start(ray: Any, *, dashboard: bool) -> str:
@@ -113,14 +136,11 @@ def _record(home: Path, address: str, dashboard: str) -> None:
         "ray_address": address,
         "dashboard": dashboard,
         "pid": me.pid,
-        "started": me.create_time(),
+        "started": me.create_time(),  # read by versions before `start`, and moved by who sets the clock
+        "start": myself().started,
         "ray_auth_mode": auth,
     }
-    path = _record_path(home)
-    beside = path.with_suffix(".new")
-    beside.touch(mode=0o600)
-    beside.write_text(json.dumps(record))
-    beside.replace(path)
+    keep(_record_path(home), json.dumps(record).encode())
 
 
 def recorded(home: Path, what: str = "ray_address") -> str | None:
@@ -130,10 +150,29 @@ def recorded(home: Path, what: str = "ray_address") -> str | None:
     """
     try:
         record = json.loads(_record_path(home).read_text())
-        alive = psutil.Process(record["pid"]).create_time() == record["started"]
-        return str(record[what]) if alive else None
-    except (OSError, ValueError, KeyError, psutil.Error):
+        return str(record[what]) if _owner(record) is not None else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def owner(home: Path) -> Identity | None:
+    """The process that started the cluster of that home, if it runs: its cluster ends with it."""
+    try:
+        return _owner(json.loads(_record_path(home).read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _owner(record: dict[str, Any]) -> Identity | None:
+    found = identity(int(record["pid"]))
+    if found is None:
+        return None
+    if "start" in record:
+        return found if found.started == record["start"] else None
+    with contextlib.suppress(psutil.Error):  # of a version that kept no more than the time
+        if abs(psutil.Process(found.pid).create_time() - record["started"]) < 1:
+            return found
+    return None
 
 
 def _show_the_token(home: Path) -> None:

@@ -9,12 +9,15 @@ process dies), and ytray itself asks the kernel every second to put the file on 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -27,39 +30,78 @@ import structlog
 from redis.exceptions import NoPermissionError
 
 from ytray.errors import SystemUnavailable
+from ytray.system.identity import Identity, identity, wait_until_ended
 from ytray.system.redis_address import opened, shown
+from ytray.system.running import MARK
 
 OLDEST = (6, 2)
 _SOCKET_PATH_LIMIT = 100  # bytes: the kernel takes 107
 _START_PATIENCE = 60.0  # seconds: a long append-only file takes its time to load
+_STOP_PATIENCE = 20.0  # seconds
 
 _log = structlog.get_logger("ytray.system")
 
 
 def ensure(home: Path) -> tuple[str, bool]:
     """The URL of the embedded server of that home, and whether this call started it."""
-    socket = socket_path(home)
-    url = f"unix://{socket}"
-    if _answers(url):
+    url = url_of(home)
+    if is_running(home):
         return url, False
-    with contextlib.suppress(FileNotFoundError):
-        socket.unlink()  # left behind by a server that was killed
-    _start(home, socket)
+    # One that is there and does not answer yet is reading its append-only file, which is none for two.
+    started = launch(home)
+    deadline = time.monotonic() + _START_PATIENCE
+    while not is_running(home):
+        if started is not None and started.poll() is not None:
+            raise SystemUnavailable(f"the embedded Redis could not start: {why_it_ended(home)}")
+        if time.monotonic() > deadline:
+            if started is not None:
+                started.send_signal(signal.SIGTERM)
+            raise SystemUnavailable(
+                f"the embedded Redis did not answer within {_START_PATIENCE:.0f} s; see {_data(home) / 'redis.log'}"
+            )
+        time.sleep(0.01)
     check(url)
-    return url, True
+    return url, started is not None
+
+
+def url_of(home: Path) -> str:
+    """Where the embedded server of that home is reached."""
+    return f"unix://{socket_path(home)}"
 
 
 def is_running(home: Path) -> bool:
     """Whether the embedded server of that home answers."""
-    return _answers(f"unix://{socket_path(home)}")
+    return _answers(url_of(home))
 
 
-def stop(home: Path) -> None:
-    """Stop the embedded server of that home, if it runs; its data stay."""
-    client = redis.Redis.from_url(f"unix://{socket_path(home)}", socket_timeout=10)
-    with contextlib.suppress(redis.RedisError, OSError):
-        client.shutdown(nosave=True)
-    client.close()
+def process(home: Path) -> Identity | None:
+    """The process of the embedded server of that home, by the kernel's word: who listens on its socket."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(5)
+        try:
+            asking.connect(str(socket_path(home)))
+            told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return None
+    return identity(struct.unpack("3i", told)[0])
+
+
+def stop(home: Path) -> bool:
+    """Stop the embedded server of that home; returns whether one ran. Its data stay.
+
+    One that does not stop when asked is killed: it has written what it acknowledged.
+    """
+    serving = process(home)
+    if serving is not None:
+        client = redis.Redis.from_url(f"unix://{socket_path(home)}", socket_timeout=10)
+        with contextlib.suppress(redis.RedisError, OSError):
+            client.shutdown(nosave=True)
+        client.close()
+        for left in wait_until_ended([serving], _STOP_PATIENCE):
+            left.signal(signal.SIGKILL)
+            wait_until_ended([left], _STOP_PATIENCE)
+    socket_path(home).unlink(missing_ok=True)
+    return serving is not None
 
 
 def check(url: str) -> list[str]:
@@ -158,16 +200,33 @@ def _data(home: Path) -> Path:
     return home / "redis"
 
 
-def _start(home: Path, socket: Path) -> None:
+def launch(home: Path) -> subprocess.Popen[bytes] | None:
+    """Start the embedded server of that home; None when it is there. It answers once it has read its append-only file.
+
+    However many processes call this at once, one is started: two would write one file.
+    """
+    _data(home).mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (_data(home) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if process(home) is not None or is_running(home):  # which also one in another container is, if it answers
+            return None
+        started = _start(home)
+        while process(home) is None and started.poll() is None:
+            time.sleep(0.01)
+        return started
+
+
+def _start(home: Path) -> subprocess.Popen[bytes]:
     binary, version = find_binary()
+    listens_at = socket_path(home)
+    listens_at.unlink(missing_ok=True)  # left behind by a server that was killed
     data = _data(home)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = data / "redis.log"
     # What fits into a listpack takes a third of the memory of a hash table; 7.0 renamed the setting.
     packed = "hash-max-listpack-value" if _version(version) >= (7, 0) else "hash-max-ziplist-value"
     options = {
         "port": "0",
-        "unixsocket": str(socket),
+        "unixsocket": str(listens_at),
         "unixsocketperm": "700",
         "dir": str(data),
         "save": "",
@@ -179,31 +238,26 @@ def _start(home: Path, socket: Path) -> None:
         "daemonize": "no",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [binary, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C in the terminal is for the driver, not for the server
         cwd=data,
+        env={name: value for name, value in os.environ.items() if name != MARK},
     )
-    deadline = time.monotonic() + _START_PATIENCE
-    url = f"unix://{socket}"
-    while not _answers(url):
-        if process.poll() is not None:
-            raise SystemUnavailable(_why_it_ended(data, log))
-        if time.monotonic() > deadline:
-            process.send_signal(signal.SIGTERM)
-            raise SystemUnavailable(f"the embedded Redis did not answer within {_START_PATIENCE:.0f} s; see {log}")
-        time.sleep(0.01)
 
 
-def _why_it_ended(data: Path, log: Path) -> str:
+def why_it_ended(home: Path) -> str:
+    """Why the embedded server of that home has ended or did not start, as far as that can be told."""
+    data = _data(home)
+    log = data / "redis.log"
     last = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
     free = shutil.disk_usage(data).free
     if free < 16 * 1024 * 1024:
-        return f"the embedded Redis could not start: only {free // 1024:,} KiB are free on the disk of {data}"
-    return f"the embedded Redis could not start; the end of {log} says: {' / '.join(last) or 'nothing'}"
+        return f"only {free // 1024:,} KiB are free on the disk of {data}"
+    return f"the end of {log} says: {' / '.join(last) or 'nothing'}"
 
 
 def _answers(url: str) -> bool:

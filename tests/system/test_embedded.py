@@ -1,0 +1,96 @@
+"""A script that started its own Redis and Ray, without `ytray up`: it brings the one back, and is told of the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ytray.engine.store import Store, Submission
+from ytray.errors import SystemUnavailable
+
+REPOSITORY = Path(__file__).parents[2]
+
+SCRIPT = """
+import time, ytray
+from tests.faults.tasks_for_faults import quick, stay
+from ytray.settings import settings
+from ytray.system import ray_cluster, redis_server
+
+def pid_of_redis():
+    there = redis_server.process(settings().home)
+    return 0 if there is None else there.pid
+
+ytray.connect()
+print(pid_of_redis(), *[process.pid for process in ray_cluster.own_processes().values()], flush=True)
+input()
+print(quick.delay(3).get(timeout=60), pid_of_redis(), flush=True)
+job = stay.delay(".", "gate")
+input()
+begun = time.monotonic()
+try:
+    job.get()
+except ytray.SystemUnavailable as told:
+    print(f"after {time.monotonic() - begun:.0f} s: {told}")
+print(quick.delay(4).status().current_state)
+"""
+
+
+def test_a_script_starts_its_redis_again_and_is_told_at_once_that_its_ray_has_died(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("YTRAY_")}
+    environment = {**kept, "YTRAY_HOME": str(tmp_path / "home"), "PYTHONPATH": str(REPOSITORY)}
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert script.stdin is not None
+    assert script.stdout is not None
+    try:
+        started = script.stdout.readline()
+        assert started, script.communicate()[1]
+        redis, _, raylet = map(int, started.split())
+        os.kill(redis, signal.SIGKILL)
+        script.stdin.write("\n")
+        script.stdin.flush()
+        answer, again = map(int, script.stdout.readline().split())
+        assert answer == 3
+        assert again not in (0, redis)
+        os.kill(raylet, signal.SIGKILL)
+        told, errors = script.communicate("\n", timeout=60)
+    finally:
+        script.kill()
+    first, last = told.splitlines()
+    assert first.startswith(("after 0 s: ", "after 1 s: ", "after 2 s: ")), errors
+    assert f"the raylet of the local Ray (process {raylet}) has ended, so nothing runs jobs any more" in first
+    assert "`ytray up` runs" in first
+    assert last == "QUEUED"
+    assert script.returncode == 0, errors
+
+
+def test_who_waits_for_a_job_that_nothing_runs_any_more_is_told_at_once_and_so_is_who_comes_later(
+    bare_store: Store,
+) -> None:
+    (job,) = bare_store.submit([("a-job", b"{}")], Submission("t", "default", "default", 4))
+    told: list[SystemUnavailable] = []
+
+    def wait() -> None:
+        with pytest.raises(SystemUnavailable, match=f"{job} is QUEUED: the raylet has ended") as refused:
+            bare_store.wait_until_ended(job, 60)
+        told.append(refused.value)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    bare_store.give_up("the raylet has ended")
+    waiting.join(20)
+    wait()
+    assert len(told) == 2
