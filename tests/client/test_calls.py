@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import multiprocessing
 import time
 from collections.abc import AsyncIterator
 from email.utils import formatdate
@@ -362,3 +363,22 @@ def test_a_proxy_that_has_nobody_behind_it_is_told_in_a_sentence(server: Server,
     with pytest.raises(errors.SystemUnavailable, match=r"being started again; try again later\.$"):
         connect(tries=2).status("j1")
     assert len(server.seen) == 3
+
+
+def _ask(told: multiprocessing.SimpleQueue[bool], client: Client, name: str) -> None:
+    told.put(all(client.status(f"{name}-{turn}").job_id == f"{name}-{turn}" for turn in range(20)))
+
+
+def test_forked_processes_get_their_own_answers(server: Server) -> None:
+    server.answer = lambda seen: json(status(seen.path.split("/")[-2], "QUEUED"))
+    context = multiprocessing.get_context("fork")
+    told = context.SimpleQueue()
+    with Client(server.url) as client:
+        assert client.status("before").job_id == "before"  # leaves a connection
+        children = [context.Process(target=_ask, args=(told, client, name)) for name in ("one", "two")]
+        for child in children:
+            child.start()
+        _ask(told, client, "parent")
+        assert [told.get() for _ in range(3)] == [True] * 3
+        for child in children:
+            child.join(10)

@@ -1,4 +1,4 @@
-"""A program: a worker that is killed under a job which has started a process in a session of its own."""
+"""A program: a worker that is killed under a job which has started two daemons, one without any environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from ytray.settings import settings
 
 @task()
 def leaves_a_process(word: str) -> None:
-    subprocess.run(["sh", "-c", f"setsid sleep 600 {word} &"], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        ["sh", "-c", f"setsid sleep 600 {word} & env -i setsid sleep 600 {word} &"],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -18,6 +18,7 @@ from ytray.client._async_batches import AsyncBatchMethods
 from ytray.client._calls import Call
 from ytray.client._downloading import Download, sent_on
 from ytray.client._following import SILENCE, Deadline, EventReader, Patience, pause_within, within
+from ytray.client._forks import open_anew_after_fork
 from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
@@ -52,7 +53,12 @@ class AsyncClient(AsyncBatchMethods):
         self._target = Target.of(url, key)
         self._tries = tries
         self._timeout = timeout
-        self._http = httpx.AsyncClient(base_url=self._target.url, headers=dict(self._target.headers), timeout=timeout)
+        self._open()
+        open_anew_after_fork(self)
+
+    def _open(self) -> None:
+        target = self._target
+        self._http = httpx.AsyncClient(base_url=target.url, headers=dict(target.headers), timeout=self._timeout)
 
     def __repr__(self) -> str:
         return f"AsyncClient({str(self._target)!r})"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, Vali
 from pydantic_core import PydanticSerializationError, from_json
 
 from ytray.engine.canonical import canonical_json, with_sets_ordered
+from ytray.engine.error_text import in_words
 from ytray.engine.values import NotKept, check_kept, check_limits, is_plain, told_with, why_not
 from ytray.errors import InvalidArguments, PayloadTooLarge, PermanentError
 
@@ -168,6 +169,8 @@ class Signature:
             raise PermanentError(
                 f"task {self._name} returned what JSON cannot hold: {told_with('its result', why)}"
             ) from None
+        except Exception as invalid:  # a value's own code may raise anything
+            raise PermanentError(f"task {self._name} returned what JSON cannot hold: {in_words(invalid)}") from invalid
         if len(payload) > limit:
             raise PermanentError(
                 f"task {self._name} returned {len(payload):,} bytes of JSON, more than the {limit:,} of "

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from ytray.engine.capacity import here
 from ytray.engine.connection import submitting_store
+from ytray.engine.error_text import in_words
 from ytray.engine.names import checked_word
 from ytray.engine.store import Store
 from ytray.engine.worker import unpack_setup
@@ -32,6 +33,7 @@ R = TypeVar("R")
 
 _log = logging.getLogger("ytray.breaker")
 
+_LONGEST_ERROR = 500  # characters
 _PROBE_PATIENCE = 60.0  # seconds after which a probe that said nothing is taken for dead, and the next one goes
 
 
@@ -130,7 +132,7 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
         if isinstance(error, (RetryLater, StaleFence)) or (error is not None and not isinstance(error, Exception)):
             return
         counts = error is not None and not isinstance(error, PermanentError)
-        self._ask("settle", f"{type(error).__name__}: {error}"[:500] if counts else None)
+        self._ask("settle", in_words(error, _LONGEST_ERROR) if error is not None and counts else None)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ytray.engine.error_text import in_words, is_rays_order
 from ytray.engine.link import CodeNotStored
 from ytray.engine.names import escaped, unescaped
 from ytray.errors import PermanentError
@@ -84,11 +85,11 @@ def resolve(words: str, store: Store) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (Exception, SystemExit) as missing:  # whatever the module raises as it is imported
-        if hasattr(missing, "ray_terminate_msg"):  # not the module's own exit: Ray ends this process
+    except BaseException as missing:  # whatever the module raises as it is imported
+        if is_rays_order(missing) or isinstance(missing, KeyboardInterrupt):
             raise
         where = f" (looked in {folder} too)" if folder else ""
-        why = missing if isinstance(missing, (ImportError, AttributeError)) else repr(missing)
+        why = missing if isinstance(missing, (ImportError, AttributeError)) else in_words(missing)
         raise PermanentError(
             f"this worker cannot import {module_name}.{attribute}: {why}{where}; install the module on every node"
         ) from missing

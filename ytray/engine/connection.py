@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ytray.engine.schema import bring_up_to_date
 from ytray.engine.store import Store
 from ytray.settings import settings
 from ytray.system import System, join
+from ytray.system.ray_cluster import leave_to_parent
 
 # How long a client goes on trying when Redis does not answer, in seconds: long enough for a restart or a failover.
 PATIENCE = 60.0
@@ -120,4 +122,14 @@ def _leave() -> None:
             connection.joined.leave()
 
 
+def _leave_to_parent() -> None:
+    """In a forked child: what its parent has started is not to be stopped with it."""
+    global _lock
+    _lock = threading.RLock()  # a thread of the parent may have held the other
+    if _current is not None and _current.joined is not None:
+        _current.joined = replace(_current.joined, started_redis=False, started_ray=False, _watch=None)
+    leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 atexit.register(shutdown)

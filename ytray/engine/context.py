@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ytray.engine.error_text import clean
 from ytray.engine.values import write
-from ytray.errors import BlockingCall, DamagedJob, PayloadTooLarge, StaleFence
+from ytray.errors import BlockingCall, DamagedJob, PayloadTooLarge, PermanentError, StaleFence
 from ytray.settings import settings
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ytray.engine.steps import Steps
     from ytray.engine.store import Store
 
+_LONGEST_MESSAGE = 2_000  # characters
 _PROGRESS_EVERY = 0.1  # seconds: a report sooner than this after the last one is dropped, unless its message is new
 
 
@@ -40,6 +43,7 @@ class CurrentJob:
     steps: Steps | None = None  # only a flow has them
     mark: bytes = b""  # of a flow (marks.py)
     _reported: tuple[float, str] = (float("-inf"), "")
+    _process: int = field(default_factory=os.getpid)
 
     @property
     def is_flow(self) -> bool:
@@ -52,21 +56,27 @@ class CurrentJob:
             raise ValueError(f"progress is 0 to 100, not {percent}")
         if self.store is None:
             return
+        # A name of a file may hold what is no character; that is no reason for the task to fail.
+        message = clean(message, _LONGEST_MESSAGE)
         now = time.monotonic()
         if now - self._reported[0] < _PROGRESS_EVERY and message == self._reported[1]:
             return
         self._reported = (now, message)
-        # A name of a file may hold what is no character; that is no reason for the task to fail.
-        told = message if message.isascii() else message.encode(errors="backslashreplace").decode()
-        self._write(self.store, "progress", f"{percent:g}", told)
+        self._write(self.store, "progress", f"{percent:g}", message)
 
     def checkpoint(self, state: Any) -> None:
         """Store what a later attempt needs to go on from here: what JSON gives back as it is (docs/arguments.md).
 
-        Raises StaleFence when the job no longer belongs to this worker, PayloadTooLarge, InvalidArguments.
+        Raises StaleFence when the job no longer belongs to this worker, PayloadTooLarge, InvalidArguments;
+        PermanentError in a process that the task has forked.
         """
         if self.store is None:
             return
+        if os.getpid() != self._process:
+            raise PermanentError(
+                f"job {self.id}: a forked process stores no checkpoint, since others would overwrite it; return what "
+                "was done to the task, and store it there"
+            )
         value = write(state, f"job {self.id}: a checkpoint")
         if len(value) > settings().max_payload:
             raise PayloadTooLarge(f"job {self.id}: a checkpoint of {len(value):,} bytes; store large data as a file")

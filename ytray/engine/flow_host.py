@@ -26,17 +26,18 @@ from pydantic_core import from_json
 from ytray.engine import logs, tracing
 from ytray.engine.code import resolve
 from ytray.engine.context import CurrentJob, enter_job
+from ytray.engine.error_text import clean
 from ytray.engine.flow_endings import Endings
 from ytray.engine.flow_loop import FlowLoop, MarkedThreads
 from ytray.engine.marks import Marks, mark_of
 from ytray.engine.steps import Steps, may_have_run, recorded_steps
 from ytray.engine.store import Claimed, Store
 from ytray.engine.task import Task
+from ytray.engine.verdict import judge
 from ytray.errors import (
     JobCancelled,
     JobFailed,
     PermanentError,
-    RetryLater,
     UnknownJob,
     YtrayError,
 )
@@ -47,7 +48,7 @@ _LOOK_AT_LEAST_EVERY = 0.5  # seconds
 _PATIENCE_WITH_REDIS = 150.0  # seconds that the loop may wait for Redis, in a flow or for itself
 _LONGEST_IMPORT = 300.0  # seconds
 _IMPORTING = 8  # threads: an import that hangs keeps one
-_ERROR_LIMIT, _TRACEBACK_LIMIT = 2_000, 16_000  # characters
+_TRACEBACK_LIMIT = 16_000  # characters
 _FINAL = (JobFailed, JobCancelled, UnknownJob)  # a step has used up its own retries, or is gone
 
 # Code that waits for Redis on behalf of a flow, which may take as long as a failover, and code that is nobody's own.
@@ -193,19 +194,14 @@ class FlowHost:
         return Steps(flow.job_id, found)
 
     def _fail(self, job: CurrentJob, error: BaseException, started: float, task: Task[..., Any] | None) -> None:
-        final = task is None or isinstance(error, _FINAL)
-        delay = None if final or task is None else task.retry.delay_after(error, job.attempt - 1)
-        what = "dead" if delay is None else "retry"
-        if isinstance(error, RetryLater):
-            what, delay = "defer", error.seconds
-        told = _plain(f"{type(error).__name__}: {error}"[:_ERROR_LIMIT])
-        trace = _plain("".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:])
+        retry = task.retry if task is not None else None
+        verdict = judge(error, retry, job.attempt - 1, final=_FINAL)
         try:
-            self._record(self._store, job, what, told, trace, delay or 0.0, started)
-            _log.warning("flow failed", outcome=what, error=told)
+            self._record(self._store, job, verdict.what, verdict.error, verdict.traceback, verdict.delay, started)
+            _log.warning("flow failed", outcome=verdict.what, error=verdict.error)
         except (YtrayError, redis.RedisError) as away:
             # Its lease ends, and it runs again: what it did is found.
-            _log.error("the end of a flow could not be recorded", error=told, reason=str(away))
+            _log.error("the end of a flow could not be recorded", error=verdict.error, reason=str(away))
 
     def _record(
         self, where: Store, job: CurrentJob, what: str, error: str, trace: str, delay: float, started: float
@@ -272,7 +268,15 @@ class FlowHost:
             f"{_place(frames)}: work belongs into tasks, waiting into `await asyncio.sleep(…)`, and a call that "
             "blocks into `await asyncio.to_thread(…)`"
         )
-        self._record(self._watch_store, job, "dead", error, _plain(trace[-_TRACEBACK_LIMIT:]), 0.0, time.perf_counter())
+        self._record(
+            self._watch_store,
+            job,
+            "dead",
+            error,
+            clean(trace[-_TRACEBACK_LIMIT:], _TRACEBACK_LIMIT),
+            0.0,
+            time.perf_counter(),
+        )
         _log.error("a flow stood in the way of all others; the process ends", job_id=job.id, error=error)
         self._marks.disown()
         os._exit(1)
@@ -295,8 +299,3 @@ def _place(frames: list[FrameType]) -> str:
         if not name.startswith((*_LIBRARIES, "<")):
             return f"in {frame.f_code.co_name} ({Path(name).name}, line {frame.f_lineno})"
     return "in code that cannot be told"
-
-
-def _plain(text: str) -> str:
-    """The text without what UTF-8 cannot hold."""
-    return text.encode(errors="backslashreplace").decode()

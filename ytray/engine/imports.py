@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+from ytray.engine.error_text import in_words, is_rays_order
 from ytray.settings import settings
 
 _LONGEST = 500  # characters of a reason
@@ -33,14 +34,6 @@ def _try(module: str) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may also call sys.exit()
-        if hasattr(error, "ray_terminate_msg"):  # not the module's own exit: Ray ends this process
+        if is_rays_order(error):
             raise
-        _broken[module] = _in_words(error)
-
-
-def _in_words(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = "(an error that cannot be told)"
-    return f"{type(error).__name__}: {text}".encode(errors="backslashreplace").decode()[:_LONGEST]
+        _broken[module] = in_words(error, _LONGEST)

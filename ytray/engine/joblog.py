@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json, to_json
 
 from ytray.engine.context import running_job
+from ytray.engine.error_text import clean, in_words
 from ytray.engine.model import Time, time_of
 from ytray.engine.store import Store
 from ytray.settings import settings
@@ -76,7 +77,7 @@ class JobLogHandler(logging.Handler):
         job = running_job()
         if job is None or len(self._waiting) >= _MOST_WAITING:
             return
-        line = {"level": level, "message": message[:_LONGEST_LINE], "attempt": job.attempt}
+        line = {"level": level, "message": clean(message, _LONGEST_LINE), "attempt": job.attempt}
         self._waiting.append((job.id, to_json(line)))
         self._some.set()
 
@@ -119,6 +120,10 @@ class Printed:
                 self._handler.keep("PRINT", line)
         return self._under.write(text)
 
+    def close(self) -> None:
+        """Close nothing: what runs after the job that asks for it prints here, too."""
+        self._under.flush()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._under, name)
 
@@ -140,7 +145,7 @@ def _message(record: logging.LogRecord) -> str:
     else:
         text = record.getMessage()
     if record.exc_info and record.exc_info[1] is not None:
-        text = f"{text}: {record.exc_info[1]!r}"
+        text = f"{text}: {in_words(record.exc_info[1])}"
     return text
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
+from weakref import WeakSet
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
@@ -61,6 +62,18 @@ _PROMISE_NOTHING = frozenset(
 )
 
 
+_open_links: WeakSet[Link] = WeakSet()
+_left_to_parent: list[Any] = []
+
+
+def _open_all_anew() -> None:
+    for link in list(_open_links):
+        link.open_anew()
+
+
+os.register_at_fork(after_in_child=_open_all_anew)
+
+
 class Link:
     """A connection to the Redis of one ytray system.
 
@@ -80,21 +93,31 @@ class Link:
         # From Redis 7.2 on WAIT is about the last write of its own connection: after a command that wrote nothing,
         # such as a repeat of what another connection wrote, it would return at once. So a write goes before it.
         self._mark = ("SET", self.key("secured"), 1)
+        self._answer_within = answer_within
+        self._prefix = self.prefix.encode()
+        self._open()
+        _open_links.add(self)
+
+    def _open(self) -> None:
         self._pool = connection_pool(
-            redis_url,
+            self.redis_url,
             max_connections=32,
             timeout=60,
             socket_connect_timeout=5,
-            socket_timeout=answer_within,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=int(patience / 0.5)),
+            socket_timeout=self._answer_within,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), retries=int(self._patience / 0.5)),
             retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
         )
         self.redis = redis.Redis(connection_pool=self._pool)
-        self._prefix = self.prefix.encode()
         self._held: list[Any] = []
-        self._owner = os.getpid()
         self._execute: Callable[..., Any] = self.redis.execute_command
         self._connect: Callable[[], Any] = self._pool.make_connection
+
+    def open_anew(self) -> None:
+        """In a forked child: leave all connections to the parent, and make others when they are needed."""
+        # Never closed here: locks in them may have been held by threads that there are only in the parent.
+        _left_to_parent.append((self._pool, self.redis, self._held, self._connect))
+        self._open()
 
     def close(self) -> None:
         """Close this process's connections; the state stays."""
@@ -196,8 +219,6 @@ class Link:
     @contextmanager
     def _held_connection(self) -> Iterator[Any]:
         """A connection kept for one call at a time; redis-py's pool and retries double what a call takes."""
-        if self._owner != os.getpid():  # a forked child must not speak over its parent's connections
-            self._held, self._owner = [], os.getpid()
         connection = self._held.pop() if self._held else self._connect()
         try:
             yield connection

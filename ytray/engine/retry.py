@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from ytray.engine.error_text import leaves
 from ytray.errors import PermanentError
 from ytray.settings import settings
 
@@ -23,7 +24,7 @@ class RetryPolicy:
             (60, 300, 1800, 7200, 7200).
         jitter: share of a delay, 0 to 1, added at random, so that jobs that failed together do not come back
             together; None takes YTRAY_RETRY_JITTER (0.1).
-        permanent: exception types that are never retried, beside `PermanentError`.
+        permanent: exception types that are never retried, beside `PermanentError`; nor is a group that holds one.
     """
 
     delays: tuple[float, ...] | None = None
@@ -46,7 +47,7 @@ class RetryPolicy:
 
     def delay_after(self, error: BaseException, retries_used: int) -> float | None:
         """Seconds until the next attempt, or None when there is none: the job goes to the dead-letter queue."""
-        if isinstance(error, (PermanentError, *self.permanent)):
+        if any(isinstance(one, (PermanentError, *self.permanent)) for one in (error, *leaves(error))):
             return None
         delays = self.seconds()
         if retries_used >= len(delays):

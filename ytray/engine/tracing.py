@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from ytray.engine.error_text import in_words, traceback_of
+
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -42,6 +44,23 @@ def execution(task: str, job_id: str, attempt: int, traceparent: str | None, que
     attributes: dict[str, str | int] = {"ytray.job_id": job_id, "ytray.task": task, "ytray.attempt": attempt}
     tracer.start_span(f"queue {task}", context=parent, start_time=queued_ns, attributes=attributes).end()
     with tracer.start_as_current_span(
-        f"run {task}", context=parent, kind=trace.SpanKind.CONSUMER, attributes=attributes
-    ):
-        yield
+        f"run {task}",
+        context=parent,
+        kind=trace.SpanKind.CONSUMER,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield
+        except BaseException as error:  # told by us, since a task's error may not let itself be told
+            told = in_words(error)
+            kind, _, message = told.partition(": ")
+            details = {
+                "exception.type": kind,
+                "exception.message": message,
+                "exception.stacktrace": traceback_of(error),
+            }
+            span.add_event("exception", details)
+            span.set_status(trace.StatusCode.ERROR, told)
+            raise

@@ -27,6 +27,7 @@ from ytray.engine.batch import notices
 from ytray.engine.batch.feeder import Feeder
 from ytray.engine.capacity import Pace, Slots, here
 from ytray.engine.clocks import ClockWatch
+from ytray.engine.error_text import in_words
 from ytray.engine.handover import HandingOver
 from ytray.engine.link import Deposed
 from ytray.engine.nodes import workers_of
@@ -344,7 +345,7 @@ class JobTracker:
                 self._hand_back(flight, held, outcome)
 
     def _hand_back(self, flight: Flight, held: list[str], error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        reason = in_words(error).strip().splitlines()[0]
         cancelled = isinstance(error, TaskCancelledError)
         # Ray says that nobody runs them any more, so whatever fence they reached in Ray's retries is free.
         moved = self._store.hand_back(

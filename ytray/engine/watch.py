@@ -1,7 +1,8 @@
-"""Watching over a worker: heartbeats, time limits, and orders to stop, from a thread beside the task.
+"""Watching over a worker: heartbeats, orders to stop and time limits, from two threads beside the task.
 
-The thread costs short jobs nothing: it looks only now and then until a lease is some tenths of a second old, and from
-then on waits on the worker's own list in Redis, where an order arrives at once.
+They cost short jobs nothing: they look only now and then until a lease is some tenths of a second old. From then on one
+waits on the worker's own list in Redis, where an order arrives at once; the other, which keeps the limits, never waits
+for Redis.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import redis
 
 from ytray.engine import logs
 from ytray.engine.context import CurrentJob
+from ytray.engine.error_text import in_words
+from ytray.engine.interrupts import Deliver, HandOver, Interrupted, Signals
 from ytray.engine.processes import kill_processes_of
+from ytray.engine.verdict import judge
 from ytray.errors import SoftTimeLimitExceeded, SystemUnavailable, TimeLimitExceeded
 from ytray.settings import settings
 
@@ -32,29 +36,35 @@ _PATIENT_WITH_NEIGHBOURS = 1.0  # seconds: jobs behind one that turns out to be 
 DRAINED = "its node is drained"
 
 
-class Interrupted(BaseException):
-    """Raised inside a task whose job was cancelled or given to another worker.
-
-    Not an Exception, so that a task's own `except Exception` does not swallow it.
-    """
-
-
-class HandOver(Interrupted):
-    """The same where the node is drained: the job is still this worker's, to be handed over once it has stopped."""
-
-
 @dataclass(slots=True)
-class _Running:
-    """The job whose function runs now. Times are of time.perf_counter()."""
+class Running:
+    """The job whose function runs now, until its end is known. Times are of time.perf_counter()."""
 
     job: CurrentJob
     task: Task[..., Any]
     started: float
     soft_at: float
     hard_at: float
+    is_open: bool = True  # to interruptions; afterwards the hard limit alone holds
     interrupted: str = ""
     hands_over: bool = False
     kill_at: float = float("inf")
+    is_told: bool = False  # of the interruption
+    is_told_of_limit: bool = False
+    deliver: Deliver | None = None  # how a coroutine is made to raise
+
+    def order(self, now: float) -> BaseException | None:
+        """What is to be raised in the task now; each but once."""
+        if not self.is_open:
+            return None
+        if self.interrupted and not self.is_told:
+            self.is_told = True
+            return (HandOver if self.hands_over else Interrupted)(self.interrupted)
+        if now >= self.soft_at and not self.is_told_of_limit and not self.interrupted:
+            self.is_told_of_limit = True
+            limit = self.soft_at - self.started
+            return SoftTimeLimitExceeded(f"job {self.job.id} ran longer than its soft time limit of {limit:g} s")
+        return None
 
 
 @dataclass(slots=True)
@@ -87,14 +97,15 @@ class Watch:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._lease: Lease | None = None
-        self._running: _Running | None = None
+        self._running: Running | None = None
         self.lock = threading.RLock()
         self._log = logs.get("ytray.watch")
         self._beat_every = settings().lease_seconds / 3
         self._last_beat = 0.0
         self._drained_at: float | None = None  # what still runs then is interrupted; inf: nothing is. None: no drain
-        signal.signal(signal.SIGALRM, self._on_alarm)
-        threading.Thread(target=self._watch, name="ytray-watch", daemon=True).start()
+        self.signals = Signals(self._ordered)
+        for name, work in (("ytray-watch", self._watch), ("ytray-limits", self._keep_limits)):
+            threading.Thread(target=work, name=name, daemon=True).start()
 
     # ------------------------------------------------------------------------------------------ the task's thread
 
@@ -116,30 +127,23 @@ class Watch:
             for job_id in ids:
                 lease.jobs.pop(job_id, None)
 
-    @contextlib.contextmanager
-    def limits(
+    def begin(
         self, job: CurrentJob, task: Task[..., Any], soft: float | None, hard: float | None, started: float
-    ) -> Iterator[None]:
-        """Run the block under the job's time limits (seconds)."""
+    ) -> Running:
+        """From now on the job is under its time limits (seconds), until `end`."""
         soft_limit = task.soft_time_limit if soft is None else soft
         hard_limit = task.time_limit if hard is None else hard
-        self._running = _Running(job, task, started, started + soft_limit, started + hard_limit)
-        signal.setitimer(signal.ITIMER_REAL, soft_limit)
-        try:
-            yield
-        finally:
-            self._running = None
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        self._running = running = Running(job, task, started, started + soft_limit, started + hard_limit)
+        return running
 
-    def _on_alarm(self, *_: object) -> None:
+    def end(self) -> None:
+        """The attempt is over, and how it ended is known."""
+        self._running = None
+
+    def _ordered(self) -> tuple[BaseException, Deliver | None] | None:
         running = self._running
-        if running is None:
-            return
-        if running.interrupted:
-            raise (HandOver if running.hands_over else Interrupted)(running.interrupted)
-        if time.perf_counter() >= running.soft_at:
-            limit = running.soft_at - running.started
-            raise SoftTimeLimitExceeded(f"job {running.job.id} ran longer than its soft time limit of {limit:g} s")
+        error = running.order(time.perf_counter()) if running is not None else None
+        return None if running is None or error is None else (error, running.deliver)
 
     # ------------------------------------------------------------------------------------------ the watching thread
 
@@ -164,8 +168,6 @@ class Watch:
     def _look_after(self, lease: Lease, now: float) -> None:
         running = self._running
         if running is not None:
-            if now >= min(running.hard_at, running.kill_at):
-                self._kill(running)
             if now - running.started > _PATIENT_WITH_NEIGHBOURS or self._drained_at is not None:
                 self._hand_back_neighbours(lease)
             if self._drained_at is not None and now >= self._drained_at:
@@ -174,7 +176,6 @@ class Watch:
             self._beat(lease)
         wait = self._last_beat + self._beat_every - now
         if running is not None:
-            wait = min(wait, running.hard_at - now, running.kill_at - now)
             if self._drained_at is not None and not running.interrupted:
                 wait = min(wait, self._drained_at - now)
             if len(lease.jobs) > 1:
@@ -207,7 +208,7 @@ class Watch:
         running.hands_over = hands_over
         running.interrupted = f"job {job_id} stops: {why}"
         running.kill_at = time.perf_counter() + settings().cancel_grace
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+        self.signals.send()
 
     def _hand_back_neighbours(self, lease: Lease) -> None:
         waiting = lease.give_up_waiting()
@@ -219,22 +220,48 @@ class Watch:
                 waiting, "a job before it in the same lease takes long", blame=False, result_ttl=self._worker.result_ttl
             )
 
-    def _kill(self, running: _Running) -> None:
+    # ------------------------------------------------------------------------------------------ the limits' thread
+
+    def _keep_limits(self) -> None:
+        while True:
+            running, now = self._running, time.perf_counter()
+            wait = _LOOK_EVERY
+            if running is not None:
+                if now >= min(running.hard_at, running.kill_at):
+                    self._kill(running)
+                elif running.is_open and now >= running.soft_at and not running.is_told_of_limit:
+                    self.signals.send()  # and again, until it has come through
+                else:
+                    wait = min(wait, running.hard_at - now, running.kill_at - now)
+                    if running.soft_at > now:
+                        wait = min(wait, running.soft_at - now)
+            time.sleep(max(0.001, wait))
+
+    def _kill(self, running: Running) -> None:
         """Stop a job that does not stop by itself: its processes, and this one."""
         with self.lock:
             if self._running is not running:
                 return
-            # First the processes, so that whoever learns of the end finds them gone.
-            kill_processes_of(running.job.id)
-            self._worker.commit()
-            lease = self._lease
-            if lease is not None:
-                self._hand_back_neighbours(lease)
-            if running.hands_over:
-                self._worker.hand_over([(running.job.id, running.job.fence)], DRAINED)
-            elif not running.interrupted:
-                limit = running.hard_at - running.started
-                error = TimeLimitExceeded(f"job {running.job.id} ran longer than its time limit of {limit:g} s")
-                self._worker.fail(running.job, error, running.started, task=running.task)
-            # Ray starts the task again in a new process, which finds that the job is no longer its own.
-            os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                self._record_killed(running)
+            except Exception as failed:
+                # Redis is away, say: Ray then starts the task again, and the job counts as one whose worker died.
+                self._log.warning("the end of a job could not be recorded", error=in_words(failed))
+            finally:
+                # Ray starts the task again in a new process, which finds that the job is no longer its own.
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def _record_killed(self, running: Running) -> None:
+        # First the processes, so that whoever learns of the end finds them gone.
+        kill_processes_of(running.job.id)
+        self._worker.commit()
+        lease = self._lease
+        if lease is not None:
+            self._hand_back_neighbours(lease)
+        if running.hands_over:
+            self._worker.hand_over([(running.job.id, running.job.fence)], DRAINED)
+        elif not running.interrupted:
+            limit = running.hard_at - running.started
+            error = TimeLimitExceeded(f"job {running.job.id} ran longer than its time limit of {limit:g} s")
+            verdict = judge(error, running.task.retry, running.job.attempt - 1)
+            self._worker.fail(running.job, verdict, running.started)

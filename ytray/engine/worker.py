@@ -10,17 +10,16 @@ What happens when …
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import gc
 import inspect
 import os
 import pickle
 import socket
 import time
-import traceback
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ytray.engine import joblog, logs, tracing
@@ -28,21 +27,23 @@ from ytray.engine.capacity import NODE_WORD, here
 from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
 from ytray.engine.context import CurrentJob, enter_job
+from ytray.engine.error_text import is_rays_order, leaves
 from ytray.engine.imports import broken_imports
+from ytray.engine.interrupts import Steered, StoppedByRay
 from ytray.engine.link import CodeNotStored
-from ytray.engine.processes import MARK, guard, kill_processes_of, mark_of
+from ytray.engine.processes import guard, kill_processes_of, mark_job
 from ytray.engine.retry import RetryPolicy
 from ytray.engine.store import Claimed, Store
+from ytray.engine.surroundings import Surroundings, end_forked_child
 from ytray.engine.task import Task
-from ytray.engine.watch import DRAINED, HandOver, Interrupted, Watch
-from ytray.errors import RetryLater, SoftTimeLimitExceeded, StaleFence
+from ytray.engine.verdict import Verdict, judge
+from ytray.engine.watch import DRAINED, Running, Watch
+from ytray.errors import StaleFence
 from ytray.settings import Settings, adopt, settings
 
 PATIENCE = 120.0  # seconds that a commit goes on trying while Redis is away
 _COMMIT_EVERY = 0.05  # seconds: results of short jobs are committed together, but none waits longer than this
 _STOPPED = "Ray stopped its worker"
-_TRACEBACK_LIMIT = 16_000  # characters
-_ERROR_LIMIT = 2_000  # characters
 
 _log = logs.get("ytray.worker")
 
@@ -98,13 +99,28 @@ def _worker(setup: bytes) -> Worker:
     return _workers[setup]
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt of a job: what is known of it, and then how it ended."""
+
+    job: CurrentJob
+    started: float = field(default_factory=time.perf_counter)
+    task: Task[..., Any] | None = None
+    running: Running | None = None  # once it is under limits
+    result: bytes = b""
+    error: BaseException | None = None
+    verdict: Verdict | None = None  # of the error
+
+
 class Worker:
     """One Ray worker process at work for ytray. It lives from its first lease until Ray stops the process."""
 
     def __init__(self, where: Store) -> None:
         self.store = where
         self.name = f"{here()[:NODE_WORD]}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._pid = os.getpid()
         guard(self.name)
+        self._surroundings = Surroundings()
         self.lease_ms = round(settings().lease_seconds * 1000)
         self.result_ttl = settings().result_ttl
         self.watch = Watch(self)
@@ -126,10 +142,11 @@ class Worker:
                     if time.perf_counter() - committed > _COMMIT_EVERY:
                         self.commit()
                         committed = time.perf_counter()
-            except SystemExit:
+            except (SystemExit, StoppedByRay):
                 self.hand_over(lease.give_up_waiting(), _STOPPED)
                 raise
             finally:
+                mark_job(None)
                 self.commit()
         return Report(self._ran, self._seconds)
 
@@ -143,25 +160,24 @@ class Worker:
                 _log.warning("stale results refused", count=refused)
             self.watch.settled([outcome[0] for outcome in outcomes])
 
-    def fail(self, job: CurrentJob, error: BaseException, started: float, *, task: Task[..., Any] | None) -> None:
+    def fail(self, job: CurrentJob, verdict: Verdict, started: float) -> None:
         """Commit a failed attempt: to be retried, to be put off, or to the dead-letter queue."""
-        trace = "".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:]
-        what, delay = self._verdict(job, error, task)
         held = self.store.fail(
             (job.id, job.fence),
             self.name,
-            what,
-            f"{type(error).__name__}: {error}"[:_ERROR_LIMIT],
-            trace,
-            delay_ms=round(delay * 1000),
+            verdict.what,
+            verdict.error,
+            verdict.traceback,
+            delay_ms=round(verdict.delay * 1000),
             duration_ms=(time.perf_counter() - started) * 1000,
             result_ttl=self.result_ttl,
         )
         self.watch.settled([job.id])
-        if what == "defer":
-            _log.info("put off", seconds=delay, reason=str(error))
+        if verdict.what == "defer":
+            _say("info", "put off", seconds=verdict.delay, reason=verdict.error)
         else:
-            _log.warning("attempt failed", outcome=what if held else "stale", delay=delay, error=repr(error))
+            what = verdict.what if held else "stale"
+            _say("warning", "attempt failed", outcome=what, delay=verdict.delay, error=verdict.error)
 
     def hand_over(self, jobs: Sequence[tuple[str, int]], reason: str) -> None:
         """Give jobs (id, fence) back to their queues; nobody is to blame, and their checkpoints stay."""
@@ -169,67 +185,119 @@ class Worker:
             self.store.hand_over(self.name, jobs, reason, self.result_ttl)
         self.watch.settled([job_id for job_id, _ in jobs])
 
-    def _verdict(self, job: CurrentJob, error: BaseException, task: Task[..., Any] | None) -> tuple[str, float]:
-        if isinstance(error, RetryLater):
-            return "defer", error.seconds
-        if task is None and isinstance(error, CodeNotStored):
-            # Whoever has the task may ship it again meanwhile.
-            return self._tried_again(RetryPolicy().delay_after(error, job.attempt - 1))
-        return self._tried_again(None if task is None else task.retry.delay_after(error, job.attempt - 1))
-
-    def _tried_again(self, delay: float | None) -> tuple[str, float]:
-        return ("dead", 0.0) if delay is None else ("retry", delay)
-
     def _run(self, claimed: Claimed, fence: int) -> None:
-        started = time.perf_counter()
-        job = CurrentJob(
-            claimed.job_id,
-            claimed.task,
-            claimed.retries + 1,
-            fence,
-            claimed.user or None,
-            self.name,
-            self.store,
+        """Run one job; whatever its task does, it has one end, and the next one meets nothing of it."""
+        attempt = _Attempt(
+            CurrentJob(
+                claimed.job_id,
+                claimed.task,
+                claimed.retries + 1,
+                fence,
+                claimed.user or None,
+                self.name,
+                self.store,
+            )
         )
-        enter_job(job)
-        os.environ[MARK] = mark_of(job.id)
-        task: Task[..., Any] | None = None
+        enter_job(attempt.job)
+        mark_job(claimed.job_id)
         try:
-            if fence > 1:
-                # An earlier attempt may have died here and left processes behind.
-                kill_processes_of(job.id)
-            spec = claimed.description()
-            task = resolve(spec["code"], self.store)
-            arguments = task.signature.decode(spec["args"])
-            with (
-                tracing.execution(task.name, job.id, job.attempt, spec.get("trace"), claimed.queued_ms * 1_000_000),
-                self.watch.limits(job, task, spec.get("soft"), spec.get("hard"), started),
-            ):
-                value = task.function(**arguments)
-                if inspect.iscoroutine(value):
-                    value = asyncio.run(value)
-            result = task.signature.encode_result(value, settings().max_payload)
-            self._done.append((job.id, fence, result, (time.perf_counter() - started) * 1000))
-        except HandOver as moved:
-            _log.info("handed over", reason=str(moved))
-            kill_processes_of(job.id)
-            self.hand_over([(job.id, fence)], DRAINED)
-        except (Interrupted, StaleFence) as gone:
-            # Whoever took the job away has recorded it; what is left is to tidy up here.
-            _log.info("stopped", reason=str(gone))
-            kill_processes_of(job.id)
-            self.watch.settled([job.id])
-        except (KeyboardInterrupt, Exception, SystemExit) as error:
-            if hasattr(error, "ray_terminate_msg"):
-                # Not the task's own exit: Ray ends this process, as it does when the tracker or the node goes.
-                kill_processes_of(job.id)
-                self.hand_over([(job.id, fence)], _STOPPED)
-                raise
-            if isinstance(error, SoftTimeLimitExceeded):
-                kill_processes_of(job.id)
-            self.fail(job, error, started, task=task)
+            self._try(attempt, claimed)
+            self._record(attempt)
         finally:
             self._ran += 1
-            self._seconds += time.perf_counter() - started
-            os.environ.pop(MARK, None)
+            self._seconds += time.perf_counter() - attempt.started
+            self.watch.signals.restore()
+            self._surroundings.restore()
             enter_job(None)
+
+    def _try(self, attempt: _Attempt, claimed: Claimed) -> None:
+        """Run the task's function, and learn how that ended. All of it is under the hard limit."""
+        try:
+            try:
+                self._execute(attempt, claimed)
+            except BaseException as error:
+                attempt.error = error
+            finally:
+                if attempt.running is not None:
+                    attempt.running.is_open = False
+            if attempt.error is not None and not is_rays_order(attempt.error):
+                retry = attempt.task.retry if attempt.task is not None else None
+                if attempt.task is None and isinstance(attempt.error, CodeNotStored):
+                    retry = RetryPolicy()  # whoever has the task may ship it again meanwhile
+                attempt.verdict = judge(attempt.error, retry, attempt.job.attempt - 1)
+        except BaseException as late:  # an interruption, or Ray's order, that came after the task's own end
+            attempt.error = attempt.error or late
+            if is_rays_order(late):
+                attempt.error = late
+            elif attempt.verdict is None:
+                attempt.verdict = judge(attempt.error, None, 0)
+        finally:
+            self.watch.end()
+
+    def _execute(self, attempt: _Attempt, claimed: Claimed) -> None:
+        job = attempt.job
+        if job.fence > 1:
+            # An earlier attempt may have died here and left processes behind.
+            kill_processes_of(job.id)
+        spec = claimed.description()
+        attempt.task = task = resolve(spec["code"], self.store)
+        arguments = task.signature.decode(spec["args"])
+        with tracing.execution(task.name, job.id, job.attempt, spec.get("trace"), claimed.queued_ms * 1_000_000):
+            attempt.running = running = self.watch.begin(job, task, spec.get("soft"), spec.get("hard"), attempt.started)
+            value = self._call(task, arguments, running)
+            running.is_open = False
+            attempt.result = task.signature.encode_result(value, settings().max_payload)
+
+    def _call(self, task: Task[..., Any], arguments: dict[str, Any], running: Running) -> Any:
+        try:
+            value = task.function(**arguments)
+            if inspect.iscoroutine(value):
+                steered = Steered(value)
+                running.deliver = steered.deliver
+                value = steered.run()
+        except BaseException as error:
+            if os.getpid() != self._pid:
+                end_forked_child(error)
+            raise
+        if os.getpid() != self._pid:
+            end_forked_child(None)
+        return value
+
+    def _record(self, attempt: _Attempt) -> None:
+        """Commit how an attempt ended, or leave it to whoever has the job now."""
+        job, error, running = attempt.job, attempt.error, attempt.running
+        held = leaves(error) if error is not None else []
+        for one in held:
+            if is_rays_order(one) or isinstance(one, StoppedByRay):
+                # Not the task's own exit: Ray ends this process or takes the task back.
+                kill_processes_of(job.id)
+                self.hand_over([(job.id, job.fence)], _STOPPED)
+                raise one
+        if running is not None and running.interrupted and (error is not None or not running.hands_over):
+            _say("info", "handed over" if running.hands_over else "stopped", reason=running.interrupted)
+            kill_processes_of(job.id)
+            if running.hands_over:
+                self.hand_over([(job.id, job.fence)], DRAINED)
+            else:
+                self.watch.settled([job.id])  # whoever took the job away has recorded it
+            return
+        if any(isinstance(one, StaleFence) for one in held) and self._has_lost(job):
+            _say("info", "stopped", reason="its lease was lost and the job belongs to another worker")
+            kill_processes_of(job.id)
+            self.watch.settled([job.id])
+            return
+        if attempt.verdict is not None:
+            if running is not None and running.is_told_of_limit:
+                kill_processes_of(job.id)
+            self.fail(job, attempt.verdict, attempt.started)
+        else:
+            self._done.append((job.id, job.fence, attempt.result, (time.perf_counter() - attempt.started) * 1000))
+
+    def _has_lost(self, job: CurrentJob) -> bool:
+        return bool(self.store.beat("tracker", self.name, self.lease_ms, [(job.id, job.fence)]))
+
+
+def _say(level: str, event: str, **details: Any) -> None:
+    # A handler that a task has left behind may raise; the job's end is recorded by now, and that is what counts.
+    with contextlib.suppress(Exception):
+        getattr(_log, level)(event, **details)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import ctypes
 import json
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,13 @@ from ytray.system.kept import drop, keep
 
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024  # jobs pass files by path or URI, not through Ray's object store
 _SPARE_WORKERS = 4  # idle worker processes kept warm beside one for each slot
+
+_RAYS_OWN = (
+    ("ray._private.worker", "global_worker"),
+    ("ray._private.worker", "_global_node"),
+    ("ray._private.state", "state"),
+    ("ray.experimental.internal_kv", "global_gcs_client"),
+)
 
 _AGENT_PORT = 52365  # Ray's, for `ray job submit`; `ray.init` takes no other
 
@@ -83,6 +93,20 @@ def own_processes() -> dict[str, Identity]:
 def forget(home: Path) -> None:
     """The cluster that is recorded for that home runs no more."""
     drop(_record_path(home))
+
+
+def leave_to_parent() -> None:
+    """In a forked child: leave Ray's connections alone, whose threads there are only in the parent."""
+    joined = sys.modules.get("ray._private.worker")
+    if joined is None:
+        return
+    atexit.unregister(joined.shutdown)
+    # Taken apart at the end of the process they would wait for those threads, crash, or say goodbye on the parent's
+    # connections: so one more reference keeps each, and all that it holds.
+    for module, name in _RAYS_OWN:
+        held = getattr(sys.modules.get(module), name, None)
+        if held is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
 
 
 def _start(ray: Any, *, dashboard: bool) -> str:
