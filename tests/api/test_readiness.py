@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import psutil
@@ -223,3 +223,14 @@ def test_keys_that_cannot_be_read_are_told_before_any_route_too(bare_store: Stor
     redis.Redis.from_url(bare_store.redis_url).shutdown(nosave=True)
     strangers = httpx.get(f"{url}/healthz", headers={"Host": "example.org"})
     assert refusal(strangers).startswith("Redis does not answer")
+
+
+def test_a_flow_runner_without_flows_goes_on_saying_that_it_is_at_work(
+    system: Store, until: Callable[..., None]
+) -> None:
+    def said() -> int:
+        return int(cast("bytes", system.redis.get(system.key("flows_at_work")) or b"0"))
+
+    until(said)
+    before = said()
+    until(lambda: said() > before)
