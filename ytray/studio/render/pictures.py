@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from ytray.errors import PermanentError
+from ytray.studio.render.clips import normal_clip
 from ytray.studio.render.frames import BT709, decoder, scaled, upright
 from ytray.studio.render.parts import Shown
 from ytray.studio.render.probe import probe, reading
@@ -101,18 +102,20 @@ def _clip(
     shown: Shown, frames: int, size: tuple[int, int], folder: Path, name: str, decoding: tuple[str, ...]
 ) -> Source:
     scene = shown.scene
-    clip = Path(scene.clip or "")
+    given = Path(scene.clip or "")
+    start = scene.clip_from + shown.first / FRAMES_PER_SECOND
+    clip = normal_clip(given, folder, start)
     found = probe(clip)
     if found.video_codec is None:
-        raise PermanentError(f"{clip.name} has no picture: a scene's clip must be a video")
-    start = scene.clip_from + shown.first / FRAMES_PER_SECOND
+        raise PermanentError(f"{given.name} has no picture: a scene's clip must be a video")
     seen = found.width or size[0], found.height or size[1]
     fitting = _covering(size, seen) if scene.fit == "crop" else _over_blur(size, seen, name, inside=1.0)
     # What is read begins at the key picture before: the picture that stands at `start` may have come long before it.
-    # Behind the clip's end stands its last picture, for ever.
-    cut = (
-        f"fps={FRAMES_PER_SECOND},tpad=stop=-1:stop_mode=clone,trim=start=0,setpts=PTS-STARTPTS,trim=end_frame={frames}"
-    )
+    # Pictures that begin after the sound keep their distance: the first one stands until then. Behind the clip's end
+    # stands its last picture, for ever.
+    begins = ":start_time=0" if start < found.pictures_from else ""
+    stands = "tpad=stop=-1:stop_mode=clone,trim=start=0,setpts=PTS-STARTPTS"
+    cut = f"fps={FRAMES_PER_SECOND}{begins},{stands},trim=end_frame={frames}"
     chain = f"{cut},{upright(found, fitting, name)}"
     read = (*decoding, "-noaccurate_seek", "-ss", f"{start:.4f}", *decoder(found), *reading(clip, folder, name))
     return Source(read, chain)

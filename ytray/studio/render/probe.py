@@ -23,6 +23,8 @@ _LOOKED_AT = 240  # pictures whose times tell whether the frame rate varies
 _OUT_OF_ORDER = 16  # pictures that may come later in the file than those shown after them: what H.264 allows
 _ENDING = 1.0  # seconds before the end that must be there
 
+_PROMISE_NOTHING = ("mpegts", "mpeg")  # their length is read off their own end
+
 _VIDEOS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,dv,ivf,yuv4mpegpipe,gif,apng"
 _SOUNDS = "wav,w64,mp3,aac,flac,aiff,caf,amr,ac3,eac3,au,ape,wv,tta"
 _PICTURES = "png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,webp_anim,tiff_pipe,ppm_pipe,pgm_pipe"
@@ -52,6 +54,8 @@ class Probed:
         starts: the second at which the file's clock starts.
         sample_rate: of the sound, in Hz.
         track: which of several sounds counts, from 0: the default one, as players take it, else the first.
+        container: ffmpeg's first name of the container: `mov`, `matroska`, `mpegts`.
+        pictures_from: seconds after the file's start at which its first picture is shown.
         channels: of the sound, as ffmpeg names them: `stereo`, `5.1(side)`, `ambisonic 1`, `9 channels`.
     """
 
@@ -73,6 +77,8 @@ class Probed:
     sample_rate: int | None = None
     track: int = 0
     channels: str | None = None
+    container: str = ""
+    pictures_from: float = 0.0
 
     @property
     def sound(self) -> str:
@@ -117,12 +123,13 @@ def probe(path: Path) -> Probed:
         pictures = _packets(first).get("video", [])
         if found.video_codec is not None and not pictures:
             raise PermanentError(f"{path.name} holds no pictures: its video stream is empty")
-        if found.seconds > _ENDING:
+        if found.seconds > _ENDING and found.container not in _PROMISE_NOTHING:
             _check_end(path, [*source, *copied], folder, found)
         seconds = found.seconds or _measured(path, [*source, *copied], folder)
     if seconds <= 0:
         raise PermanentError(f"{path.name} is empty: its length is 0 seconds")
-    return replace(found, seconds=seconds, is_variable=_varies(pictures))
+    begins = min((packet.shown for packet in pictures), default=found.starts) - found.starts
+    return replace(found, seconds=seconds, is_variable=_varies(pictures), pictures_from=max(0.0, begins))
 
 
 def headers(path: Path) -> Probed:
@@ -130,6 +137,25 @@ def headers(path: Path) -> Probed:
     _check_file(path)
     with work_folder() as folder:
         return _headers(path, _ffmpeg(path, reading(path, folder), folder)[1])
+
+
+def lands(path: Path, found: Probed, at: float) -> bool:
+    """Whether a seek to `at` seconds after the file's start comes to a key picture there or before."""
+    with work_folder() as folder:
+        one = ["-ss", f"{at:.4f}", *reading(path, folder), "-map", "0:V:0", "-c", "copy", "-frames:v", "1", *_LISTED]
+        pictures = _packets(_ffmpeg(path, one, folder)[0]).get("video", [])
+    return bool(pictures) and pictures[0].is_key and pictures[0].shown <= found.starts + max(at, found.pictures_from)
+
+
+def picture_times(path: Path) -> list[float]:
+    """When each picture of a video is shown, in seconds after the file's start and in order; the file is read once.
+
+    Raises PermanentError when the file cannot be read.
+    """
+    found = headers(path)
+    with work_folder() as folder:
+        listed, _ = _ffmpeg(path, [*reading(path, folder), "-map", "0:V:0", "-c", "copy", *_LISTED], folder)
+    return sorted(packet.shown - found.starts for packet in _packets(listed).get("video", []))
 
 
 def groups(path: Path) -> Groups:
@@ -220,6 +246,7 @@ def _headers(path: Path, said: str) -> Probed:
         starts=float(starts or 0),
         sample_rate=int(heard.group(1)) if heard else None,
         track=track,
+        container=form.group(1).partition(",")[0],
         channels=_channels(heard.group(2), said) if heard else None,
     )
     return found if picture is None else _with_picture(path, found, picture)

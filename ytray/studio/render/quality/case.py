@@ -55,6 +55,7 @@ class Case:
     """What is judged: the timeline, the measured file, and what they give together.
 
     Args:
+        video: the file itself.
         aside: the band of the height that captions stand in, and that the pictures were not judged by.
         cuts: for each scene the second of the cut that was seen near its start.
         voices: for each scene its narration.
@@ -62,6 +63,7 @@ class Case:
     """
 
     timeline: Timeline
+    video: Path
     file: Inspected
     preset: Preset
     aside: tuple[float, float] | None

@@ -62,7 +62,7 @@ def examine(
         voices.append(voice_of(scene, start, file.sound))
         progress(_INSPECTING + (1 - _INSPECTING) * len(voices) / len(timeline.scenes))
     cuts = [_nearest(file.cuts, start) if start else None for start in timeline.starts()]
-    case = Case(timeline, file, preset, aside, captions, cuts, voices, pacing or _paces(timeline))
+    case = Case(timeline, video, file, preset, aside, captions, cuts, voices, pacing or _paces(timeline))
     checks = [check for rule in RULES for check in rule(case)]
     return QualityReport(
         passed=not any(check.state == "fail" for check in checks),

@@ -17,6 +17,7 @@ from ytray.studio.render.quality.case import (
     speed,
     time_covered,
 )
+from ytray.studio.render.quality.clip_rules import clip_rules
 from ytray.studio.render.quality.inspect import Stretch
 from ytray.studio.render.quality.report import Check, State
 from ytray.studio.render.quality.sound_rules import sound_rules
@@ -274,6 +275,7 @@ RULES: tuple[Callable[[Case], Iterable[Check]], ...] = (
     _frozen,
     _cuts,
     sound_rules,
+    clip_rules,
     _captions,
     _pace,
 )

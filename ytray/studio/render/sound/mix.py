@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
+from ytray.studio.render.clips import normal_clip
 from ytray.studio.render.digests import digest
 from ytray.studio.render.probe import probe
 from ytray.studio.render.sound.mastering import LOUDNESS, RATE, RAW, Measured, limit, master, measured, measuring
@@ -191,7 +192,8 @@ class _Mix:
 
             if one.kind == "clip" and not _has_sound(one):
                 return None
-            found = decode(one.file, one.told, into, samples=one.samples, skipped=one.skipped, progress=told)
+            file = normal_clip(one.file, self._folder, one.skipped) if one.kind == "clip" else one.file
+            found = decode(file, one.told, into, samples=one.samples, skipped=one.skipped, progress=told)
             if one.kind == "narration" and not found.samples:
                 raise PermanentError(f"{one.told} holds no sound")
             told(1.0)

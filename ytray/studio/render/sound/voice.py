@@ -48,14 +48,16 @@ class Heard:
     likeness_in_time: float
 
 
-def speech_envelope(narration: Path) -> Floats:
+def speech_envelope(narration: Path, start: float = 0.0, seconds: float | None = None) -> Floats:
     """The speech band of a sound file: the mean square of each `HOP` seconds, full scale being 1.
 
+    From its second `start` on, for so many `seconds`; it is decoded from its beginning, without a seek.
     Raises PermanentError, naming the file, when it cannot be decoded or has no sound.
     """
     found = headers(narration)
     with work_folder() as folder:
-        heard_as = f"{mixed_down(found)},{SPEECH_BAND}"
+        cut = f"atrim=start={start:.6f}" + (f":duration={seconds:.6f}" if seconds is not None else "")
+        heard_as = f"{mixed_down(found)},{SPEECH_BAND},{cut}"
         arguments = [*reading(narration, folder), "-map", found.sound, "-af", heard_as, "-f", "s16le", "speech"]
         done = subprocess.run(
             [binary(), "-hide_banner", "-nostdin", "-v", "error", *arguments],
