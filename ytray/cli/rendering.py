@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,10 @@ def render(
     timeline: Annotated[
         Path, typer.Argument(help="The timeline.json of a video, edited.", exists=True, dir_okay=False)
     ],
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("video.mp4"),
+    out: Annotated[
+        Path, typer.Option(help="The file to write; with a number behind its name where there is one.")
+    ] = Path("video.mp4"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
     as_json: AsJson = False,
 ) -> Exit | None:
     """Render an edited timeline; what was not changed is not rendered again. Prints the file's path last.
@@ -55,7 +59,7 @@ def render(
         _watch(system, job_id)
     made = Video.model_validate(system.wait(job_id, None))
     out.parent.mkdir(parents=True, exist_ok=True)
-    target = out.absolute()
+    target = _free(out.absolute(), force=force)
     system.fetch(made.uri, target)
     if as_json:
         print_json({"job_id": job_id, "file": str(target), "result": made.model_dump(mode="json")})
@@ -63,6 +67,13 @@ def render(
         console.print(told_of(made, system.children(job_id)), style="dim", soft_wrap=True, markup=False)
         console.print(str(target), soft_wrap=True, markup=False)
     return None
+
+
+def _free(target: Path, *, force: bool) -> Path:
+    if force or not target.exists():
+        return target
+    numbered = (target.with_stem(f"{target.stem}-{number}") for number in count(2))
+    return next(file for file in numbered if not file.exists())
 
 
 def _read(file: Path) -> Timeline:

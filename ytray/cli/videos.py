@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
+import unicodedata
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guar
 from ytray.engine.model import JobStatus
 from ytray.engine.task import did_you_mean
 from ytray.errors import InvalidArguments
+from ytray.studio.markup import plain_text
 from ytray.studio.model import Brief, Estimate, FinishedVideo, Video
 from ytray.studio.render.platforms import DEFAULT_PLATFORM, PRESETS
 
@@ -31,6 +33,9 @@ _STAGES = (
     ("thumbnails", ("generate_thumbnail",)),
     ("exports", ("export_video",)),
 )
+
+
+_LONGEST_NAME = 48  # bytes: with the endings, every file system takes it
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,6 +67,7 @@ def create(
         bool, typer.Option("--estimate", help="Tell what it would cost, and make nothing.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the finished files.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace files of the same name.")] = False,
     as_json: AsJson = False,
 ) -> Exit | None:
     """Make a video of a sentence. Prints the finished file's path last."""
@@ -102,8 +108,7 @@ def create(
         system.cancel(job_id)
         complaints.print(f"cancelled job {job_id}", markup=False)
         return Exit.FAILED
-    name = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:48].strip("-") or "video"
-    paths = save(system, finished, name, out)
+    paths = save(system, finished, file_name(prompt, out, force=force), out)
     if as_json:
         print_json(
             {"job_id": job_id, "files": [str(path) for path in paths], "result": finished.model_dump(mode="json")}
@@ -111,6 +116,21 @@ def create(
     else:
         _summary(finished, system.children(job_id), paths)
     return None
+
+
+def file_name(prompt: str, out: Path, *, force: bool = False) -> str:
+    """A name for a prompt's files, without an ending: its letters of any script, and a number where it is taken.
+
+    With `force` a name that is taken is given all the same.
+    """
+    plain = unicodedata.normalize("NFC", plain_text(prompt)).casefold()
+    # Marks belong to the letters before them; without them Devanagari, Thai and Arabic could not be read.
+    kept = "".join(char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in plain)
+    name = "-".join(kept.split()).encode()[:_LONGEST_NAME].decode(errors="ignore").strip("-") or "video"
+    taken = {file.name.casefold().partition(".")[0].removesuffix("-thumbnail") for file in out.glob("*")}
+    if force or name not in taken:
+        return name
+    return next(numbered for number in count(2) if (numbered := f"{name}-{number}") not in taken)
 
 
 def _show_estimate(found: Estimate, as_json: bool) -> None:

@@ -19,7 +19,7 @@ Fit = Literal["crop", "blur"]
 Crossfade = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]  # seconds
 Budget = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]  # US dollars
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
-Prompt = Annotated[str, Field(min_length=3, max_length=5000)]
+Prompt = Annotated[str, Field(min_length=2, max_length=5000)]
 Text = Annotated[str, Field(min_length=1, max_length=50_000)]  # of a script, in its caller's own words
 
 SIZES: dict[str, tuple[int, int]] = {

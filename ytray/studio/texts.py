@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ytray.errors import PermanentError
+from ytray.studio.markup import plain_text
 from ytray.studio.model import Scene, Script
 from ytray.studio.words import keywords_of, language_of, sentences_of
 
@@ -19,6 +20,7 @@ def script_of(given: Script | str) -> Script:
     """
     if isinstance(given, Script):
         return given
+    given = plain_text(given)
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", given) if part.strip()]
     texts = paragraphs if len(paragraphs) > 1 else sentences_of(" ".join(given.split()))
     if not texts:

@@ -9,6 +9,18 @@ from ytray.errors import PermanentError
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+")
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)+")  # "J.", "U.S.", "e.g."
+
+# Words whose full stop ends no sentence, without it.
+ABBREVIATIONS = frozenset(
+    """
+    mr mrs ms dr prof st sr jr rev hon gen col lt capt sgt gov sen rep pres vs etc no nos vol fig dept est approx inc ltd
+    co corp mt ft jan feb mar apr jun jul aug sep sept oct nov dec
+    bzw ca nr hr fr hl ing geb gest usw ggf evtl vgl abs art bd jh str tel
+    mme mlle mm m av bd env p
+    sra srta ud uds núm pág av dra
+    """.split()
+)
 
 STOPWORDS: dict[str, frozenset[str]] = {
     "en": frozenset(
@@ -62,16 +74,85 @@ def check_script(text: str) -> None:
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of a text, in order."""
-    return [part.strip() for part in _SENTENCE_END.split(text.strip()) if part.strip()]
+    """The sentences of a text, in order. The full stop of an abbreviation or an initial ends none."""
+    found: list[str] = []
+    begins = 0
+    text = text.strip()
+    for end in _SENTENCE_END.finditer(text):
+        last = text[: end.start()].rpartition(" ")[2]
+        if not abbreviates(last):
+            found.append(text[begins : end.end()].strip())
+            begins = end.end()
+    return [part for part in (*found, text[begins:].strip()) if part]
+
+
+def abbreviates(word: str) -> bool:
+    """Whether the full stop at a word's end is that of an abbreviation or an initial: "Dr.", "J.", "U.S."."""
+    bare = word.lstrip("([{\"'“‘«¿¡")
+    return bare.endswith(".") and (bare[:-1].casefold() in ABBREVIATIONS or bool(_INITIALS.fullmatch(bare)))
+
+
+# Small words by which other languages are told from these, since their letters are Latin, too.
+_OTHERS: dict[str, frozenset[str]] = {
+    "Italian": frozenset(
+        "il lo gli i le di del della dei che è sono non perché come cosa quando dove per con una uno fanno".split()
+    ),
+    "Portuguese": frozenset(
+        "o os a as do da dos das que é são não por porque como quando onde para com um uma os em no na".split()
+    ),
+    "Dutch": frozenset(
+        "de het een van en is zijn niet waarom hoe wat wanneer waar met voor op ook maar naar hebben".split()
+    ),
+    "Polish": frozenset("dlaczego jak co jest są nie się i w na z do to czy kiedy gdzie dla o od po jakie".split()),
+    "Turkish": frozenset("neden nasıl ne bir ve bu için ile mı mi mu mü değil çok niçin nedir olan kim".split()),
+    "Vietnamese": frozenset("tại sao là của và không có những các một được cho như thế nào với khi gì mèo".split()),
+    "Swedish": frozenset("varför hur vad är och att det en ett som på inte när var för med av".split()),
+    "Danish or Norwegian": frozenset(
+        "hvorfor hvordan hva hvad er og at det en et som på ikke når hvor for med av af".split()
+    ),
+    "Finnish": frozenset("miksi miten mitä on ja ei se että kun missä kuka ovat oli mutta tai".split()),
+    "Czech": frozenset("proč jak co je jsou a že se na v kdy kde pro s z není nebo když".split()),
+    "Hungarian": frozenset("miért hogyan mi a az és van nem egy hogy mikor hol is meg".split()),
+    "Romanian": frozenset("de ce cum este sunt și nu că în la cu pe un o când unde pentru din".split()),
+    "Indonesian": frozenset("mengapa kenapa bagaimana apa adalah dan yang di tidak untuk dengan ini itu dari".split()),
+}
+_LETTERS = {
+    "Portuguese": "ãõ",
+    "Polish": "łąęśćńźż",
+    "Turkish": "ığş",
+    "Vietnamese": "ăđơưạảấầậắằặẻẽẹếềểễệỉịọỏốồổộớờởợụủứừửữựỳỷỹỵ",
+}
+_LETTERS |= {"Swedish": "å", "Danish or Norwegian": "øå", "Czech": "řěůčš", "Hungarian": "őű", "Romanian": "șță"}
 
 
 def language_of(text: str) -> str:
     """en, de, fr or es: the one whose small words the text uses most; English when none stands out."""
-    words = [word.lower() for word in words_of(text)]
-    hits = {language: sum(word in known for word in words) for language, known in STOPWORDS.items()}
+    hits = _hits(text)
     best = max(hits, key=lambda language: (hits[language], language == "en"))
     return best if hits[best] > hits["en"] else "en"
+
+
+def check_language(text: str) -> None:
+    """Raise PermanentError for a text that is clearly in a language that is not known here, though its script is."""
+    words = [word.casefold() for word in words_of(text)]
+    letters = set(text.casefold())
+    others = {
+        # A long word is a clear sign, and so is a letter of its own; one short word is none: "sushi e sake".
+        name: sum((1 if len(word) < 5 else 2) for word in words if word in small)
+        + 2 * bool(letters & set(_LETTERS.get(name, "")))
+        for name, small in _OTHERS.items()
+    }
+    name = max(others, key=lambda language: others[language])
+    if others[name] > max(1, *_hits(text).values()):
+        raise PermanentError(
+            f"the offline writer knows English, German, French and Spanish, and the language of {text[:40]!r} looks like "
+            f"{name}; write the prompt in one of these, or choose another provider"
+        )
+
+
+def _hits(text: str) -> dict[str, int]:
+    words = [word.lower() for word in words_of(text)]
+    return {language: sum(word in known for word in words) for language, known in STOPWORDS.items()}
 
 
 def keywords_of(text: str, most: int) -> list[str]:

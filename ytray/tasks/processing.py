@@ -13,6 +13,7 @@ from ytray.errors import PermanentError
 from ytray.settings import ProviderName
 from ytray.spend.budgets import set_flow_budget
 from ytray.studio.estimate import estimate
+from ytray.studio.markup import plain_text
 from ytray.studio.model import (
     Aspect,
     BatchOutcome,
@@ -84,7 +85,7 @@ def generate_thumbnail(video: str, title: str) -> Thumbnails:
     current_job().progress(5, "looking for the best frame")
     with unit_of_work() as unit, work_folder() as folder:
         landscape, portrait = folder / "thumbnail-1280x720.jpg", folder / "thumbnail-1080x1920.jpg"
-        thumbnails(ArtifactStore().fetch(video, folder), title, landscape, portrait, folder)
+        thumbnails(ArtifactStore().fetch(video, folder), plain_text(title), landscape, portrait, folder)
         return Thumbnails(
             landscape=unit.publish(landscape, landscape.name),
             portrait=unit.publish(portrait, portrait.name),

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import espeakng_loader
 
 from ytray.errors import PermanentError
+from ytray.studio.markup import plain_text
 from ytray.studio.model import Word
 from ytray.studio.providers import Spoken, espeak
 from ytray.studio.words import check_script, words_of
@@ -32,17 +34,41 @@ class OfflineSpeech:
     name = "offline"
 
     def speak(self, text: str, language: str, into: Path) -> Spoken:
-        """Write a WAV file of `text` to `into`. Raises PermanentError when there is nothing that it can say."""
+        """Write a WAV file of `text` to `into`; its markup is not spoken.
+
+        Raises PermanentError when there is nothing that it can say, or espeak-ng has no voice for the language.
+        """
+        text = plain_text(text)
         if not words_of(text):
             raise PermanentError("there is nothing to speak: the text has no words")
-        check_script(text)
-        voice = _VOICES.get(language, _VOICES["en"])
+        if language in _VOICES:
+            check_script(text)
+        voice = _VOICES.get(language) or f"{_voice_of(language)}+f2"
         reply = _espeak(text, voice, _RATE, into)
         pace = len(words_of(text)) / reply["seconds"] * 60
         if not _SLOWEST <= pace <= _FASTEST and len(words_of(text)) > 4:
             # The rate that espeak is given does not count pauses: long sentences come out faster than short ones.
             reply = _espeak(text, voice, _RATE * _PACE / pace, into)
         return Spoken(reply["seconds"], _timed(text, reply["words"], reply["seconds"]), voice)
+
+
+def _voice_of(language: str) -> str:
+    """espeak-ng's name of the voice for a language code. Raises PermanentError when it has none."""
+    code = language.strip().lower().replace("_", "-")
+    known = _languages()
+    found = next((name for name in (code, code.partition("-")[0]) if name in known), None)
+    if found is None:
+        raise PermanentError(
+            f"espeak-ng has no voice for the language {language!r}; it knows {', '.join(sorted(known))}"
+        )
+    return found
+
+
+@cache
+def _languages() -> frozenset[str]:
+    """The codes of the languages that espeak-ng has voices for."""
+    folder = Path(espeakng_loader.get_data_path()) / "lang"
+    return frozenset(file.name.lower() for file in folder.rglob("*") if file.is_file())
 
 
 def _espeak(text: str, voice: str, rate: float, into: Path) -> Any:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ytray.errors import PermanentError
-from ytray.studio.words import STOPWORDS, check_script, keywords_of, language_of, sentences_of, words_of
+from ytray.studio.markup import plain_text
+from ytray.studio.words import STOPWORDS, check_language, check_script, keywords_of, language_of, sentences_of, words_of
 
 _REQUEST = re.compile(
     r"""(?:please\s+|bitte\s+)?(?:
@@ -66,11 +67,12 @@ class Reading:
 
 
 def read(prompt: str) -> Reading:
-    """Understand a prompt. Raises PermanentError when it has no words, or is in a script that is not Latin."""
-    text = _without_symbols(prompt)
+    """Understand a prompt. Raises PermanentError when it has no words, or a script or language that is not known."""
+    text = _without_symbols(plain_text(prompt))
     if not words_of(text):
         raise PermanentError(f"the prompt {prompt[:40]!r} has no words; say in a few what the video is about")
     check_script(text)
+    check_language(text)
     request = _REQUEST.match(text)
     if request and words_of(text[request.end() :]):
         text = text[request.end() :]

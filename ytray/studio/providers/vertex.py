@@ -18,6 +18,7 @@ from ytray.spend.buying import Asset, buy
 from ytray.spend.model import Bought, Call, ProviderFailed
 from ytray.spend.prices import price_of
 from ytray.studio.align import align
+from ytray.studio.markup import plain_text
 from ytray.studio.model import Scene
 from ytray.studio.providers import Spoken
 from ytray.studio.providers.assets import fetched, is_kept, keep
@@ -311,6 +312,7 @@ class VertexSpeech:
 
     def speak(self, text: str, language: str, into: Path) -> Spoken:
         """Speak a text into a WAV file. Raises PermanentError, unpaid, for one whose words could not be timed."""
+        text = plain_text(text)
         if not words_of(text):
             raise PermanentError("there is nothing to speak: the text has no words")
         check_script(text)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from ytray.errors import PermanentError
+from ytray.studio.markup import plain_text
 from ytray.studio.model import Hook, Mood, Scene, Script
 from ytray.studio.words import words_of
 
@@ -69,7 +70,9 @@ class Writer(ABC):
             _HOOK_TOKENS,
             f"hook {variant}",
         )
-        return Hook(text=" ".join(found.text.split()), provider=self.name, note=f"written by {self.label()}")
+        return Hook(
+            text=" ".join(plain_text(found.text).split()), provider=self.name, note=f"written by {self.label()}"
+        )
 
     def script(self, prompt: str, hook: str | None, seconds: float) -> Script:
         """A script of about `seconds` of speech."""
@@ -86,13 +89,14 @@ class Writer(ABC):
             _SCRIPT_TOKENS + _TOKENS_A_WORD * words,
             "script",
         )
-        spoken = [Scene(**scene.model_dump()) for scene in found.scenes if words_of(scene.narration)]
+        plain = [scene.model_copy(update={"narration": plain_text(scene.narration)}) for scene in found.scenes]
+        spoken = [Scene(**scene.model_dump()) for scene in plain if words_of(scene.narration)]
         if not spoken:
             raise PermanentError(f"{self.label()} wrote a script in which nothing is said")
         if hook and not spoken[0].narration.startswith(hook):
             spoken[0] = spoken[0].model_copy(update={"narration": f"{hook} {spoken[0].narration}"})
         return Script(
-            title=found.title[:100],
+            title=plain_text(found.title)[:100],
             topic=found.topic,
             language=found.language,
             scenes=spoken,

@@ -7,7 +7,7 @@ import { dollars } from "../format.js";
 
 const PROVIDERS = ["offline", "vertex", "openai"];
 const LONGEST = 5000;
-const SHORTEST = 3;
+const SHORTEST = 2;
 
 export async function show(main, { system }) {
   document.title = "Create · ytray";

@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 
 from ytray.studio.model import Word
 from ytray.studio.render.text.characters import clusters, columns, is_unspaced
+from ytray.studio.words import abbreviates
 
 # What a break after a word costs, by trial. A caption costs as much as _PLAIN (captions.py), so that two short phrases
 # stay together rather than stand apart.
@@ -32,7 +33,6 @@ _SMALL = frozenset(
     в во и из за к на не но о об от по с со что это я мы он она они
     """.split()
 )
-_ABBREVIATIONS = frozenset("mr mrs ms dr prof st vs etc e.g i.e z.b d.h u.a bzw ca nr no".split())
 _LONGEST_PIECE = 14  # columns: seven Chinese characters, a line on a phone
 _LONGEST_RUN = 28  # columns of a run of letters, such as an address
 _SHORT_RUN = 8  # columns: left whole
@@ -52,7 +52,7 @@ def break_cost(before: str, after: str) -> float:
 def ends_sentence(word: str) -> bool:
     """Whether a sentence ends with the word."""
     core = word.rstrip(_CLOSING)
-    return core.endswith(tuple(_SENTENCE_ENDS)) and _bare(core) not in _ABBREVIATIONS
+    return core.endswith(tuple(_SENTENCE_ENDS)) and not abbreviates(core)
 
 
 def ends_clause(word: str) -> bool:
