@@ -26,6 +26,10 @@ class BlockingCall(PermanentError):
     """A flow has blocked, or was about to block, the one thread that all flows share; the message names the call."""
 
 
+class DiskFull(YtrayError):
+    """A file could not be written whole, since its disk is full: it is tried again, in the hope of free space."""
+
+
 class DamagedArtifact(YtrayError):
     """A copy of an artifact is not what was published, so it was thrown away; trying again may bring a good one."""
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import codecs
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from ytray.artifacts import ArtifactStore
 from ytray.cli.app import app
 from ytray.cli.inside import Inside
+from ytray.cli.videos import waiting
+from ytray.engine.model import JobState, JobStatus
+from ytray.engine.store import Store
 from ytray.errors import InvalidArguments
 
 
@@ -42,3 +47,42 @@ def test_what_is_wrong_with_a_timeline_is_told_by_its_place(tmp_path: Path) -> N
     done = CliRunner().invoke(app, ["render", str(file)])
     assert done.exit_code == 2
     assert "scenes.2.words: word 1 ('a') begins before its scene" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["song.mp3?download=1", "Dr. Smith portrait", "IMG_0001.JPG (2)", "photo 1.5 MB (final)", "фото.пнг", "a😀.png"],
+)
+def test_a_file_of_any_name_is_taken_in(name: str, home: Path, tmp_path: Path) -> None:
+    assert home.is_dir()
+    (tmp_path / name).write_bytes(name.encode())
+    assert ArtifactStore().fetch(Inside().adopt(name, tmp_path), tmp_path).read_bytes() == name.encode()
+
+
+def test_a_damaged_file_is_named_as_its_owner_calls_it_with_its_scene(system: Store, tmp_path: Path) -> None:
+    assert system is not None
+    scenes = []
+    for place in range(4):
+        name = f"фото {place}.jpg"
+        Image.effect_noise((96, 160), 60 + place).convert("RGB").save(tmp_path / name)
+        scenes.append({"picture": name, "seconds": 0.2})
+    whole = (tmp_path / "фото 2.jpg").read_bytes()
+    (tmp_path / "фото 2.jpg").write_bytes(whole[: len(whole) // 2])
+    file = tmp_path / "edited.json"
+    file.write_text(json.dumps({"width": 96, "height": 160, "captions": False, "scenes": scenes}))
+    done = CliRunner().invoke(app, ["render", str(file), "--out", str(tmp_path / "o.mp4")])
+    told = " ".join(done.output.split())
+    assert done.exit_code == 1
+    assert "scene 3: фото 2.jpg is damaged or cut off" in told
+    assert "save or send it again" in told
+
+
+def test_steps_that_wait_are_told_of_with_their_error_and_until_when() -> None:
+    now = datetime.now(UTC)
+    step = JobStatus.model_construct(
+        task_name="render_scene", current_state=JobState.RETRYING, error="RuntimeError: boom", next_retry_at=now
+    )
+    (line,) = waiting([step, step, step.model_copy(update={"current_state": JobState.EXECUTING})])
+    assert str(line) == (
+        f"render_scene waits until {now.astimezone():%H:%M:%S} (2 of them), to be tried again: RuntimeError: boom"
+    )

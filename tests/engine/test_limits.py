@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.engine.tasks_for_tests import add, sum_of_squares
-from ytray import InvalidArguments, RetryPolicy
+from ytray import InvalidArguments, PermanentError, RetryPolicy
 from ytray.engine.store import Store
 from ytray.engine.task import Task
 from ytray.settings import Settings
@@ -116,3 +116,10 @@ def test_a_setting_of_retry_delays_that_cannot_be_is_refused(delays: str, monkey
     monkeypatch.setenv("YTRAY_RETRY_DELAYS", delays)
     with pytest.raises(ValueError, match="a retry delay is in seconds"):
         Settings()
+
+
+def test_what_time_cannot_heal_is_tried_once_more_and_no_further() -> None:
+    policy = RetryPolicy(delays=(60, 300), jitter=0, heals=lambda error: isinstance(error, OSError))
+    assert [policy.delay_after(ValueError(), used) for used in range(3)] == [1.0, None, None]
+    assert [policy.delay_after(OSError(), used) for used in range(3)] == [60, 300, None]
+    assert policy.delay_after(PermanentError(), 0) is None

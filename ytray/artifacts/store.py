@@ -24,6 +24,7 @@ from ytray.errors import PermanentError, SettingsError, SystemUnavailable
 from ytray.settings import Settings, settings
 
 _EXTRAS = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gs"), "gcs": ("gcsfs", "gs")}
+_ENDING = re.compile(r"\.[a-z0-9]{1,10}")
 _AT_ONCE = 16  # folders of a remote store that are listed, or looked into
 
 
@@ -58,8 +59,12 @@ class ArtifactStore:
         return self._places.uri(key)
 
     def take_in(self, source: Path, digest: str) -> str:
-        """Keep a file that somebody gives, under its content's digest; it counts as used today. Returns its URI."""
-        owner, name = f"{TAKEN_IN}{digest}", f"file{source.suffix.lower()}"
+        """Keep a file that somebody gives, under its content's digest; it counts as used today. Returns its URI.
+
+        Of its own name only a plain ending is kept; `?download=1` or ` (2)` is none.
+        """
+        ending = source.suffix.lower()
+        owner, name = f"{TAKEN_IN}{digest}", f"file{ending if _ENDING.fullmatch(ending) else ''}"
         key = _key(owner, name)
         if not self.is_folder or self._places.look(key) is None:
             return self.publish(source, owner, name)

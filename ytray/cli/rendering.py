@@ -14,11 +14,13 @@ from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
 from ytray.cli.output import AsJson, Exit, console, drawn_anew, guarded, print_json
-from ytray.cli.videos import bar, told_of
+from ytray.cli.videos import bar, told_of, waiting
 from ytray.errors import InvalidArguments
 from ytray.studio.model import Video
 from ytray.studio.render.timeline import Timeline
 from ytray.text_files import read_text
+
+_LONGEST_NAME = 255  # bytes: what file systems take
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,10 +92,18 @@ def _read(file: Path) -> Timeline:
 
 def _adopted(timeline: Timeline, adopt: Callable[[str], str]) -> Timeline:
     """The timeline with the user's own pictures, clips, narrations and music kept where its nodes find them."""
+    names = dict(timeline.names)
+
+    def taken_in(file: str) -> str:
+        uri = adopt(file)
+        if uri != file:
+            names[uri] = Path(file).name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+        return uri
+
     scenes = [
         scene.model_copy(
             update={
-                what: adopt(file)
+                what: taken_in(file)
                 for what in ("picture", "clip", "narration")
                 if (file := getattr(scene, what)) is not None
             }
@@ -102,12 +112,13 @@ def _adopted(timeline: Timeline, adopt: Callable[[str], str]) -> Timeline:
     ]
     music = timeline.music
     if music is not None and music.file is not None:
-        music = music.model_copy(update={"file": adopt(music.file)})
-    return timeline.model_copy(update={"scenes": scenes, "music": music})
+        music = music.model_copy(update={"file": taken_in(music.file)})
+    return timeline.model_copy(update={"scenes": scenes, "music": music, "names": names})
 
 
 def _watch(system: Backend, job_id: str) -> None:
     with drawn_anew() as live:
         while not (status := system.status(job_id)).current_state.has_ended:
-            live.update(Text.assemble(bar(status.progress), f"  {status.progress_message}"))
+            told = Text.assemble(bar(status.progress), f"  {status.progress_message}")
+            live.update(Text("\n").join([told, *waiting(system.children(job_id))]))
             time.sleep(system.pace)

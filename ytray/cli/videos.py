@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -153,7 +154,8 @@ def _watch(system: Backend, job_id: str) -> None:
     with drawn_anew() as live:
         while True:
             status = system.status(job_id)
-            live.update(_stages(system.children(job_id), time.monotonic() - started))
+            steps = system.children(job_id)
+            live.update(Group(_stages(steps, time.monotonic() - started), *waiting(steps)))
             if status.current_state.has_ended:
                 return
             time.sleep(system.pace)
@@ -176,6 +178,22 @@ def _stages(steps: list[JobStatus], seconds: float) -> Table:
         table.add_row(mark, name, Text.assemble(bar(share), f" {count}"), Text(told[:60], "dim"))
     table.add_row("", "", "", f"[dim]{seconds:.0f} s[/]")
     return table
+
+
+def waiting(steps: list[JobStatus]) -> list[Text]:
+    """A line for each error that steps wait to be tried again after: what it is, of how many, and until when."""
+    alike: dict[tuple[str, str], list[JobStatus]] = {}
+    for step in steps:
+        if step.current_state == "RETRYING":
+            alike.setdefault((step.task_name, step.error or step.progress_message), []).append(step)
+    return [
+        Text(
+            f"{name} waits until {min(step.next_retry_at or step.created_at for step in group).astimezone():%H:%M:%S}"
+            f"{f' ({len(group)} of them)' if len(group) > 1 else ''}, to be tried again: {error}",
+            "yellow",
+        )
+        for (name, error), group in alike.items()
+    ]
 
 
 def bar(percent: float) -> Text:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ytray.engine.error_text import leaves
 from ytray.errors import PermanentError
 from ytray.settings import settings
+
+_ONCE_MORE = 1.0  # seconds until what time does not heal is tried again
 
 
 def is_delay(value: object) -> bool:
@@ -25,11 +28,14 @@ class RetryPolicy:
         jitter: share of a delay, 0 to 1, added at random, so that jobs that failed together do not come back
             together; None takes YTRAY_RETRY_JITTER (0.1).
         permanent: exception types that are never retried, beside `PermanentError`; nor is a group that holds one.
+        heals: says of an error whether time may heal it. What it does not is tried once more, a second later, and then
+            given up: a step that always does the same would fail the same way. None: time may heal everything.
     """
 
     delays: tuple[float, ...] | None = None
     jitter: float | None = None
     permanent: tuple[type[BaseException], ...] = ()
+    heals: Callable[[BaseException], bool] | None = None
 
     def __post_init__(self) -> None:
         for delay in self.delays or ():
@@ -52,5 +58,7 @@ class RetryPolicy:
         delays = self.seconds()
         if retries_used >= len(delays):
             return None
+        if self.heals is not None and not self.heals(error):
+            return min(_ONCE_MORE, delays[0]) if retries_used == 0 else None
         jitter = settings().retry_jitter if self.jitter is None else self.jitter
         return delays[retries_used] * (1 + random.uniform(0, jitter))

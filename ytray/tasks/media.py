@@ -38,6 +38,7 @@ from ytray.studio.render.text.captions import captions_of_timeline, to_srt, to_v
 from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of
 from ytray.studio.render.work import work_folder
 from ytray.studio.texts import scene_of_prompt
+from ytray.tasks.healing import STEADY
 
 GPU_SHARE = 0.25  # of a card: four parts keep one encoder busy
 _EITHER = "give either a scene or a prompt"
@@ -115,7 +116,7 @@ def generate_video_veo(
     return Clip(uri=uri, seconds=found.seconds, width=found.width, height=found.height, provider=films.name)
 
 
-@task(gpu=GPU_SHARE)
+@task(gpu=GPU_SHARE, retry=STEADY)
 def render_scene(timeline: Timeline, part: int = 0, first_place: int = 0) -> RenderedScene:
     """Render one part of a timeline, its `part`-th from 0, and keep it for the composition.
 
@@ -140,7 +141,7 @@ def render_scene(timeline: Timeline, part: int = 0, first_place: int = 0) -> Ren
     return RenderedScene(part=file.name, seconds=wanted.seconds, was_kept=was_kept, encoder=encoder.name)
 
 
-@task(gpu=GPU_SHARE)
+@task(gpu=GPU_SHARE, retry=STEADY)
 def compose_final_video(
     scenes: list[SceneMedia],
     aspect: Aspect = "9:16",
@@ -164,7 +165,7 @@ def compose_final_video(
     return _composed(timeline_of(scenes, look), pacing, arc)
 
 
-@task(gpu=GPU_SHARE)
+@task(gpu=GPU_SHARE, retry=STEADY)
 def compose_timeline(timeline: Timeline) -> Video:
     """Compose a timeline, such as the edited `timeline.json` of a video, and check the file.
 

@@ -50,6 +50,7 @@ from ytray.tasks.generation import (
     track_emotional_arc,
     validate_coherence,
 )
+from ytray.tasks.healing import STEADY
 from ytray.tasks.media import (
     compose_final_video,
     compose_timeline,
@@ -59,7 +60,7 @@ from ytray.tasks.media import (
 )
 
 
-@task()
+@task(retry=STEADY)
 def export_video(video: str, format: Format, codec: Codec | None = None, platform: Platform | None = None) -> Exported:
     """Write a video (an artifact URI) in another format.
 
@@ -79,7 +80,7 @@ def export_video(video: str, format: Format, codec: Codec | None = None, platfor
     return Exported(uri=uri, format=format, size_bytes=size, codec=codec, platform=platform)
 
 
-@task()
+@task(retry=STEADY)
 def generate_thumbnail(video: str, title: str) -> Thumbnails:
     """Make thumbnails of a video (an artifact URI) with its title on its best frame."""
     current_job().progress(5, "looking for the best frame")
@@ -103,7 +104,7 @@ def cleanup_old_results(dry_run: bool = False, kinds: list[Kind] | None = None) 
     )
 
 
-@flow(queue="media")
+@flow(queue="media", retry=STEADY)
 async def render_timeline(timeline: Timeline) -> Video:
     """Render a timeline, such as the edited `timeline.json` of a video; only what was changed is rendered.
 
@@ -124,7 +125,7 @@ async def _rendered(timeline: Timeline, first_place: int = 0) -> None:
     )
 
 
-@flow()
+@flow(retry=STEADY)
 async def create_video(
     prompt: Prompt,
     aspect: Aspect = "9:16",
@@ -230,14 +231,14 @@ async def create_video(
     )
 
 
-@flow()
+@flow(retry=STEADY)
 async def process_batch_item(item: Brief) -> FinishedVideo:
     """Make the video of one item of a batch, as `create_video` does."""
     made: Any = create_video(**item.model_dump())  # called, not submitted: the steps and the progress are this job's
     return cast("FinishedVideo", await made)
 
 
-@flow()
+@flow(retry=STEADY)
 async def process_batch(
     items: list[Brief | Prompt], budget_usd: Budget | None = None, concurrency: Concurrency | None = None
 ) -> BatchOutcome:

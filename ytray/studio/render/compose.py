@@ -39,8 +39,8 @@ def compose(
 ) -> Composed:
     """Render a timeline to an MP4 file (H.264, AAC) with its captions drawn in. Parts that are kept are not rendered.
 
-    Raises PermanentError when a file of the timeline cannot be read, no font can draw its text or the disk is full;
-    RenderFailed.
+    Raises PermanentError when a file of the timeline cannot be read, or no font can draw its text;
+    DiskFull, RenderFailed.
     """
     with work_folder() as folder:
         parts = parts_of(timeline)

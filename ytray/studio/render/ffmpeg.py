@@ -15,7 +15,7 @@ from typing import IO
 
 import imageio_ffmpeg
 
-from ytray.errors import PermanentError, YtrayError
+from ytray.errors import DiskFull, YtrayError
 
 # From util-linux, so on every Debian: the kernel kills ffmpeg when the thread that waits for it is gone.
 _DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
@@ -52,7 +52,7 @@ def run(
         frames: length of the output in frames, where it has a picture: the progress is then counted in these.
         feed: what ffmpeg reads from its standard input (`-i pipe:0`).
 
-    Raises RenderFailed, or PermanentError when the disk is full.
+    Raises RenderFailed, or DiskFull.
     """
     # The ending stays the same: ffmpeg chooses the container by it.
     beside = output.with_name(f"{uuid.uuid4().hex[:8]}.part{output.suffix}")
@@ -139,7 +139,7 @@ class _Feeder:
 
 def _explain(code: int, said: str, output: Path) -> YtrayError:
     if "No space left on device" in said:
-        return PermanentError(
-            f"the disk is full: {output.name} could not be written; free some space and replay the job"
+        return DiskFull(
+            f"the disk is full: {output.name} could not be written; free some space, and it goes on by itself"
         )
     return RenderFailed(f"ffmpeg ended with {code} while writing {output.name}: {said.strip()[-1500:]}")

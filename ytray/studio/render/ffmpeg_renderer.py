@@ -18,7 +18,7 @@ from ytray.studio.render.work import work_folder
 def render(part: Part, encoder: Encoder, output: Path, progress: Callable[[float], None] = lambda _: None) -> None:
     """Write a part to `output`, an MP4 without sound.
 
-    Raises PermanentError when a picture or clip cannot be read or the disk is full, RenderFailed.
+    Raises PermanentError when a picture or clip cannot be read; DiskFull, RenderFailed.
     """
     with work_folder() as folder:
         arguments: list[str] = []

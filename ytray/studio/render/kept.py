@@ -32,7 +32,7 @@ class KeptArtifacts:
 
 
 def fetched(timeline: Timeline, folder: Path) -> Timeline:
-    """The timeline with its artifacts as local files, in `folder` where the store is remote.
+    """The timeline with its artifacts as local files, in `folder` where the store is remote or they have own names.
 
     Raises PermanentError for a file that is no artifact of this system, or is no longer there.
     """
@@ -43,7 +43,14 @@ def fetched(timeline: Timeline, folder: Path) -> Timeline:
             return None
         own = folder / place
         own.mkdir(exist_ok=True)
-        return str(store.fetch(uri, own))
+        file = store.fetch(uri, own)
+        name = timeline.names.get(uri)
+        if name is None or name in (".", "..", file.name):
+            return str(file)
+        named = own / "named" / name
+        named.parent.mkdir()
+        named.symlink_to(file.resolve())
+        return str(named)
 
     scenes = [
         scene.model_copy(

@@ -26,8 +26,8 @@ Frame = np.ndarray[Any, np.dtype[np.uint8]]
 def render(part: Part, encoder: Encoder, output: Path, progress: Callable[[float], None] = lambda _: None) -> None:
     """Write a part to `output`, an MP4 without sound, with the effects that its scenes name.
 
-    Raises PermanentError when a picture or clip cannot be read, an effect cannot be made or the disk is full;
-    RenderFailed.
+    Raises PermanentError when a picture or clip cannot be read, or an effect cannot be made;
+    DiskFull, RenderFailed.
     """
     from moviepy import CompositeVideoClip, ImageClip, vfx
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg_renderer, moviepy_renderer
 from ytray.studio.render.encoders import Encoder, encoders
 from ytray.studio.render.ffmpeg import RenderFailed
@@ -68,10 +69,13 @@ def render_part(
         file = folder / name
         try:
             _RENDERERS[part.renderer](part, encoder, file, progress)
-        except RenderFailed:
+        except RenderFailed as failed:
             if encoder is choices[-1]:
-                raise
+                raise RenderFailed(f"{part.told()}: {failed}") from failed
             continue
+        except PermanentError as wrong:
+            told = str(wrong)
+            raise PermanentError(told if part.told() in told else f"{part.told()}: {told}") from wrong
         kept.keep(name, file)
         return file, encoder, False
     raise RenderFailed(f"no encoder is known for {part.told()}")

@@ -108,7 +108,10 @@ class TimelineScene(_Strict):
 
 
 class Timeline(_Strict):
-    """A whole video: its size in pixels, its scenes, how its captions look, its music, where it is to be shown."""
+    """A whole video: its size in pixels, its scenes, how its captions look, its music, where it is to be shown.
+
+    `names` are what its maker calls the files that were taken in, by their URIs: messages name them so.
+    """
 
     width: _Side
     height: _Side
@@ -117,6 +120,7 @@ class Timeline(_Strict):
     platform: Platform = DEFAULT_PLATFORM
     renderer: Renderer = "ffmpeg"
     music: Music | None = None
+    names: dict[str, Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\x00]+$")]] = {}
     scenes: Annotated[list[TimelineScene], Field(min_length=1, max_length=5000)]
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from ytray.errors import PermanentError
+from ytray.errors import DiskFull, PermanentError
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.clips import normal_clip
 from ytray.studio.render.digests import digest
@@ -89,7 +89,7 @@ def render_sound(timeline: Timeline, output: Path, progress: Callable[[float], N
     Args:
         progress: told the share that is done, 0 to 1.
 
-    Raises PermanentError when a narration, a clip or the music cannot be read (it says which) or the disk is full,
+    Raises PermanentError when a narration, a clip or the music cannot be read (it says which), DiskFull,
     RenderFailed.
     """
     try:
@@ -98,9 +98,8 @@ def render_sound(timeline: Timeline, output: Path, progress: Callable[[float], N
     except OSError as failed:
         if failed.errno != errno.ENOSPC:
             raise
-        raise PermanentError(
-            "the disk is full: the sound could not be mixed; free some space and replay the job"
-        ) from failed
+        told = "the disk is full: the sound could not be mixed; free some space, and it goes on by itself"
+        raise DiskFull(told) from failed
 
 
 def _heard(timeline: Timeline) -> list[_Heard]:
