@@ -79,8 +79,19 @@ def test_a_damaged_file_is_named_as_its_owner_calls_it_with_its_scene(system: St
 
 def test_steps_that_wait_are_told_of_with_their_error_and_until_when() -> None:
     now = datetime.now(UTC)
-    step = JobStatus.model_construct(
-        task_name="render_scene", current_state=JobState.RETRYING, error="RuntimeError: boom", next_retry_at=now
+    given = dict.fromkeys(JobStatus.model_fields)
+    step = JobStatus.model_validate(
+        {
+            **given,
+            **dict.fromkeys(("job_id", "queue", "progress_message"), ""),
+            **dict.fromkeys(("priority", "progress", "retry_count", "cost_usd"), 1),
+            "task_name": "render_scene",
+            "current_state": "RETRYING",
+            "error": "RuntimeError: boom",
+            "created_at": now,
+            "next_retry_at": now,
+            "metadata": {},
+        }
     )
     (line,) = waiting([step, step, step.model_copy(update={"current_state": JobState.EXECUTING})])
     assert str(line) == (
