@@ -71,11 +71,12 @@ def test_a_script_starts_its_redis_again_and_is_told_at_once_that_its_ray_has_di
         told, errors = script.communicate("\n", timeout=60)
     finally:
         script.kill()
-    first, last = told.splitlines()[-2:]
-    assert first.startswith(("after 0 s: ", "after 1 s: ", "after 2 s: ")), errors
+    # Between them are words of Ray's about its raylet.
+    (first,) = [line for line in told.splitlines() if line.startswith("after ")]
+    assert float(first.split()[1]) < 10, errors
     assert f"the raylet of the local Ray (process {raylet}) has ended, so nothing runs jobs any more" in first
     assert "`ytray up` runs" in first
-    assert last == "QUEUED"
+    assert told.splitlines().count("QUEUED") == 1
     assert script.returncode == 0, errors
 
 
