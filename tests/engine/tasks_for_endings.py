@@ -106,7 +106,7 @@ async def waits(folder: str, name: str) -> str:
 
 
 @task(retry=RetryPolicy(delays=()))
-async def blocks(folder: str, name: str) -> None:
+async def holds_its_loop(folder: str, name: str) -> None:
     try:
         note(folder, f"{name}-started")
         await asyncio.sleep(0)

@@ -108,7 +108,7 @@ def test_the_next_job_of_a_worker_meets_nothing_of_the_last(bare_store: Store) -
 
 def test_the_soft_limit_and_cancellation_are_raised_in_coroutines(system: Store, tmp_path: Path, until: Until) -> None:
     folder = str(tmp_path)
-    kinds: tuple[Task[..., Any], ...] = (tasks.waits, tasks.blocks, tasks.runs_a_loop)
+    kinds: tuple[Task[..., Any], ...] = (tasks.waits, tasks.holds_its_loop, tasks.runs_a_loop)
     limited = [kind.options(soft_time_limit=0.5, time_limit=30).delay(folder, f"soft-{kind.name}") for kind in kinds]
     for job in limited:
         assert "SoftTimeLimitExceeded" in failure(job).error
