@@ -21,7 +21,8 @@ from ytray.engine.retry import RetryPolicy
 from ytray.engine.store import Store
 from ytray.engine.task import Task
 from ytray.engine.verdict import judge
-from ytray.errors import RetryLater
+from ytray.errors import RetryLater, SystemUnavailable
+from ytray.system.redis_refusals import RedisIsFull
 
 Until = Callable[..., None]
 
@@ -85,6 +86,13 @@ def test_a_group_is_put_off_only_when_all_of_it_is() -> None:
     assert (judge(both, policy, 0).what, judge(both, policy, 0).delay) == ("defer", 7)
     assert (judge(mixed, policy, 0).what, judge(mixed, policy, 0).delay) == ("retry", 1)
     assert judge(RetryLater("past", -2), policy, 0).delay == 0
+
+
+def test_what_a_full_redis_refused_is_put_off_and_uses_up_no_retry() -> None:
+    full = ExceptionGroup("both", [RedisIsFull("full"), RetryLater("a", 5)])
+    policy = RetryPolicy(delays=(1,), permanent=(SystemUnavailable,))
+    assert (judge(full, policy, 0).what, judge(full, policy, 0).delay) == ("defer", 10)
+    assert judge(RedisIsFull("full"), None, 3, final=(SystemUnavailable,)).what == "defer"
 
 
 def test_a_policy_that_raises_is_told_with_the_error() -> None:

@@ -21,6 +21,7 @@ from ytray.engine.batch.model import InvalidRows
 from ytray.engine.refusals import as_unavailable
 from ytray.errors import YtrayError
 from ytray.spend.model import Unpriced
+from ytray.system.redis_refusals import RedisIsFull
 
 _log = structlog.get_logger("ytray.api")
 
@@ -173,7 +174,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(YtrayError)
     async def of_ours(request: Request, error: YtrayError) -> Response:
-        return answer(request, error)
+        # A full Redis is told of by redis-py's errors, too; to whom it is told it is unavailable.
+        return answer(request, errors.SystemUnavailable(str(error)) if isinstance(error, RedisIsFull) else error)
 
     @app.exception_handler(redis.RedisError)
     async def of_redis(request: Request, error: redis.RedisError) -> Response:

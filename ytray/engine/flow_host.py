@@ -18,7 +18,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import redis
 from pydantic_core import from_json
@@ -42,6 +42,9 @@ from ytray.errors import (
     YtrayError,
 )
 from ytray.settings import settings
+from ytray.system.redis_refusals import RedisIsFull
+
+T = TypeVar("T")
 
 _LOOKS_IN_A_LEASE = 12
 _LOOK_AT_LEAST_EVERY = 0.5  # seconds
@@ -49,6 +52,7 @@ _PATIENCE_WITH_REDIS = 150.0  # seconds that the loop may wait for Redis, in a f
 _LONGEST_IMPORT = 300.0  # seconds
 _IMPORTING = 8  # threads: an import that hangs keeps one
 _TRACEBACK_LIMIT = 16_000  # characters
+_FULL_AGAIN = 0.5  # seconds between tries to commit while Redis is full
 _FINAL = (JobFailed, JobCancelled, UnknownJob)  # a step has used up its own retries, or is gone
 
 # Code that waits for Redis on behalf of a flow, which may take as long as a failover, and code that is nobody's own.
@@ -160,13 +164,16 @@ class FlowHost:
                 value = await task.function(**arguments)
             result = task.signature.encode_result(value, settings().max_payload)
             milliseconds = (time.perf_counter() - started) * 1000
-            if self._store.complete(self._worker, settings().result_ttl, [(job.id, job.fence, result, milliseconds)]):
+            outcome = (job.id, job.fence, result, milliseconds)
+            if await self._once_there_is_room(
+                lambda: self._store.complete(self._worker, settings().result_ttl, [outcome])
+            ):
                 _log.warning("a stale result was refused")
         except BaseException as error:
             if held.is_stopped:
                 _log.info("flow stopped: it was cancelled, or belongs to another runner")
             else:
-                self._fail(job, held.left_by or error, started, task)
+                await self._fail(job, held.left_by or error, started, task)
         finally:
             for branch in job.steps.branches if job.steps is not None else ():
                 branch.cancel()  # what the flow has started and not waited for
@@ -174,6 +181,14 @@ class FlowHost:
                 del self._running[flow.job_id]
             if self._ended is not None:
                 self._ended(flow.job_id)
+
+    async def _once_there_is_room(self, commit: Callable[[], T]) -> T:
+        """What a commit answers; a full Redis is waited for, until the flow is stopped or belongs to another runner."""
+        while True:
+            try:
+                return commit()
+            except RedisIsFull:
+                await asyncio.sleep(_FULL_AGAIN)
 
     async def _find_code(self, words: str) -> Task[..., Any]:
         # An import may take long, and others are not to wait for it.
@@ -193,11 +208,15 @@ class FlowHost:
         found = await self._loop.run_in_executor(self._loop.own_threads, recorded_steps, self._store, flow.job_id)
         return Steps(flow.job_id, found)
 
-    def _fail(self, job: CurrentJob, error: BaseException, started: float, task: Task[..., Any] | None) -> None:
+    async def _fail(self, job: CurrentJob, error: BaseException, started: float, task: Task[..., Any] | None) -> None:
         retry = task.retry if task is not None else None
         verdict = judge(error, retry, job.attempt - 1, final=_FINAL)
         try:
-            self._record(self._store, job, verdict.what, verdict.error, verdict.traceback, verdict.delay, started)
+            await self._once_there_is_room(
+                lambda: self._record(
+                    self._store, job, verdict.what, verdict.error, verdict.traceback, verdict.delay, started
+                )
+            )
             _log.warning("flow failed", outcome=verdict.what, error=verdict.error)
         except (YtrayError, redis.RedisError) as away:
             # Its lease ends, and it runs again: what it did is found.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 
 _MOST_CLAIMED = 100  # flows in one claim
+_AGAIN_AFTER = 0.5  # seconds after a turn that Redis refused
 _WAIT = 1.0  # seconds in one go for orders or new flows
 _SOON = 60.0  # seconds: a process that ends sooner is likely to have been ended by a flow
 
@@ -57,7 +59,8 @@ class FlowRunner:
 
     def _work(self) -> None:
         try:
-            self._take_office()
+            while not self._has_office():
+                time.sleep(_AGAIN_AFTER)
             self._host = host = FlowHost(self._store, self._name, Marks(self._marks_path, self._name))
             self._alone = alone = Isolation(self._setup, self._store, self._name)
             while True:
@@ -65,12 +68,21 @@ class FlowRunner:
                     self._turn(host, alone)
                 except (SystemUnavailable, redis.ConnectionError, redis.TimeoutError) as away:
                     # A claim whose reply was lost leaves leases that nobody works on; the reaper finds them.
-                    _log.warning("Redis is away", error=str(away))
+                    _log.warning("Redis is away, or full", error=str(away))
+                    time.sleep(_AGAIN_AFTER)
         except Deposed:
             _log.info("another flow runner is in office; this one ends")
         except BaseException:
             _log.exception("the flow runner stops and is restarted by Ray")
         os._exit(1)
+
+    def _has_office(self) -> bool:
+        try:
+            self._take_office()
+        except SystemUnavailable as away:
+            _log.warning("Redis is away, or full", error=str(away))
+            return False
+        return True
 
     def _take_office(self) -> None:
         epoch = (cast("bytes | None", self._store.redis.get(self._store.key("epoch:flows"))) or b"").decode()

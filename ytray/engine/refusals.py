@@ -32,6 +32,8 @@ _WORD = re.compile(rf"(?:^|@user_script: ?\d+: -?)({'|'.join(_SENTENCES)})\b")
 
 def as_unavailable(error: redis.RedisError) -> SystemUnavailable | None:
     """What the error says of the state of Redis; None when it says nothing of that: the command was wrong."""
+    if isinstance(error, SystemUnavailable):
+        return error  # said already, by the connection
     text = str(error).rpartition("caused error: ")[2]  # of a pipeline, after the command, which may hold anything
     found = _WORD.search(text)
     # redis-py takes the word from the text of those that it has classes for, and keeps it beside.

@@ -21,6 +21,7 @@ from ytray.engine.model import JobState
 from ytray.engine.reading import Reading
 from ytray.engine.waiting import Ending, Listener, Wait
 from ytray.errors import PermanentError, SystemUnavailable, UnknownJob
+from ytray.system.redis_refusals import RedisIsFull
 
 _STAGE_FROM = 10_000  # jobs: a larger submission is sent in parts and committed by one last call
 # Seconds. Redis before 7 makes whole milliseconds of a wait by cutting off: less than one is 0, which is for ever.
@@ -110,9 +111,15 @@ class Store(Reading):
     """
 
     def __init__(
-        self, redis_url: str, namespace: str, patience: float = 60.0, answer_within: float | None = None
+        self,
+        redis_url: str,
+        namespace: str,
+        patience: float = 60.0,
+        answer_within: float | None = None,
+        *,
+        waits_for_room: bool = False,
     ) -> None:
-        super().__init__(redis_url, namespace, patience, answer_within)
+        super().__init__(redis_url, namespace, patience, answer_within, waits_for_room=waits_for_room)
         self._listener = Listener(self, patience)
         self.given_up = ""  # why nothing runs jobs any more, once that is so
 
@@ -276,7 +283,10 @@ class Store(Reading):
 
     def say_at_work(self, epoch: str, lease_ms: int) -> None:
         """The tracker is there; without a word for as long as a lease it counts as gone."""
-        self.redis.set(self.key("at_work"), epoch, px=lease_ms)
+        try:
+            self.redis.set(self.key("at_work"), epoch, px=lease_ms)
+        except RedisIsFull:
+            self.redis.pexpire(self.key("at_work"), lease_ms)  # which takes no memory
 
     def reap(self, epoch: str, most: int, result_ttl: int) -> tuple[float, list[tuple[str, int]], int]:
         """Requeue jobs and flows whose lease ended; called by the tracker of that epoch.

@@ -40,12 +40,15 @@ from ytray.engine.worker import Report, run_lease, unpack_setup
 from ytray.errors import SystemUnavailable, YtrayError
 from ytray.settings import settings
 from ytray.system import redis_server
+from ytray.system.redis_refusals import RedisIsFull
 
 _RAY_RETRIES = 2  # of a task whose worker or node died; with the tracker's own that makes three crashes, the limit
 _MOST_CLAIMED = 512  # jobs in one claim: it keeps Redis busy for some milliseconds, and Lua takes no 4,000
 _WORTH_SENDING_AHEAD = 16  # short jobs: while every slot is busy, fewer are better collected than launched one by one
 _LONGEST_SLEEP = 5.0  # seconds
 _AFTER_REFUSAL = 1.0  # seconds
+_AGAIN_AFTER = 0.1  # seconds after the first turn that failed, a little more after each
+_TOLD_EVERY = 60  # turns that failed
 _LOOK_AT_MOST_EVERY = 0.02  # seconds: the clocks are looked at no oftener, however busy the loop is
 _MOST_TIMERS = 500  # due jobs or ended leases in one move
 
@@ -92,7 +95,7 @@ class JobTracker:
         self._landed: deque[tuple[Flight, Report | BaseException]] = deque()
         self._is_waiting = False
         self._lease_ms = round(settings().lease_seconds * 1000)
-        self._next_beat = self._next_look = self._looked = 0.0
+        self._next_beat = self._next_look = self._looked = self._reap_from = 0.0
         self._launcher = ray.remote(max_retries=_RAY_RETRIES, num_cpus=0)(run_lease)
         self._launchers: dict[tuple[str, str, float], Any] = {}
         # Ray's callbacks run in threads of their own; the loop must not wait 5 ms for each to let it go on.
@@ -128,15 +131,24 @@ class JobTracker:
     # ------------------------------------------------------------------------------------------ the loop
 
     def _work(self) -> None:
+        in_office, failed = False, 0
         try:
-            self._store.take_office("tracker", self._epoch, settings().result_ttl)
-            self._schedule = Schedule.of_system(self._store)
             while True:
                 try:
+                    if not in_office:
+                        self._store.take_office("tracker", self._epoch, settings().result_ttl)
+                        self._schedule = Schedule.of_system(self._store)
+                        in_office = True
                     self._turn()
+                    failed = 0
                 except (SystemUnavailable, redis.ConnectionError, redis.TimeoutError) as away:
                     # A claim whose reply was lost leaves leases that nobody works on; the reaper finds them.
-                    self._log.warning("Redis is away", error=str(away))
+                    if failed % _TOLD_EVERY == 0:
+                        self._log.warning("Redis is away, or full", error=str(away))
+                    # Heartbeats that were refused meanwhile come before it is judged whose lease has ended.
+                    self._reap_from = time.monotonic() + self._lease_ms / 2000
+                    failed += 1
+                    time.sleep(min(_AGAIN_AFTER * failed, self._lease_ms / 6000))
                 except Deposed:
                     raise
                 except (YtrayError, redis.ResponseError) as refused:
@@ -153,9 +165,15 @@ class JobTracker:
         self._look_at_nodes()
         self._look_at_drains()
         self._settle_landed()
-        while self._dispatch():
-            pass
+        full: RedisIsFull | None = None
+        try:
+            while self._dispatch():
+                pass
+        except RedisIsFull as refused:
+            full = refused  # nothing more is begun; what was goes on, and needs the clocks
         self._keep_time()
+        if full is not None:
+            raise full
         self._is_waiting = True
         if not self._landed:
             now = time.monotonic()
@@ -210,7 +228,9 @@ class JobTracker:
             self._store.say_at_work(self._epoch, self._lease_ms)
         self._clocks.look()
         moved, to_due = self._store.promote(_MOST_TIMERS)
-        to_reap, reaped, flows = self._store.reap(self._epoch, _MOST_TIMERS, settings().result_ttl)
+        to_reap, reaped, flows = max(0.0, self._reap_from - now), list[tuple[str, int]](), 0
+        if not to_reap:
+            to_reap, reaped, flows = self._store.reap(self._epoch, _MOST_TIMERS, settings().result_ttl)
         if flows:
             self._standstill.look()
         for job_id, fence in reaped:
@@ -331,25 +351,27 @@ class JobTracker:
 
     def _settle_landed(self) -> None:
         while self._landed:
-            flight, outcome = self._landed.popleft()
+            flight, outcome = self._landed[0]
+            held = [job_id for job_id in flight.fences if self._in_flight.get(job_id) is flight]
+            if not isinstance(outcome, Report):
+                self._hand_back(flight, held, outcome)  # first: it is refused while Redis is full
+            self._landed.popleft()
             self._flights.discard(flight)
             self._free_slot(flight)
             if flight.card is not None:
                 self._slots.give_card(flight.card, flight.queue, flight.share)
-            held = [job_id for job_id in flight.fences if self._in_flight.get(job_id) is flight]
             for job_id in held:
                 del self._in_flight[job_id]
             if isinstance(outcome, Report):
                 self._pace.learn(flight.task, outcome.jobs, outcome.seconds)
-            else:
-                self._hand_back(flight, held, outcome)
 
     def _hand_back(self, flight: Flight, held: list[str], error: BaseException) -> None:
         reason = in_words(error).strip().splitlines()[0]
-        cancelled = isinstance(error, TaskCancelledError)
+        # A worker that Redis left waiting for too long gives up, and no job of its is to blame.
+        blameless = isinstance(error, (TaskCancelledError, SystemUnavailable))
         # Ray says that nobody runs them any more, so whatever fence they reached in Ray's retries is free.
         moved = self._store.hand_back(
-            [(job_id, "*") for job_id in held], reason, blame=not cancelled, result_ttl=settings().result_ttl
+            [(job_id, "*") for job_id in held], reason, blame=not blameless, result_ttl=settings().result_ttl
         )
         if moved:
             self._log.warning("lost a Ray task", task=flight.task, jobs=moved, reason=reason)

@@ -8,6 +8,10 @@ from typing import Literal
 from ytray.engine.error_text import in_words, is_rays_order, leaves, traceback_of
 from ytray.engine.retry import RetryPolicy, is_delay
 from ytray.errors import RetryLater
+from ytray.system.redis_refusals import RedisIsFull
+
+_WHEN_FULL = 10.0  # seconds until an attempt that Redis' lack of room ended is made again
+_PUT_OFF = (RetryLater, RedisIsFull)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,8 @@ def judge(
 ) -> Verdict:
     """What becomes of a job whose attempt raised `error`. Raises nothing, except Ray's order to end the process.
 
-    A group is put off when all that it holds asks for that, and is not tried again when one of those in it is not to
-    be. `final` are further types that are not; without a policy nothing is.
+    A group is put off when all that it holds asks for that, or tells of a full Redis, and is not tried again when one
+    of those in it is not to be. `final` are further types that are not; without a policy nothing is.
     """
     told, trace = in_words(error), traceback_of(error)
     try:
@@ -42,9 +46,9 @@ def _decide(
     error: BaseException, retry: RetryPolicy | None, retries_used: int, final: tuple[type[BaseException], ...]
 ) -> tuple[Literal["retry", "defer", "dead"], float, str]:
     held = leaves(error)
-    put_off = [one for one in held if isinstance(one, RetryLater)]
-    if len(put_off) == len(held):
-        waits = [one.seconds for one in put_off]
+    # What a full Redis refused, it refused through no fault of the task.
+    waits = [one.seconds if isinstance(one, RetryLater) else _WHEN_FULL for one in held if isinstance(one, _PUT_OFF)]
+    if len(waits) == len(held):
         for seconds in waits:
             if not is_delay(seconds) and not -float("inf") < seconds < 0:
                 return "dead", 0.0, f"; it cannot be put off for {seconds!r:.40} s: that is 0 s to a year"

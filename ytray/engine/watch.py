@@ -127,6 +127,11 @@ class Watch:
             for job_id in ids:
                 lease.jobs.pop(job_id, None)
 
+    def holds(self, ids: Iterable[str]) -> bool:
+        """Whether any of these jobs is still this worker's, as far as is known here."""
+        lease = self._lease
+        return lease is not None and any(job_id in lease.jobs for job_id in ids)
+
     def begin(
         self, job: CurrentJob, task: Task[..., Any], soft: float | None, hard: float | None, started: float
     ) -> Running:

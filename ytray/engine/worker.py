@@ -18,9 +18,9 @@ import pickle
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ytray.engine import joblog, logs, tracing
 from ytray.engine.capacity import NODE_WORD, here
@@ -40,6 +40,9 @@ from ytray.engine.verdict import Verdict, judge
 from ytray.engine.watch import DRAINED, Running, Watch
 from ytray.errors import StaleFence
 from ytray.settings import Settings, adopt, settings
+from ytray.system.redis_refusals import RedisIsFull
+
+T = TypeVar("T")
 
 PATIENCE = 120.0  # seconds that a commit goes on trying while Redis is away
 _COMMIT_EVERY = 0.05  # seconds: results of short jobs are committed together, but none waits longer than this
@@ -71,12 +74,12 @@ def pack_setup(redis_url: str, given: Settings) -> bytes:
     return pickle.dumps({"redis_url": redis_url, "settings": given.model_dump()})
 
 
-def unpack_setup(setup: bytes, patience: float = PATIENCE) -> Store:
+def unpack_setup(setup: bytes, patience: float = PATIENCE, *, waits_for_room: bool = False) -> Store:
     """Make this process work for the system that packed `setup`, with its YTRAY_IMPORTS; returns its store."""
     packed = pickle.loads(setup)
     given = Settings.of_system(packed["settings"])
     adopt(given)
-    where = Store(packed["redis_url"], given.namespace, patience)
+    where = Store(packed["redis_url"], given.namespace, patience, waits_for_room=waits_for_room)
     adopt_store(where)
     logs.configure()
     joblog.install(where)
@@ -95,7 +98,7 @@ _workers: dict[bytes, Worker] = {}
 def _worker(setup: bytes) -> Worker:
     if setup not in _workers:
         _workers.clear()
-        _workers[setup] = Worker(unpack_setup(setup))
+        _workers[setup] = Worker(unpack_setup(setup, waits_for_room=True))
     return _workers[setup]
 
 
@@ -156,21 +159,36 @@ class Worker:
             outcomes, self._done = self._done, []
             if not outcomes:
                 return
-            if refused := self.store.complete(self.name, self.result_ttl, outcomes):
+            ids = [outcome[0] for outcome in outcomes]
+            refused = self._while_held(ids, lambda: self.store.complete(self.name, self.result_ttl, outcomes))
+            if refused:
                 _log.warning("stale results refused", count=refused)
-            self.watch.settled([outcome[0] for outcome in outcomes])
+            self.watch.settled(ids)
+
+    def _while_held(self, ids: Sequence[str], commit: Callable[[], T]) -> T:
+        """What a commit answers; a full Redis is waited for as long as any of the jobs is this worker's."""
+        while True:
+            try:
+                return commit()
+            except RedisIsFull:
+                if not self.watch.holds(ids):
+                    raise
 
     def fail(self, job: CurrentJob, verdict: Verdict, started: float) -> None:
         """Commit a failed attempt: to be retried, to be put off, or to the dead-letter queue."""
-        held = self.store.fail(
-            (job.id, job.fence),
-            self.name,
-            verdict.what,
-            verdict.error,
-            verdict.traceback,
-            delay_ms=round(verdict.delay * 1000),
-            duration_ms=(time.perf_counter() - started) * 1000,
-            result_ttl=self.result_ttl,
+        duration_ms = (time.perf_counter() - started) * 1000
+        held = self._while_held(
+            [job.id],
+            lambda: self.store.fail(
+                (job.id, job.fence),
+                self.name,
+                verdict.what,
+                verdict.error,
+                verdict.traceback,
+                delay_ms=round(verdict.delay * 1000),
+                duration_ms=duration_ms,
+                result_ttl=self.result_ttl,
+            ),
         )
         self.watch.settled([job.id])
         if verdict.what == "defer":

@@ -22,6 +22,7 @@ from redis import connection as redis_connection
 from redis.exceptions import MasterDownError, ReadOnlyError
 
 from ytray.errors import SettingsError
+from ytray.system.redis_refusals import WRAPPED, in_plain_words
 
 _SENTINEL_PORT = 26379
 _SENTINEL_PATIENCE = 0.5  # seconds for one Sentinel to answer
@@ -31,12 +32,7 @@ _AGAIN = 0.5  # seconds until Sentinels are tried again when none answers
 _SWITCH = "+switch-master"  # the Sentinels' channel for a new master: "NAME old-host old-port host port"
 
 # How a server begins that was master and is none any more, or that lacks the replicas which it was told to insist on.
-# Only the beginning is its own: what a script refuses may go on with a job's id of any words. Redis before 7 wraps what
-# it says to a script.
-_NOT_MASTER = re.compile(
-    r"(?:Error running script \(call to f_\w+\): (?:@user_script: ?\d+: )+-)?"
-    r"(?:READONLY|UNBLOCKED|NOREPLICAS|MASTERDOWN|WAIT cannot be used with replica)\b"
-)
+_NOT_MASTER = re.compile(rf"{WRAPPED}(?:READONLY|UNBLOCKED|NOREPLICAS|MASTERDOWN|WAIT cannot be used with replica)\b")
 
 _parse: Callable[[str], dict[str, Any]] = redis_connection.parse_url
 
@@ -180,7 +176,25 @@ def _sentinels(places: tuple[tuple[str, int], ...], service: str, options: tuple
     return Sentinels(list(places), service, dict(options))
 
 
-class _Noticing(redis.Connection):
+class _Plain(redis_connection.AbstractConnection):
+    """A connection that says in plain words why a server takes no changes."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        read: Callable[..., Any] = super().read_response
+        try:
+            return read(*args, **options)
+        except redis.ResponseError as refused:
+            plain = in_plain_words(refused)
+            if plain is None:
+                raise
+            raise plain from None
+
+
+class _PlainUnix(_Plain, redis.UnixDomainSocketConnection):
+    """The same over a socket of this machine."""
+
+
+class _Noticing(_Plain, redis.Connection):
     """A TCP connection that breaks when its server is found to be no longer the master; the next one finds the new one.
 
     `sentinels` are asked at each connection; without them a name may lead to another server than before.
@@ -271,6 +285,8 @@ def _options(url: str) -> dict[str, Any]:
     own = found.get("connection_class")
     if own is None:
         found["connection_class"] = _Noticing
+    elif own is redis.UnixDomainSocketConnection:
+        found["connection_class"] = _PlainUnix
     elif own is redis.SSLConnection:
         found["connection_class"] = _NoticingTls
     return found

@@ -264,6 +264,8 @@ def _answers(url: str) -> bool:
     client = redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=5)
     try:
         return bool(client.ping())
+    except redis.ResponseError:
+        return True  # its disk is full: it refuses even this, and another server on the same file would ruin it
     except (redis.RedisError, OSError):
         return False
     finally:

@@ -91,6 +91,7 @@ class Feeder:
                 time.sleep(_NOT_OFTENER)
             except SystemUnavailable as away:
                 _log.warning("batches wait for Redis", error=str(away))
+                time.sleep(1)
             except Exception:
                 _log.exception("the feeder tries again")
                 time.sleep(1)
@@ -197,6 +198,8 @@ class Feeder:
         for one in running:
             try:
                 self._release_one(one, allowed[one.batch], windows[one.batch])
+            except SystemUnavailable:
+                raise
             except (YtrayError, redis.ResponseError):
                 # One broken batch must not keep the others from going on.
                 _log.exception("a batch cannot go on", batch_id=one.batch)

@@ -57,6 +57,7 @@ def tell_next(store: Store) -> float:
         _log.error("a webhook that is to be told cannot be read; the next ones go on", entry=entry[:200])
         store.redis.zrem(notices, entry)
         return 0.0
+    store.redis.zadd(notices, {entry: due_ms}, xx=True)  # a full Redis refuses: else it would be told again and again
     error = _tell(store, batch, cast(WebhookEvent, event), int(at_ms))
     pipe = store.redis.pipeline(transaction=True)
     pipe.zrem(notices, entry)
