@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 import redis
 from pydantic_core import from_json
 
-from ytray.engine import logs, tracing
+from ytray.engine import joblog, logs, tracing
 from ytray.engine.code import resolve
 from ytray.engine.context import CurrentJob, enter_job
 from ytray.engine.error_text import clean
@@ -179,6 +179,7 @@ class FlowHost:
                 branch.cancel()  # what the flow has started and not waited for
             if self._running.get(flow.job_id) is held:
                 del self._running[flow.job_id]
+            joblog.end(job)
             if self._ended is not None:
                 self._ended(flow.job_id)
 

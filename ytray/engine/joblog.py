@@ -12,16 +12,20 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from typing import Any, TextIO, cast
+from collections.abc import Callable
+from logging.config import DictConfigurator
+from typing import TextIO, cast
 
 import redis
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json, to_json
 
-from ytray.engine.context import running_job
+from ytray.engine.context import CurrentJob, running_job
 from ytray.engine.error_text import clean, in_words
 from ytray.engine.model import Time, time_of
+from ytray.engine.printed import Printed, while_handlers_write
 from ytray.engine.store import Store
+from ytray.engine.threads import take_jobs_along
 from ytray.settings import settings
 
 _LINES_KEPT = 500  # of one job; about, since Redis cuts streams at its own convenience
@@ -58,24 +62,28 @@ def read_log(where: Store, job_id: str, after: int = 0) -> tuple[list[LogLine], 
     return lines, after
 
 
-class JobLogHandler(logging.Handler):
-    """A logging handler that keeps what is logged for a running job with that job."""
+class JobLog:
+    """Keeps what is logged and printed for a running job with that job."""
 
     def __init__(self, where: Store) -> None:
-        super().__init__()
-        self._store = where
+        self.store = where
         self._waiting: list[tuple[str, bytes]] = []
         self._some = threading.Event()
         threading.Thread(target=self._flush_forever, name="ytray-joblog", daemon=True).start()
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def keep_record(self, record: logging.LogRecord) -> None:
         """Keep one record, if it was logged for a job."""
-        self.keep(record.levelname, _message(record))
-
-    def keep(self, level: str, message: str) -> None:
-        """Keep one line, if this code runs for a job."""
         job = running_job()
-        if job is None or len(self._waiting) >= _MOST_WAITING:
+        if job is not None and not job.has_ended:
+            try:
+                message = _message(record)
+            except Exception as error:  # of what is to be logged; that is no reason for the task to fail
+                message = f"a record that cannot be written: {in_words(error)}"
+            self.keep(job, record.levelname, message)
+
+    def keep(self, job: CurrentJob, level: str, message: str) -> None:
+        """Keep one line of a job."""
+        if len(self._waiting) >= _MOST_WAITING:
             return
         line = {"level": level, "message": clean(message, _LONGEST_LINE), "attempt": job.attempt}
         self._waiting.append((job.id, to_json(line)))
@@ -86,6 +94,7 @@ class JobLogHandler(logging.Handler):
             self._some.wait()
             time.sleep(_FLUSH_EVERY)
             self._some.clear()
+            # A log is not worth waiting for: what is logged while Redis is away or full is lost.
             with contextlib.suppress(redis.RedisError):
                 self._flush()
 
@@ -94,48 +103,68 @@ class JobLogHandler(logging.Handler):
         by_job: dict[str, list[bytes]] = defaultdict(list)
         for job_id, line in lines:
             by_job[job_id].append(line)
+        pipe = self.store.redis.pipeline(transaction=False)
         for job_id, own in by_job.items():
-            key = self._store.key(f"l:{job_id}")
-            pipe = self._store.redis.pipeline(transaction=False)
+            key = self.store.key(f"l:{job_id}")
             for line in own[-_LINES_KEPT:]:
                 pipe.xadd(key, {"e": line}, maxlen=_LINES_KEPT)
             pipe.expire(key, settings().history_ttl + 86400)  # cleaned up with the job; this is for what comes after
-            with contextlib.suppress(redis.ResponseError):  # somebody wrote over it: the logs of others are kept
-                pipe.execute()
+        pipe.execute(raise_on_error=False)  # where somebody wrote over a job's, the logs of others are kept
 
 
-class Printed:
-    """Standard output that also keeps with a job what the job prints."""
-
-    def __init__(self, under: TextIO, handler: JobLogHandler) -> None:
-        self._under = under
-        self._handler = handler
-        self._begun = ""
-
-    def write(self, text: str) -> int:
-        """Write through, and keep each line that is complete."""
-        *lines, self._begun = (self._begun + text).split("\n")
-        for line in lines:
-            if line.strip():
-                self._handler.keep("PRINT", line)
-        return self._under.write(text)
-
-    def close(self) -> None:
-        """Close nothing: what runs after the job that asks for it prints here, too."""
-        self._under.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._under, name)
+_kept: JobLog | None = None
+_call_handlers: Callable[[logging.Logger, logging.LogRecord], None] = logging.Logger.callHandlers
+_configure: Callable[[DictConfigurator], None] = DictConfigurator.configure
 
 
 def install(where: Store) -> None:
     """Keep what the jobs of this process log and print from now on."""
-    root = logging.getLogger()
-    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, JobLogHandler)]
-    handler = JobLogHandler(where)
-    root.addHandler(handler)
-    under = sys.stdout._under if isinstance(sys.stdout, Printed) else sys.stdout
-    sys.stdout = cast("TextIO", Printed(under, handler))
+    global _kept
+    _kept = JobLog(where)
+    take_jobs_along()
+    # Not a handler: a module that sets up logging of its own takes those away, or lets a logger not propagate.
+    replaced: dict[type, tuple[str, object]] = {
+        logging.Logger: ("callHandlers", _keep_and_call_handlers),
+        DictConfigurator: ("configure", _configure_and_tell),
+    }
+    for owner, (name, ours) in replaced.items():
+        setattr(owner, name, ours)
+    sys.stdout = cast("TextIO", Printed(_under(sys.stdout), "PRINT", _kept.keep))
+    sys.stderr = cast("TextIO", Printed(_under(sys.stderr), "STDERR", _kept.keep))
+
+
+def end(job: CurrentJob) -> None:
+    """A job of this process has ended: keep what it printed last; what comes after is no job's."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Printed):
+            stream.end(job)
+    job.has_ended = True
+
+
+def _under(stream: TextIO) -> TextIO:
+    return stream.under if isinstance(stream, Printed) else stream
+
+
+def _keep_and_call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+    if _kept is not None:
+        _kept.keep_record(record)
+    with while_handlers_write():
+        _call_handlers(logger, record)
+
+
+def _configure_and_tell(configurator: DictConfigurator) -> None:
+    """Set up logging as a module asks for it, and say which loggers that has silenced."""
+    loggers = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    heard = [one for one in loggers if not one.disabled]
+    _configure(configurator)
+    for one in heard:
+        if one.name.partition(".")[0] == "ytray":
+            one.disabled = False
+    silenced = sorted(one.name for one in heard if one.disabled)
+    job = running_job()
+    if silenced and _kept is not None and job is not None:
+        told = ", ".join(silenced)
+        _kept.keep(job, "WARNING", f"logging was set up with disable_existing_loggers: nothing is logged by {told}")
 
 
 def _message(record: logging.LogRecord) -> str:

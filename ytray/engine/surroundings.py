@@ -11,6 +11,7 @@ import tempfile
 from typing import NoReturn, TextIO
 
 from ytray.engine.error_text import traceback_of
+from ytray.engine.printed import Printed
 
 
 class Surroundings:
@@ -43,7 +44,11 @@ class Surroundings:
         if sys.stdout is not self._output:
             sys.stdout = self._output
         if self._errors.closed:
-            self._errors = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), line_buffering=True)
+            anew = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), line_buffering=True)
+            if isinstance(self._errors, Printed):
+                self._errors.under = anew
+            else:
+                self._errors = anew
         if sys.stderr is not self._errors:
             sys.stderr = self._errors
 

@@ -26,7 +26,7 @@ from ytray.engine import joblog, logs, tracing
 from ytray.engine.capacity import NODE_WORD, here
 from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
-from ytray.engine.context import CurrentJob, enter_job
+from ytray.engine.context import CurrentJob, enter_job, jobs_run_here
 from ytray.engine.error_text import is_rays_order, leaves
 from ytray.engine.imports import broken_imports
 from ytray.engine.interrupts import Steered, StoppedByRay
@@ -123,6 +123,7 @@ class Worker:
         self.name = f"{here()[:NODE_WORD]}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._pid = os.getpid()
         guard(self.name)
+        jobs_run_here()
         self._surroundings = Surroundings()
         self.lease_ms = round(settings().lease_seconds * 1000)
         self.result_ttl = settings().result_ttl
@@ -226,6 +227,7 @@ class Worker:
             self._seconds += time.perf_counter() - attempt.started
             self.watch.signals.restore()
             self._surroundings.restore()
+            joblog.end(attempt.job)
             enter_job(None)
 
     def _try(self, attempt: _Attempt, claimed: Claimed) -> None:
