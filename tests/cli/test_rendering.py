@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,9 +73,10 @@ def test_a_damaged_file_is_named_as_its_owner_calls_it_with_its_scene(system: St
     (tmp_path / "фото 2.jpg").write_bytes(whole[: len(whole) // 2])
     file = tmp_path / "edited.json"
     file.write_text(json.dumps({"width": 96, "height": 160, "captions": False, "scenes": scenes}))
-    done = CliRunner().invoke(app, ["render", str(file), "--out", str(tmp_path / "o.mp4")])
-    told = " ".join(done.output.split())
-    assert done.exit_code == 1
+    command = [sys.executable, "-m", "ytray", "render", str(file), "--out", str(tmp_path / "o.mp4")]
+    done = subprocess.run(command, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, timeout=120)
+    told = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1
     assert "scene 3: фото 2.jpg is damaged or cut off" in told
     assert "save or send it again" in told
 
