@@ -40,7 +40,7 @@ class Plan(BaseModel):
     groups: list[frozenset[str]] = []
     weight: float = 1.0
     corners: frozenset[Corner] = frozenset()
-    extra: dict[str, Any] = {}
+    extra: dict[str, set[str]] = {}
 
 
 @task(name="canonical_plan")
@@ -54,7 +54,7 @@ from tests.engine.test_canonical import WORDS, Corner, Plan, follow
 from ytray.spend.model import Call
 plan = Plan(tags=set(WORDS), groups=[frozenset(WORDS), frozenset(WORDS[:3])], corners={Corner(x=n) for n in range(9)},
             extra={"inner": set(WORDS)})
-print(follow.signature.encode_canonically((plan,), {"also": {1: set(WORDS)}}, 10**6)[1].hex())
+print(follow.signature.encode_canonically((plan,), {"also": {"b": 1, "a": 2}}, 10**6)[1].hex())
 print(Call("p", "m", "text", {"of": set(WORDS), "in": {"b": 1, "a": frozenset(WORDS)}}, 0.1).key("u"))
 """
 
