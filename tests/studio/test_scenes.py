@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.studio.measure import Pixels, frames, solid, ssim
-from ytray.errors import PermanentError
+from ytray.errors import DiskFull, PermanentError
 from ytray.studio.model import Scene, Word
 from ytray.studio.providers import painter
 from ytray.studio.render import ffmpeg, ffmpeg_renderer, rendering
@@ -291,6 +291,6 @@ def test_a_clip_without_a_picture_is_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_plainly(tmp_path: Path, cat: str) -> None:
     beside = ["-i", cat, "-f", "rawvideo", "/dev/full", "-f", "rawvideo"]  # a device that is always full
-    with pytest.raises(PermanentError, match="the disk is full"):
+    with pytest.raises(DiskFull, match="the disk is full"):
         ffmpeg.run(beside, tmp_path / "x.yuv", seconds=0, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -172,7 +172,8 @@ async def create_video(
     script = await generate_script.delay(
         prompt=brief.prompt, hook=hook.text, duration=brief.duration, provider=mix.text, fresh=fresh
     )
-    check_drawable(f"{script.title} {script.text}")  # before the work, not when the captions are drawn
+    # Before the work, not when the captions are drawn. In a thread: a first look at the fonts takes a while.
+    await asyncio.to_thread(check_drawable, f"{script.title} {script.text}")
 
     bed = Music(mood=script.mood) if brief.music else None
     named = platform_named(brief.platform, brief.aspect)

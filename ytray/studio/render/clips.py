@@ -30,10 +30,11 @@ _LOSSLESS = "-c:v ffv1 -level 3".split()  # also of what shines through
 def normal_clip(source: Path, folder: Path, start: float = 0.0) -> Path:
     """A clip that can be read from `start` seconds on: `source` itself where it can, else a Matroska file in `folder`.
 
-    Raises PermanentError, naming the file, when it cannot be read; RenderFailed.
+    What has no pictures is no clip, and is left as it is. Raises PermanentError, naming the file, when it cannot be
+    read; RenderFailed.
     """
     found = probe(source)
-    if found.container in _INDEXED and lands(source, found, start):
+    if found.video_codec is None or (found.container in _INDEXED and lands(source, found, start)):
         return source
     target = folder / f"clip-{digest(source)[:32]}.mkv"
     if target.exists():
