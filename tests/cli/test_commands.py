@@ -167,7 +167,7 @@ def test_a_redis_that_is_away_or_full_is_one_sentence_in_each_command(
     hasty.redis.config_set("maxmemory", 1)
     for command in (("queues", "pause", "media"), ("keys", "create", "ann")):
         done = ytray(*command)
-        assert (done.returncode, done.stderr.split(":")[0]) == (1, "SystemUnavailable")
+        assert (done.returncode, done.stderr.split(":")[0]) == (1, "RedisIsFull")
         assert "Redis is full" in done.stderr
     redis.Redis.from_url(bare_store.redis_url).shutdown(nosave=True)
     for asked in (("queues",), ("jobs",), ("dlq", "list"), ("status", "any")):
