@@ -29,8 +29,8 @@ def announce_forever(store: Store) -> None:
         try:
             entry = store.redis.lindex(announcing, 0) or store.redis.blmove(waiting, announcing, _BLOCK)
             if isinstance(entry, bytes):
-                # A full Redis refuses this, too: else it would be told of again and again, and never taken off.
-                store.redis.lset(announcing, 0, entry.decode())
+                # A full Redis refuses this write, too: else it would be told of again and again, and never taken off.
+                store.redis.set(store.key("secured"), "alerts")
                 _announce_safely(store, entry.decode(errors="replace"))
                 store.redis.lpop(announcing)
         except (SystemUnavailable, redis.RedisError) as away:

@@ -14,7 +14,7 @@
 --   due               zset    delayed and retrying jobs, by the time they are to be queued
 --   leases:<holder>   zset    jobs in flight, by the time their lease ends; a holder is "tracker" or "flows"
 --   epoch:<holder>    string  the holder that is in office; an older one's claims are refused
---   secured           string  written before each WAIT for replicas (YTRAY_REDIS_REPLICAS), and never read
+--   secured           string  written before each WAIT for replicas (YTRAY_REDIS_REPLICAS) and each alert, and never read
 --   schema migrating  strings the version of what is stored, or "restoring"; the process that brings it up to date
 --   workers           zset    workers that have run jobs, by the time until which they count as active
 --   breakers          hash    what is known of each dependency, as JSON (breaker.py)
