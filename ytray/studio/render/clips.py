@@ -19,7 +19,7 @@ from ytray.studio.render.probe import Probed, lands, picture_times, probe, readi
 from ytray.studio.render.work import work_folder
 
 _WAYS = 1  # raised when such files come out different from what they were: kept ones are then no longer used
-_INDEXED = frozenset({"mov", "matroska"})  # ffmpeg's names of containers whose index leads to the right picture
+INDEXED = frozenset({"mov", "matroska"})  # ffmpeg's names of containers whose index leads to the right picture
 _DRAWN = frozenset({"gif", "apng", "webp_anim"})  # a picture of these is told by what changed since the one before
 _SAME_TIME = 0.0021  # seconds: Matroska counts milliseconds
 # Nearly lossless, a key picture every half second: only the wanted stretch is decoded later.
@@ -34,7 +34,7 @@ def normal_clip(source: Path, folder: Path, start: float = 0.0) -> Path:
     read; RenderFailed.
     """
     found = probe(source)
-    if found.video_codec is None or (found.container in _INDEXED and lands(source, found, start)):
+    if found.video_codec is None or (found.container in INDEXED and lands(source, found, start)):
         return source
     target = folder / f"clip-{digest(source)[:32]}.mkv"
     if target.exists():

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ytray.studio.render.clips import INDEXED
 from ytray.studio.render.frames import decoder, scaled, upright
 from ytray.studio.render.probe import Probed, probe, reading
-from ytray.studio.render.quality.inspect import AS_FRAMES, SIDE, counting_rows, small_frames
+from ytray.studio.render.quality.inspect import AS_FRAMES, SIDE, SMALL, counting_rows, small_frames
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, TimelineScene
 from ytray.studio.render.work import work_folder
 
 _CELLS = 32  # of a side: what frames are compared by
 _SOUGHT_FROM, _BEFORE = 60.0, 30.0  # seconds: from where on a clip is sought, and how much earlier
-_INDEXED = ("mov", "matroska")
 
 Frames = NDArray[np.int16]  # one a row: the mean greys of its cells
 
@@ -50,7 +50,7 @@ def of_video(video: Path, region: Region, start: int, frames: int) -> Frames:
     """`frames` frames of a finished video from its frame `start` on."""
     with work_folder() as folder:
         chosen = f"select='between(n,{start},{start + frames - 1})'"
-        arguments = [*reading(video, folder), "-map", "0:V:0", "-vf", f"{chosen},{_small()}", *AS_FRAMES]
+        arguments = [*reading(video, folder), "-map", "0:V:0", "-vf", f"{chosen},{SMALL}", *AS_FRAMES]
         return _read(arguments, folder, region)
 
 
@@ -58,7 +58,7 @@ def of_clip(scene: TimelineScene, region: Region, size: tuple[int, int], start: 
     """What a scene's clip shows for `frames` frames from the second `start` of the clip on, framed as in the video."""
     clip = Path(scene.source)
     found = probe(clip)
-    sought = start - _BEFORE if start > _SOUGHT_FROM and found.container in _INDEXED else 0.0
+    sought = start - _BEFORE if start > _SOUGHT_FROM and found.container in INDEXED else 0.0
     covering = f"{scaled(size, ':force_original_aspect_ratio=increase')},crop={size[0]}:{size[1]}"
     whole = f"{scaled(size, ':force_original_aspect_ratio=decrease')},pad={size[0]}:{size[1]}:-1:-1"
     first = round((start - sought) * FRAMES_PER_SECOND)
@@ -66,15 +66,11 @@ def of_clip(scene: TimelineScene, region: Region, size: tuple[int, int], start: 
         f"fps={FRAMES_PER_SECOND}:start_time=0,tpad=stop=-1:stop_mode=clone,"
         f"trim=start_frame={first}:end_frame={first + frames}"
     )
-    filters = f"{cut},{upright(found, covering if scene.fit == 'crop' else whole)},{_small()}"
+    filters = f"{cut},{upright(found, covering if scene.fit == 'crop' else whole)},{SMALL}"
     with work_folder() as folder:
         seek = ["-ss", f"{sought:.3f}"] if sought else []
         arguments = [*seek, *decoder(found), *reading(clip, folder), "-map", "0:V:0", "-vf", filters, *AS_FRAMES]
         return _read(arguments, folder, region)
-
-
-def _small() -> str:
-    return f"scale={SIDE}:{SIDE}:flags=area,format=gray"
 
 
 def _read(arguments: list[str], folder: Path, region: Region) -> Frames:
