@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,13 +127,77 @@ def test_a_failed_probe_opens_the_breaker_again(system: Store, dependency: str, 
     assert after.opened_at >= opened_first + 0.5
 
 
-def test_only_one_probe_goes_through_at_a_time() -> None:
-    state = BreakerState(name="shop", state="open", opened_at=1000.0)
-    assert state.admit(now=1299.0, timeout=300.0) == 1.0
-    assert state.admit(now=1300.0, timeout=300.0) == 0.0
-    assert state.admit(now=1300.1, timeout=300.0) > 0
-    # A probe that died without a word does not close the door for ever.
-    assert state.admit(now=1360.1, timeout=300.0) == 0.0
+def test_only_one_of_many_calls_at_once_goes_through_as_the_probe(system: Store, dependency: str, until: Until) -> None:
+    fail_three_times(dependency)
+    until(lambda: state_of(dependency).opened_at + 0.5 < time.time())
+    together = threading.Barrier(16)
+    went_through: list[int] = []
+    refused: list[int] = []
+
+    def call(number: int) -> None:
+        together.wait()
+        try:
+            with circuit_breaker(dependency):
+                went_through.append(number)
+                until(lambda: len(refused) == 15)  # the probe is still on its way when the others come
+        except CircuitOpen:
+            refused.append(number)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(call, range(16)))
+    assert (len(went_through), len(refused)) == (1, 15)
+    assert state_of(dependency).state == "closed"
+
+
+def test_a_probe_that_died_without_a_word_does_not_keep_the_breaker_open(
+    system: Store, dependency: str, until: Until
+) -> None:
+    fail_three_times(dependency)
+    silent = state_of(dependency).model_copy(update={"state": "half_open", "probe_at": time.time() - 61})
+    system.redis.hset(system.key("breakers"), dependency, silent.model_dump_json())
+    with circuit_breaker(dependency):
+        pass
+    assert state_of(dependency).state == "closed"
+
+
+def test_calls_that_end_at_once_agree_on_the_state(system: Store, dependency: str) -> None:
+    def call(number: int) -> None:
+        with suppress(CircuitOpen, ConnectionError), circuit_breaker(dependency):
+            if number % 2:
+                raise ConnectionError("refused")
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(call, range(300)))
+    for _ in range(3):
+        with suppress(ConnectionError, CircuitOpen), circuit_breaker(dependency):
+            raise ConnectionError("refused")
+    assert state_of(dependency).state == "open"
+    with pytest.raises(CircuitOpen), circuit_breaker(dependency):
+        pytest.fail("a call went through")
+
+
+def test_a_breaker_works_where_there_is_no_ray(system: Store, dependency: str) -> None:
+    alone = f"""
+from ytray.engine.connection import open_store
+open_store()
+import ray
+from ytray import CircuitOpen, circuit_breaker
+for _ in range(3):
+    try:
+        with circuit_breaker({dependency!r}):
+            raise ConnectionError("refused")
+    except ConnectionError:
+        pass
+try:
+    with circuit_breaker({dependency!r}):
+        pass
+except CircuitOpen:
+    print("open", ray.is_initialized())
+"""
+    done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "open False\n", done.stderr
+    with pytest.raises(CircuitOpen), circuit_breaker(dependency):
+        pytest.fail("a call went through")
 
 
 def test_what_a_breaker_knows_survives_the_death_of_its_actor(system: Store, dependency: str, until: Until) -> None:

@@ -215,8 +215,11 @@ def test_a_rate_limit_and_a_breaker_go_on_when_the_clock_is_set_back(bare_store:
     key = bare_store.redis.hget(bare_store.key("rate:k"), "at")
     assert key is not None
     assert int(key) <= bare_store.now_ms()
-    state = BreakerState(name="d", state="open", failures=5, opened_at=1e9)
-    assert state.admit(1e9 - 86_400, 300) == 300
-    assert state.admit(1e9 - 86_400 + 300, 300) == 0
-    assert state.admit(1e9 - 2 * 86_400, 300) == 60  # the probe said nothing
-    assert state.admit(1e9 - 2 * 86_400 + 60, 300) == 0
+    ahead = time.time() + 86_400
+    breakers = bare_store.key("breakers")
+    opened = BreakerState(name="d", state="open", failures=5, opened_at=ahead)
+    bare_store.redis.hset(breakers, "d", opened.model_dump_json())
+    assert float(bare_store.call("breaker", "d", "admit", "first", "", 300, 5, 60)) == pytest.approx(300, abs=0.1)
+    probing = BreakerState(name="d", state="half_open", failures=5, probe_at=ahead)
+    bare_store.redis.hset(breakers, "d", probing.model_dump_json())
+    assert float(bare_store.call("breaker", "d", "admit", "second", "", 300, 5, 60)) == pytest.approx(60, abs=0.1)

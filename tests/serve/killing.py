@@ -18,7 +18,7 @@ import psutil
 from ytray import JobState
 from ytray.client import Client
 from ytray.engine.store import Store
-from ytray.errors import YtrayError
+from ytray.errors import SystemUnavailable
 from ytray.supervision import standby
 from ytray.supervision.report import read_report
 from ytray.system import redis_server
@@ -83,7 +83,7 @@ class Load:
     def _submit_videos(self) -> None:
         with Client(self._url, timeout=10, tries=1) as client:
             while not self._over.is_set():
-                job = _submit(client, "create_video", {"brief": {"prompt": "Why do cats purr?", "duration": 5}})
+                job = _submit(client, "create_video", {"prompt": "Why do cats purr?", "duration": 5})
                 self.videos.append(job)
                 while not (_insist(partial(client.status, job)).current_state.has_ended or self._over.is_set()):
                     self._over.wait(0.5)
@@ -172,7 +172,7 @@ def _submit(
 def _insist(ask: Callable[[], R], deadline: float = float("inf")) -> R:
     """Ask again until there is an answer: the API may be away for a while."""
     while True:
-        with suppress(YtrayError):
+        with suppress(SystemUnavailable):
             return ask()
         assert time.monotonic() < deadline, "the API does not come back"
         time.sleep(0.1)

@@ -1,4 +1,6 @@
-"""A node without Ray, for the tests of its supervisor: a "raylet" that sleeps, and a "haproxy" that is nobody's child.
+"""A node without Ray, for the tests of its supervisor: a "raylet" that sleeps, a "haproxy" that is nobody's child.
+
+It starts its "dashboard" again at once.
 
 What the first argument says happens instead of coming up: "fails" tells why in a report, "crashes" does not.
 """
@@ -31,10 +33,17 @@ def _main(what: str) -> None:
         process = identity(pid)
         assert process is not None
         parts[name] = Processes(1, [process])
-    write_report(home, Report(node=myself(), state="up", url="http://127.0.0.1:1", parts=parts))
-    signal.sigwait({signal.SIGTERM})
+    while True:
+        dashboard = subprocess.Popen(["sleep", "1002"])
+        process = identity(dashboard.pid)
+        assert process is not None
+        parts["dashboard"] = Processes(1, [process])
+        write_report(home, Report(node=myself(), state="up", url="http://127.0.0.1:1", parts=parts))
+        while dashboard.poll() is None:
+            if signal.sigwait({signal.SIGTERM, signal.SIGCHLD}) == signal.SIGTERM:
+                return
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     _main(sys.argv[1])

@@ -71,7 +71,7 @@ class Supervised:
 
     def is_whole(self) -> bool:
         parts = read_parts(self.home)
-        return len(parts) == 5 and all(part.state == "up" for part in parts)
+        return len(parts) == 6 and all(part.state == "up" for part in parts)
 
 
 @pytest.fixture
@@ -110,6 +110,13 @@ def test_what_dies_is_brought_back_and_the_rest_is_left_alone(
     assert after == before
     assert "was ended by SIGKILL" in supervised.part("redis").last_end
 
+    before["dashboard"].signal(signal.SIGKILL)
+    until(lambda: supervised.part("dashboard").restarts == 1)  # though it was back before anybody looked
+    until(supervised.is_whole)
+    after = supervised.processes()
+    assert after["dashboard"] != before["dashboard"]
+    assert after["node"] == before["node"]
+
     redis = supervised.processes()["redis"]
     before["raylet"].signal(signal.SIGKILL)
     until(lambda: supervised.part("raylet").restarts == 1, 90)
@@ -122,7 +129,7 @@ def test_what_dies_is_brought_back_and_the_rest_is_left_alone(
 
     store = redis_server.url_of(supervised.home)
     with opened(store) as client:
-        until(lambda: client.hgetall("{ytray}:part_restarts") == {b"redis": b"1", b"raylet": b"1"})
+        until(lambda: client.hgetall("{ytray}:part_restarts") == {b"redis": b"1", b"dashboard": b"1", b"raylet": b"1"})
         shown = client.hgetall("{ytray}:parts")
         assert isinstance(shown, dict)
         assert Part.received(shown[b"raylet"]) == supervised.part("raylet")

@@ -4,7 +4,7 @@ Closed: calls go through. After `YTRAY_BREAKER_THRESHOLD` failures in a row: ope
 a call raises CircuitOpen, with which a job waits as RETRYING and loses no attempt. Then half-open: one call goes
 through as a probe; its success closes the breaker, its failure opens it again.
 
-One detached actor decides for the whole cluster; what it knows is in Redis, so that its own death forgets nothing.
+Redis decides, in one step and by its own clock (lua/breaker.lua): for calls on all machines, within Ray and without.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import time
+import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, cast
@@ -20,7 +20,6 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from ytray.engine.capacity import here
-from ytray.engine.connection import submitting_store
 from ytray.engine.error_text import in_words
 from ytray.engine.names import checked_word
 from ytray.engine.store import Store
@@ -47,68 +46,17 @@ class BreakerState(BaseModel):
     probe_at: float = 0.0
     last_error: str = ""
 
-    def admit(self, now: float, timeout: float) -> float:
-        """0 when a call may go through, else for how many seconds it should wait."""
-        # A clock that was set back makes nobody wait for longer than a whole wait.
-        self.opened_at, self.probe_at = min(self.opened_at, now), min(self.probe_at, now)
-        if self.state == "open" and now >= self.opened_at + timeout:
-            self.state = "half_open"
-            self.probe_at = 0.0
-        if self.state == "closed":
-            return 0.0
-        if self.state == "open":
-            return self.opened_at + timeout - now
-        if now - self.probe_at < _PROBE_PATIENCE:
-            return min(timeout, self.probe_at + _PROBE_PATIENCE - now)
-        self.probe_at = now
-        return 0.0
-
-    def succeeded(self) -> None:
-        """A call went well."""
-        self.state, self.failures, self.last_error = "closed", 0, ""
-
-    def failed(self, now: float, threshold: int, error: str) -> None:
-        """A call failed."""
-        self.failures += 1
-        self.last_error = error
-        if self.state == "half_open" or (self.state == "closed" and self.failures >= threshold):
-            self.state, self.opened_at = "open", now
-
 
 class CircuitBreakers:
-    """The actor that holds every breaker of the system. Used through `circuit_breaker`."""
+    """The actor that tells Ray's own tools of every breaker of the system."""
 
     def __init__(self, setup: bytes) -> None:
         self._store = unpack_setup(setup)
-        self._states = {state.name: state for state in _stored(self._store)}
 
     def report(self) -> dict[str, Any]:
         """Every breaker's state by name."""
-        told = {name: state.model_dump() for name, state in self._states.items()}
+        told = {state.name: state.model_dump() for state in _stored(self._store)}
         return {"pid": os.getpid(), "node": here(), "breakers": told}
-
-    def admit(self, name: str) -> float:
-        """0 when a call may go through, else for how many seconds it should wait."""
-        state = self._states.get(name)
-        if state is None or state.state == "closed":
-            return 0.0
-        wait = state.admit(time.time(), settings().breaker_timeout)
-        self._keep(state)
-        return wait
-
-    def settle(self, name: str, error: str | None) -> None:
-        """Record how a call went: `error` is None when it went well."""
-        state = self._states.setdefault(name, BreakerState(name=name))
-        before = state.model_copy()
-        if error is None:
-            state.succeeded()
-        else:
-            state.failed(time.time(), settings().breaker_threshold, error)
-        if state != before:
-            self._keep(state)
-
-    def _keep(self, state: BreakerState) -> None:
-        self._store.redis.hset(self._store.key("breakers"), state.name, state.model_dump_json())
 
 
 class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's own are
@@ -123,7 +71,7 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
         self.name = checked_word(name, "the name of a dependency")
 
     def __enter__(self) -> circuit_breaker:
-        wait: float = self._ask("admit")
+        wait = self._ask("admit")
         if wait > 0:
             raise CircuitOpen(f"the circuit breaker of {self.name} is open; next probe in {wait:.0f} s", wait)
         return self
@@ -132,7 +80,10 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
         if isinstance(error, (RetryLater, StaleFence)) or (error is not None and not isinstance(error, Exception)):
             return
         counts = error is not None and not isinstance(error, PermanentError)
-        self._ask("settle", in_words(error, _LONGEST_ERROR) if error is not None and counts else None)
+        if error is not None and counts:
+            self._ask("failed", in_words(error, _LONGEST_ERROR))
+        else:
+            self._ask("ok")
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -142,13 +93,12 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
 
         return guarded
 
-    def _ask(self, what: str, *args: Any) -> Any:
-        import ray
+    def _ask(self, what: str, error: str = "") -> float:
+        from ytray.engine.connection import store
 
-        from ytray.engine.actors import find_actor
-
-        submitting_store()
-        return ray.get(getattr(find_actor("CircuitBreakers"), what).remote(self.name, *args))
+        given, token = settings(), uuid.uuid4().hex
+        limits = (given.breaker_timeout, given.breaker_threshold, _PROBE_PATIENCE)
+        return float(store().call("breaker", self.name, what, token, error, *limits))
 
 
 def breaker_states() -> list[BreakerState]:

@@ -58,6 +58,7 @@ _PROMISE_NOTHING = frozenset(
     (
         "page",
         "admit",
+        "breaker",
         "clock",
         "keep_code",
         "claim",

@@ -44,6 +44,7 @@ _LINES = 3  # of the end of a log that are told
 _OWN = frozenset(("supervisor", "redis", "standby"))  # what is none of the node's parts
 # Ray does not work without these, and brings none of them back.
 _ESSENTIAL = ("node", "gcs", "raylet", "dashboard_agent", "runtime_env_agent")
+_CHANGES = frozenset(("haproxy",))  # its process is another with each configuration, and has not died then
 _LOGS = {"gcs": "gcs_server.out", "raylet": "raylet.out"}
 
 _log = structlog.get_logger("ytray.supervisor")
@@ -80,8 +81,8 @@ class Supervisor:
         self._watched: dict[int, tuple[str, Identity]] = {}  # by pidfd
         self._poll = select.poll()
         self._statuses: dict[int, int] = {}  # of children that have ended, by their numbers
-        # Ends of which the node's next report tells what they were: HAProxy's process changes with its configuration.
-        self._unexplained: dict[str, tuple[Identity, float]] = {}
+        # Ends of which the node's next report tells what they were.
+        self._unexplained: dict[str, Identity] = {}
         self._due: dict[str, float] = {}  # when what is not there is to be started
         self._node: Identity | None = None
         self._node_since = 0.0
@@ -236,7 +237,8 @@ class Supervisor:
                 if name in _OWN or name in _ESSENTIAL:
                     self._died(name, process)
                 else:
-                    self._unexplained[name] = (process, time.time())
+                    self._unexplained[name] = process
+                    self._reported = (0, self._reported[1])  # the report that tells may have been read before
         self._statuses.clear()
 
     def _read_the_report(self) -> None:
@@ -256,11 +258,11 @@ class Supervisor:
             self._picture.expect(name)
             is_whole = sum(self._watch(name, process) for process in processes.found) >= processes.wanted
             if name in self._unexplained:
-                process, ended = self._unexplained[name]
-                if changed / 1e9 < ended:
+                process = self._unexplained[name]
+                if process in processes.found:
                     continue  # it was written before
                 del self._unexplained[name]
-                if not is_whole:
+                if not (is_whole and name in _CHANGES):
                     self._died(name, process)
             if is_whole:
                 self._picture.is_up(name)
