@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from ytray import dlq, task
+from ytray import JobFailed, dlq, flow, task
 from ytray.engine.code import CODE_KEPT, resolve, shipped_in
+from ytray.engine.flow import Flow
 from ytray.engine.link import CodeNotStored
 from ytray.engine.schema import MIGRATIONS
 from ytray.engine.shipped import digest_of, renew
@@ -133,17 +136,29 @@ def test_code_from_before_gets_an_end(bare_store: Store) -> None:
     assert 0 < bare_store.redis.ttl(bare_store.key("code:aa")) <= CODE_KEPT
 
 
-def test_a_job_whose_code_is_lost_is_tried_again_and_says_what_to_do(system: Store) -> None:
-    twice = local_task()
+def local_flow() -> Flow[[int], int]:
+    @flow(name="shipped_flow", queue="batch")
+    async def twice(n: int) -> int:
+        return 2 * n
+
+    return twice
+
+
+@pytest.mark.parametrize("made", [local_task, local_flow])
+def test_a_job_whose_code_is_lost_is_tried_again_and_says_what_to_do(
+    system: Store, made: Callable[[], Task[[int], int]]
+) -> None:
+    twice = made()
     with pytest.raises(CodeNotStored, match="run the script that defines it again"):
         resolve(f"value:{'0' * 32}", system)
-    spec = b'{"code":"value:%s","args":{"n":4}}' % (b"1" * 32)
-    system.submit([("codeless", spec)], Submission("shipped_task", "batch", "batch", 4))
-    job = type(twice.delay(1))("codeless")
-    with pytest.raises(Exception, match="run the script that defines it again"):
+    lost = sha256(twice.name.encode()).hexdigest()[:32]
+    spec = b'{"code":"value:%s","args":{"n":4}}' % lost.encode()
+    system.submit([(lost, spec)], Submission(twice.name, "batch", twice.lane or "batch", 4))
+    job = type(twice.delay(1))(lost)
+    with pytest.raises(JobFailed, match="run the script that defines it again"):
         job.get(timeout=60)
     assert job.status().retry_count == 2
     # Whoever has the task ships it, and the job is replayed.
-    system.redis.copy(key_of(system, twice), system.key(f"code:{'1' * 32}"))
-    dlq.retry_task("codeless")
+    system.redis.copy(key_of(system, twice), system.key(f"code:{lost}"))
+    dlq.retry_task(lost)
     assert job.get(timeout=60) == 8

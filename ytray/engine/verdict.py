@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ytray.engine.error_text import in_words, is_rays_order, leaves, traceback_of
+from ytray.engine.link import CodeNotStored
 from ytray.engine.retry import RetryPolicy, is_delay
 from ytray.errors import RetryLater
 from ytray.system.redis_refusals import RedisIsFull
@@ -30,7 +31,8 @@ def judge(
     """What becomes of a job whose attempt raised `error`. Raises nothing, except Ray's order to end the process.
 
     A group is put off when all that it holds asks for that, or tells of a full Redis, and is not tried again when one
-    of those in it is not to be. `final` are further types that are not; without a policy nothing is.
+    of those in it is not to be. `final` are further types that are not. Without a policy, since its task was not found,
+    only code that is not stored is looked for again.
     """
     told, trace = in_words(error), traceback_of(error)
     try:
@@ -53,6 +55,8 @@ def _decide(
             if not is_delay(seconds) and not -float("inf") < seconds < 0:
                 return "dead", 0.0, f"; it cannot be put off for {seconds!r:.40} s: that is 0 s to a year"
         return "defer", max(0.0, *waits), ""
+    if retry is None and isinstance(error, CodeNotStored):
+        retry = RetryPolicy()  # whoever has the task may ship it again meanwhile
     if retry is None or any(isinstance(one, final) for one in held):
         return "dead", 0.0, ""
     delay = retry.delay_after(error, retries_used)

@@ -30,9 +30,7 @@ from ytray.engine.context import CurrentJob, enter_job, jobs_run_here
 from ytray.engine.error_text import is_rays_order, leaves
 from ytray.engine.imports import broken_imports
 from ytray.engine.interrupts import Steered, StoppedByRay
-from ytray.engine.link import CodeNotStored
 from ytray.engine.processes import guard, kill_processes_of, mark_job
-from ytray.engine.retry import RetryPolicy
 from ytray.engine.store import Claimed, Store
 from ytray.engine.surroundings import Surroundings, end_forked_child
 from ytray.engine.task import Task
@@ -242,8 +240,6 @@ class Worker:
                     attempt.running.is_open = False
             if attempt.error is not None and not is_rays_order(attempt.error):
                 retry = attempt.task.retry if attempt.task is not None else None
-                if attempt.task is None and isinstance(attempt.error, CodeNotStored):
-                    retry = RetryPolicy()  # whoever has the task may ship it again meanwhile
                 attempt.verdict = judge(attempt.error, retry, attempt.job.attempt - 1)
         except BaseException as late:  # an interruption, or Ray's order, that came after the task's own end
             attempt.error = attempt.error or late
