@@ -9,7 +9,8 @@ import pytest
 
 from ytray import Deadlock
 from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.deadlock import Standing, Waiting, deadlocked
+from ytray.engine.deadlock import Standing, Waiting, deadlocked, told_ids
+from ytray.engine.model import FLOW_LANE
 from ytray.engine.store import LaneRoom, Store, Submission
 
 WORKER = "node-of-test:host:1:abc"
@@ -63,6 +64,37 @@ def test_a_task_is_stuck_by_what_the_job_that_it_waits_for_waits_for() -> None:
     assert deadlocked({"parent": said["parent"]}, jobs, ONE, ()) == {}
 
 
+def flow_awaiting(*ids: str) -> Standing:
+    return Standing("EXECUTING", "batch", "flows:1", takes_slot=False, awaited=ids)
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        {"flow": flow_awaiting("step"), "step": queued("default")},
+        {"flow": flow_awaiting("inner", "step"), "inner": flow_awaiting("step"), "step": queued("default")},
+    ],
+)
+def test_a_task_that_waits_for_a_flow_waits_for_what_that_awaits(jobs: dict[str, Standing]) -> None:
+    assert deadlocked({"parent": waits("default", "flow")}, {**PARENT, **jobs}, ONE, ()) == {
+        "parent": ("step", "default")
+    }
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        {"flow": flow_awaiting(), "step": queued("default")},
+        {"flow": flow_awaiting("step"), "step": queued("media")},
+        {"flow": flow_awaiting("step", "other"), "step": queued("default"), "other": queued("media")},  # or for any
+        {"flow": flow_awaiting("step"), "step": running("default", "another")},
+        {"flow": flow_awaiting("inner"), "inner": Standing("EXECUTING", "batch", "flows:1", takes_slot=False)},
+    ],
+)
+def test_a_flow_that_can_go_on_stops_nobody(jobs: dict[str, Standing]) -> None:
+    assert deadlocked({"parent": waits("default", "flow")}, {**PARENT, **jobs}, ONE, ()) == {}
+
+
 def test_who_waits_for_any_of_several_jobs_is_stuck_only_when_all_are() -> None:
     jobs = {**PARENT, "stuck": queued("default"), "free": queued("media")}
     assert deadlocked({"parent": waits("default", "stuck", "free", needs_all=False)}, jobs, ONE, ()) == {}
@@ -96,3 +128,21 @@ def test_a_task_may_wait_for_another_queue(one_slot: Store) -> None:
     one_slot.submit([("elsewhere", b"{}")], Submission("children", "media", "media", 4))
     with pytest.raises(TimeoutError):
         one_slot.wait_until_ended("elsewhere", 0.5)
+
+
+def test_a_task_that_waits_for_a_flow_of_its_own_queue_is_told(
+    one_slot: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ytray.engine.deadlock._EVERY", 0.2)
+    monkeypatch.setattr("ytray.engine.deadlock._FRESH", 0.5)
+    one_slot.take_office("flows", "runner", 60)
+    one_slot.submit([("flow", b"{}")], Submission("flows", "default", FLOW_LANE, 4))
+    ((flow,),) = one_slot.claim("flows", "runner", 60_000, [LaneRoom(FLOW_LANE, 0, 1)], worker="runner")
+    awaited = told_ids(flow.fence, ["child"])
+    assert one_slot.note((flow.job_id, flow.fence), "runner", "awaits", "waits for children child (QUEUED)", awaited)
+    with pytest.raises(Deadlock, match=r"waits, through a flow, for job child, .*queue default.*only slot"):
+        one_slot.wait_until_ended("flow", 30)
+    # What an earlier run of the flow awaited does not count.
+    one_slot.redis.hincrby(one_slot.key("j:flow"), "fence", 1)
+    with pytest.raises(TimeoutError):
+        one_slot.wait_until_ended("flow", 1.5)

@@ -18,6 +18,7 @@ from tests.engine.tasks_for_tests import (
     two_then_gate,
 )
 from ytray import InvalidArguments, JobCancelled, JobFailed, JobState, dlq, flow, job_tracker
+from ytray.engine.deadlock import told_ids
 from ytray.engine.store import Store
 
 Until = Callable[..., None]
@@ -131,6 +132,8 @@ def test_a_flow_says_what_it_waits_for_and_fails_when_that_is_deleted(
     until(lambda: job.status().progress_message.startswith("waits for counted "))
     (step,) = job_tracker.children(job.id)
     assert job.status().progress_message == f"waits for counted {step.job_id} (PENDING)"
+    fence, awaited = system.fields(job.id, "fence", "awaited")
+    assert (fence, awaited) == (b"1", told_ids(1, [step.job_id]).encode())
     kept = system.redis.dump(system.key(f"j:{step.job_id}"))
     assert kept is not None
     system.redis.delete(system.key(f"j:{step.job_id}"))

@@ -1,19 +1,22 @@
 """A task that waits for other jobs keeps its slot. Where all slots of a queue are kept so, a wait for one has no end.
 
+A flow keeps none, but what waits for a flow waits for what that awaits, which its runner says after a moment.
+
 A task that has waited for a moment says so in Redis (`waits`), and looks now and then whether its wait can end. It
 cannot when what it waits for needs a slot of a queue all of whose slots are held by tasks that cannot go on either.
-With one slot that is known at once; with more it must be so twice, for longer than a task that died is counted. Then
-the task that was submitted last is told, and its slot lets the others go on.
+With one slot that is known at once; with more, or with a flow in between (which may have set itself a timeout), it
+must be so twice, for longer than a task that died is counted. Then the task that was submitted last is told, and its
+slot lets the others go on.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import redis
 from pydantic_core import from_json, to_json
@@ -36,7 +39,7 @@ _ANSWER_WITHIN = 0.5  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that waits: where it holds its slot, and for what."""
+    """A task that waits, or a flow: where it holds its slot (a flow: "", nowhere), and for what."""
 
     queue: str
     worker: str
@@ -46,25 +49,34 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a job stands. `worker` is None while it has not been taken up."""
+    """Where a job stands. `worker` is None while it has not been taken up; `awaited` is what a flow awaits now."""
 
     state: str
     queue: str
     worker: str | None
     takes_slot: bool
+    awaited: tuple[str, ...] = ()
 
 
 def deadlocked(
     waits: Mapping[str, Waiting], jobs: Mapping[str, Standing], slots: Mapping[str, int], drained: Collection[str]
 ) -> dict[str, tuple[str, str]]:
-    """The waiting tasks that cannot go on, each with a job that it waits for and the queue that it is stuck in.
+    """The waiting tasks that cannot go on, each with a job that they wait for and the queue that it is stuck in.
+
+    Where what a task waits for is a flow, the job is one that the flow awaits.
 
     Args:
         waits: the tasks that wait now, by the job's id.
-        jobs: those tasks, and what they wait for.
+        jobs: those tasks, what they wait for, and what the flows among it await.
         slots: of each queue, over all nodes that take new work.
         drained: beginnings of the names of workers on drained nodes, whose slots are not among `slots`.
     """
+    flows = {
+        job_id: Waiting("", job.worker, job.awaited, needs_all=False)
+        for job_id, job in jobs.items()
+        if job.awaited and job.worker is not None
+    }
+    waits = {**waits, **flows}
     blocked = {
         job_id: ("", "")
         for job_id, wait in waits.items()
@@ -75,9 +87,9 @@ def deadlocked(
 
         def stuck_in(job_id: str, held: Counter[str] = held, among: Collection[str] = tuple(blocked)) -> str:
             job = jobs.get(job_id)
-            if job is None or job.state in ENDED or not job.takes_slot:
+            if job is None or job.state in ENDED:
                 return ""
-            if job.state == JobState.EXECUTING and job.worker is not None:
+            if not job.takes_slot or (job.state == JobState.EXECUTING and job.worker is not None):
                 return job.queue if job_id in among else ""
             return job.queue if 0 < slots.get(job.queue, 0) <= held[job.queue] else ""
 
@@ -88,8 +100,17 @@ def deadlocked(
             if stuck and (waits[waiter].needs_all or len(stuck) == len(found)):
                 still[waiter] = stuck[0]
         if len(still) == len(blocked):
-            return still
+            return {waiter: _behind_flows(still, flows, waiter) for waiter in still if waiter not in flows}
         blocked = still
+
+
+def _behind_flows(still: Mapping[str, tuple[str, str]], flows: Collection[str], waiter: str) -> tuple[str, str]:
+    """What a waiter is stuck for: where that is a flow, what the flow is stuck for."""
+    seen = set()
+    while (found := still[waiter])[0] in flows and found[0] not in seen:
+        waiter = found[0]
+        seen.add(waiter)
+    return found
 
 
 class Lookout:
@@ -122,21 +143,24 @@ class Lookout:
     def look(self, missing: Iterable[str]) -> None:
         """Look whether `missing` can end. Raises Deadlock."""
         self._next = time.monotonic() + _EVERY
+        missing = tuple(missing)[:_MOST]
         try:
-            found = self._look(tuple(missing)[:_MOST])
+            found = self._look(missing)
         except (redis.RedisError, SystemUnavailable):
             return  # it is away, and so is the answer
         if found is None:
             self._suspected = None
             return
         job_id, queue, slots, is_alone = found
+        is_alone = is_alone and job_id in missing
         self._suspected = self._suspected or time.monotonic()
         if is_alone or time.monotonic() - self._suspected > _FRESH:
             kept = "this task keeps its only slot" if slots == 1 else f"tasks that wait keep all of its {slots} slots"
+            through = "" if job_id in missing else ", through a flow,"
             raise Deadlock(
-                f"job {self._job.id} ({self._job.task_name}) waits for job {job_id}, which cannot run meanwhile: it "
-                f"needs a slot of queue {queue}, and {kept}. Make the waiting task a flow (@flow: it waits without a "
-                f"slot), put job {job_id} on another queue, or give queue {queue} more slots "
+                f"job {self._job.id} ({self._job.task_name}) waits{through} for job {job_id}, which cannot run "
+                f"meanwhile: it needs a slot of queue {queue}, and {kept}. Make the waiting task a flow (@flow: it "
+                f"waits without a slot), put job {job_id} on another queue, or give queue {queue} more slots "
                 f"(YTRAY_SLOTS_{queue.upper()})"
             )
 
@@ -179,14 +203,8 @@ class Lookout:
         pipe.hset(key("waits"), own.id, to_json(known[own.id]))
         if old:
             pipe.hdel(key("waits"), *old)
-        ids = sorted({*waits, *(job_id for wait in waits.values() for job_id in wait.ids)})
-        for job_id in ids:
-            pipe.hmget(key(f"j:{job_id}"), "state", "queue", "worker", "lane")
-        jobs = {
-            job_id: _standing(fields)
-            for job_id, fields in zip(ids, pipe.execute()[-len(ids) :], strict=True)
-            if fields[0] is not None
-        }
+        pipe.execute()
+        jobs = self._standings({*waits, *(job_id for wait in waits.values() for job_id in wait.ids)})
         slots = {name.decode(): int(number) for name, number in offered.items()}
         drained = {node.decode()[:NODE_WORD] for node in drains}
         found = deadlocked(waits, jobs, slots, drained)
@@ -196,7 +214,42 @@ class Lookout:
         is_alone = slots[stuck_in] == 1 and waits[own.id].queue == stuck_in
         return job_id, stuck_in, slots[stuck_in], is_alone
 
+    def _standings(self, ids: set[str]) -> dict[str, Standing]:
+        """Where the jobs stand, and what flows among them await, and flows among that."""
+        assert self._client is not None, "looking"
+        jobs: dict[str, Standing] = {}
+        while ids:
+            asked, pipe = sorted(ids), self._client.pipeline(transaction=False)
+            for job_id in asked:
+                pipe.hmget(self._where.key(f"j:{job_id}"), "state", "queue", "worker", "lane", "fence", "awaited")
+            found = {job_id: _standing(*fields) for job_id, fields in zip(asked, pipe.execute(), strict=True)}
+            jobs |= found
+            ids = {job_id for job in found.values() for job_id in job.awaited} - jobs.keys()
+        return jobs
 
-def _standing(fields: list[Any]) -> Standing:
-    state, queue, worker, lane = (None if value is None else value.decode() for value in fields)
-    return Standing(state or "", queue or "", worker, lane not in (FLOW_LANE, "~elsewhere"))
+
+def told_ids(fence: int, ids: Sequence[str]) -> str:
+    """What a flow's runner keeps with the flow for those who wait for it: what the attempt with that fence awaits."""
+    return to_json([fence, ids if len(ids) <= _MOST else []]).decode()
+
+
+def _standing(
+    state: bytes | None,
+    queue: bytes | None,
+    worker: bytes | None,
+    lane: bytes | None,
+    fence: bytes | None,
+    told: bytes | None,
+) -> Standing:
+    takes_slot = lane not in (FLOW_LANE.encode(), b"~elsewhere")
+    awaited: tuple[str, ...] = ()
+    if not takes_slot and told and state == JobState.EXECUTING.encode():
+        of, ids = from_json(told)
+        awaited = tuple(ids) if fence is not None and of == int(fence) else ()
+    return Standing(
+        (state or b"").decode(),
+        (queue or b"").decode(),
+        None if worker is None else worker.decode(),
+        takes_slot,
+        awaited,
+    )

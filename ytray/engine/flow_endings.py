@@ -14,6 +14,7 @@ import redis.asyncio
 
 from ytray.engine import logs
 from ytray.engine.context import CurrentJob, running_job
+from ytray.engine.deadlock import told_ids
 from ytray.engine.model import JobState
 from ytray.engine.records import why_waiting
 from ytray.engine.store import Store
@@ -49,7 +50,7 @@ class Endings:
         self._worker = worker
         self._threads = threads
         self._waiting: dict[str, list[_Waiting]] = {}
-        self._told: dict[Attempt, str] = {}
+        self._told: dict[Attempt, tuple[str, str]] = {}  # what is kept with flows: for people, and `told_ids`
         self._channels = store.key("done:")
 
     async def wait_for(self, job_id: str) -> JobState:
@@ -125,14 +126,15 @@ class Endings:
         """Keep with each flow what it waits for, where that has changed."""
         firsts = {flow: ids[0] for flow, ids in awaited.items()}
         described = self._describe(list(set(firsts.values()))) if firsts else {}
-        texts = {}
+        told = {}
         for flow, first in firsts.items():
             more = len(awaited[flow]) - 1
-            texts[flow] = f"waits for {described[first]}" + (f" and {more} more" if more else "")
-        for flow in (texts.keys() | self._told.keys()) if self._told != texts else ():
-            if texts.get(flow, "") != self._told.get(flow, ""):
-                self._store.note(flow, self._worker, "awaits", texts.get(flow, ""))
-        self._told = texts
+            text = f"waits for {described[first]}" + (f" and {more} more" if more else "")
+            told[flow] = text, told_ids(flow[1], awaited[flow])
+        for flow in told.keys() | self._told.keys():
+            if (now := told.get(flow, ("", ""))) != self._told.get(flow):
+                self._store.note(flow, self._worker, "awaits", *now)
+        self._told = told
 
     def _describe(self, ids: list[str]) -> dict[str, str]:
         where = self._store

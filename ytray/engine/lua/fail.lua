@@ -28,7 +28,7 @@ local due = at + delay
 move(job, 'FAILED', at, metadata)
 move(job, 'RETRYING', at, cjson.encode({next_retry_ms = due, retry_count = job.retries, reason = why}))
 redis.call('HSET', P .. 'j:' .. id, 'error', why, 'traceback', trace, 'due', int(due))
-redis.call('HDEL', P .. 'j:' .. id, 'worker', 'progress', 'note', 'awaits')
+redis.call('HDEL', P .. 'j:' .. id, 'worker', 'progress', 'note', 'awaits', 'awaited')
 redis.call('ZADD', P .. 'due', int(due), id)
 wake('tracker')
 return 1

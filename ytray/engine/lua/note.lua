@@ -1,7 +1,7 @@
 -- A running job reports its progress or stores its checkpoint, under its fence. A flow's runner says what it awaits.
 -- ARGV: id fence worker what value text
---   what   progress (value in percent, text for people), checkpoint (value as JSON) or awaits (value for people; '':
---          nothing)
+--   what   progress (value in percent, text for people), checkpoint (value as JSON) or awaits (value for people, text as
+--          JSON; '': nothing)
 -- Returns 1, or 0 when the write is stale: then it is counted and changes nothing. A job that runs elsewhere has no
 -- fence ('').  Errors: UNKNOWN, DAMAGED.
 
@@ -19,7 +19,7 @@ if what == 'progress' then
   try('', 'XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e',
     'P ' .. int(now_ms()) .. ' ' .. id .. ' ' .. value .. ' ' .. text)
 elseif what == 'awaits' then
-  redis.call('HSET', P .. 'j:' .. id, 'awaits', value)
+  redis.call('HSET', P .. 'j:' .. id, 'awaits', value, 'awaited', text)
 else
   redis.call('SET', P .. 'c:' .. id, value)
 end

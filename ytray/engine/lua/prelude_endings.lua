@@ -24,7 +24,7 @@ end
 -- A job that failed is to run once more, with its retries restored; a flow then replays its failed steps.
 local function reopen(job, at, reason)
   redis.call('ZREM', P .. 'dlq', job.id)
-  redis.call('HDEL', P .. 'j:' .. job.id, 'ended', 'error', 'traceback', 'retries', 'crashes', 'worker', 'progress', 'note', 'awaits')
+  redis.call('HDEL', P .. 'j:' .. job.id, 'ended', 'error', 'traceback', 'retries', 'crashes', 'worker', 'progress', 'note', 'awaits', 'awaited')
   if job.lane == '~flow' then redis.call('HINCRBY', P .. 'j:' .. job.id, 'generation', 1) end
   move(job, 'RETRYING', at, cjson.encode({reason = reason}))
   move(job, 'QUEUED', at)
@@ -79,7 +79,7 @@ end
 -- The job goes back to its queue. `blame` says that its worker died under it, which may happen so many times.
 local function requeue(job, at, reason, blame, result_ttl)
   release(job)
-  redis.call('HDEL', P .. 'j:' .. job.id, 'worker', 'progress', 'note', 'awaits')
+  redis.call('HDEL', P .. 'j:' .. job.id, 'worker', 'progress', 'note', 'awaits', 'awaited')
   if blame then
     abort_unit(job, at)
     job.crashes = try(CRASHES_ALLOWED, 'HINCRBY', P .. 'j:' .. job.id, 'crashes', 1)
