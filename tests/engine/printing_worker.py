@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import logging.config
@@ -117,6 +118,37 @@ def configures() -> None:
     logging.getLogger("made.later").warning("after dictConfig")
 
 
+_BY_FILE = """
+[loggers]
+keys=root
+[handlers]
+keys=
+[formatters]
+keys=
+[logger_root]
+level=ERROR
+handlers=
+"""
+
+
+@task(name="printing.reads")
+def reads(sets_up: bool) -> None:
+    """Log, after logging was set up by a file as the documentation of many libraries has it."""
+    log = logging.getLogger("read")
+    if sets_up:
+        logging.config.fileConfig(io.StringIO(_BY_FILE))
+    log.error("by a silenced logger")
+    logging.getLogger("made.later.too").warning("a warning")
+    logging.getLogger("made.later.too").error("an error")
+
+
+@task(name="printing.disables")
+def disables() -> None:
+    """Turn off all logging."""
+    logging.disable(logging.CRITICAL)
+    logging.getLogger("configured").critical("nobody hears this")
+
+
 def _run_all(where: Store, worker: Worker) -> None:
     # On a busy machine a lease is not done in a second, and its later jobs go back to the queue.
     while claimed := where.claim("tracker", "e", 60_000, [LaneRoom("default", 0, 100)])[0]:
@@ -134,6 +166,12 @@ def main(url: str) -> None:
     jobs["meets"] = meets.options(priority=2).delay().id
     for job in (bar.delay(5_000), bar.delay(40_000), endless.delay(), threads.delay(), configures.delay()):
         jobs[f"{job.status().task_name.partition('.')[2]} {len(jobs)}"] = job.id
+    for name, submitted in (
+        ("reads", reads.options(priority=2).delay(sets_up=True)),
+        ("disables", disables.options(priority=1).delay()),
+        ("after", reads.options(priority=0).delay(sets_up=False)),
+    ):
+        jobs[name] = submitted.id
     _run_all(where, worker)
     last = whole.delay("last", end="\n").id
     _run_all(where, worker)

@@ -66,3 +66,16 @@ def test_a_modules_own_logging_loses_nothing_without_a_word(told: Told) -> None:
     assert "disable_existing_loggers" in log[1]
     assert "configured" in log[1]
     assert log[2:] == ["after dictConfig"]
+
+
+def test_logging_set_up_by_a_file_loses_nothing_without_a_word_either(told: Told) -> None:
+    silenced, heard, level = told["reads"]["log"]
+    assert "disable_existing_loggers" in silenced
+    assert "read" in silenced.rpartition("by ")[2].split(", ")
+    assert heard == "an error"
+    assert level == "logging was set up so that nothing below ERROR is logged"
+    assert told["disables"]["log"] == ["logging was set up so that nothing below Level 51 is logged"]
+
+
+def test_no_job_logs_by_the_set_up_of_another(told: Told) -> None:
+    assert told["after"]["log"] == ["by a silenced logger", "a warning", "an error"]

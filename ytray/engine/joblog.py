@@ -11,10 +11,10 @@ import logging
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from logging.config import DictConfigurator
-from typing import TextIO, cast
+from logging import config as logging_config
+from typing import Any, TextIO, cast
 
 import redis
 from pydantic import BaseModel, ConfigDict
@@ -32,6 +32,7 @@ _LINES_KEPT = 500  # of one job; about, since Redis cuts streams at its own conv
 _LONGEST_LINE = 2_000  # characters
 _MOST_WAITING = 5_000  # lines: beyond that a task logs faster than anybody reads, and lines are dropped
 _FLUSH_EVERY = 0.1  # seconds
+_NAMED_EACH = 3  # silenced loggers of one package: of more, the package is named
 
 
 class LogLine(BaseModel):
@@ -114,20 +115,23 @@ class JobLog:
 
 _kept: JobLog | None = None
 _call_handlers: Callable[[logging.Logger, logging.LogRecord], None] = logging.Logger.callHandlers
-_configure: Callable[[DictConfigurator], None] = DictConfigurator.configure
+_silence: Callable[..., None] = logging_config.__dict__["_handle_existing_loggers"]  # dictConfig's and fileConfig's
+_silenced: list[logging.Logger] = []  # by the jobs that run
+_level = logging.NOTSET  # of the root logger, as this process set it up
 
 
 def install(where: Store) -> None:
     """Keep what the jobs of this process log and print from now on."""
-    global _kept
+    global _kept, _level
     _kept = JobLog(where)
+    _level = logging.root.level
     take_jobs_along()
     # Not a handler: a module that sets up logging of its own takes those away, or lets a logger not propagate.
-    replaced: dict[type, tuple[str, object]] = {
-        logging.Logger: ("callHandlers", _keep_and_call_handlers),
-        DictConfigurator: ("configure", _configure_and_tell),
-    }
-    for owner, (name, ours) in replaced.items():
+    replaced: list[tuple[Any, str, object]] = [
+        (logging.Logger, "callHandlers", _keep_and_call_handlers),
+        (logging_config, "_handle_existing_loggers", _silence_and_tell),
+    ]
+    for owner, name, ours in replaced:
         setattr(owner, name, ours)
     sys.stdout = cast("TextIO", Printed(_under(sys.stdout), "PRINT", _kept.keep))
     sys.stderr = cast("TextIO", Printed(_under(sys.stderr), "STDERR", _kept.keep))
@@ -138,6 +142,8 @@ def end(job: CurrentJob) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Printed):
             stream.end(job)
+    if _kept is not None:
+        _hear_again(job, _kept)
     job.has_ended = True
 
 
@@ -152,19 +158,35 @@ def _keep_and_call_handlers(logger: logging.Logger, record: logging.LogRecord) -
         _call_handlers(logger, record)
 
 
-def _configure_and_tell(configurator: DictConfigurator) -> None:
-    """Set up logging as a module asks for it, and say which loggers that has silenced."""
-    loggers = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
-    heard = [one for one in loggers if not one.disabled]
-    _configure(configurator)
+def _silence_and_tell(existing: list[str], *more: Any) -> None:
+    """Disable the loggers that a new set-up of logging does not name, if it asks for that; and say which these are."""
+    known = [logging.root.manager.loggerDict[name] for name in existing]
+    heard = [one for one in known if isinstance(one, logging.Logger) and not one.disabled]
+    _silence(existing, *more)
     for one in heard:
         if one.name.partition(".")[0] == "ytray":
             one.disabled = False
-    silenced = sorted(one.name for one in heard if one.disabled)
+    silenced = [one for one in heard if one.disabled]
     job = running_job()
     if silenced and _kept is not None and job is not None:
-        told = ", ".join(silenced)
+        _silenced.extend(silenced)
+        sizes = Counter(one.name.partition(".")[0] for one in silenced)
+        many = {name for name, size in sizes.items() if size > _NAMED_EACH}
+        names = {one.name for one in silenced if one.name.partition(".")[0] not in many}
+        told = ", ".join(sorted(names | {f"{name}.*" for name in many}))
         _kept.keep(job, "WARNING", f"logging was set up with disable_existing_loggers: nothing is logged by {told}")
+
+
+def _hear_again(job: CurrentJob, kept: JobLog) -> None:
+    """A job has ended: the next one logs as if no other had set up logging before it."""
+    while _silenced:
+        _silenced.pop().disabled = False
+    root = logging.root
+    if root.level > _level or root.manager.disable:
+        least = logging.getLevelName(max(root.level, root.manager.disable + 1))
+        kept.keep(job, "WARNING", f"logging was set up so that nothing below {least} is logged")
+        root.setLevel(_level)
+        logging.disable(logging.NOTSET)
 
 
 def _message(record: logging.LogRecord) -> str:
