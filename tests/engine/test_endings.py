@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -168,6 +171,19 @@ def _use_the_system(told: multiprocessing.SimpleQueue[str], number: int) -> None
         told.put("fine" if answers == [number, number + 1, number + 2] else f"{answers} for {number}")
     except BaseException as error:
         told.put(in_words(error))
+
+
+def test_a_forked_child_may_end_by_itself(system: Store) -> None:
+    assert system.redis.ping()
+    number = os.fork()
+    if number == 0:
+        ctypes.CDLL(None).exit(3)  # what comes after Python's own end: the last words of libraries in C
+    child = psutil.Process(number)
+    try:
+        assert child.wait(20) == 3
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def test_forked_processes_wait_for_jobs_side_by_side(system: Store) -> None:

@@ -101,6 +101,9 @@ def leave_to_parent() -> None:
     if joined is None:
         return
     atexit.unregister(joined.shutdown)
+    # Ray's library has a last word in C, too, in which it waits for its threads: it is skipped. Nothing of Python's is.
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)
     # Taken apart at the end of the process they would wait for those threads, crash, or say goodbye on the parent's
     # connections: so one more reference keeps each, and all that it holds.
     for module, name in _RAYS_OWN:
