@@ -27,7 +27,7 @@ class BlockingCall(PermanentError):
 
 
 class DiskFull(YtrayError):
-    """A file could not be written whole, since its disk is full: it is tried again, in the hope of free space."""
+    """A file could not be written, since its disk is full; nothing of it is left. A job may be tried again."""
 
 
 class DamagedArtifact(YtrayError):

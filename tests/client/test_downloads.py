@@ -33,6 +33,15 @@ def test_a_file_is_written_where_it_was_asked_for(server: Server, connect: Conne
     assert sorted(os.listdir(tmp_path / "out")) == ["cats.mp4", "video.mp4"]
 
 
+def test_a_full_disk_is_told_and_nothing_is_left_of_the_file(
+    server: Server, connect: Connect, file: Path, disk: Path
+) -> None:
+    server.answer = lambda _: FileResponse(file)
+    with pytest.raises(errors.DiskFull, match=f"{disk}/video.mp4 could not be written"):
+        connect().download("j1", "video.mp4", disk)
+    assert os.listdir(disk) == []
+
+
 def test_a_download_that_breaks_goes_on_where_it_broke(
     server: Server, connect: Connect, file: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
     errors.IdempotencyConflict: (409, "use a new key for new work"),
     Unpriced: (422, "GET /api/models lists the models that have a price; YTRAY_PRICES names a table of your own"),
     errors.SystemUnavailable: (503, "try again; with the same Idempotency-Key nothing is done twice"),
+    errors.DiskFull: (503, "`df -h` on the server shows which disk it is; then try again"),
     errors.PermanentError: (404, "GET /api/jobs/{id}/artifacts lists a job's files"),
 }
 _RETRY_AFTER = 1  # seconds, for a system that is away

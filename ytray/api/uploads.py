@@ -12,6 +12,8 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from ytray.full_disk import telling_of_full_disk
+
 _SUFFIXES: Final = {
     "text/csv": ".csv",
     "text/tab-separated-values": ".tsv",
@@ -34,9 +36,15 @@ def is_upload(request: Request) -> bool:
 
 @asynccontextmanager
 async def kept(request: Request) -> AsyncIterator[Path]:
-    """The request's body as a file, which is removed afterwards. Raises ClientDisconnect when the sender breaks off."""
+    """The request's body as a file, which is removed afterwards.
+
+    Raises ClientDisconnect when the sender breaks off, DiskFull.
+    """
     suffix = _SUFFIXES[_plain(request.headers["content-type"])]
-    with tempfile.TemporaryDirectory(prefix="ytray-upload-") as folder:
+    with (
+        telling_of_full_disk("what was uploaded"),
+        tempfile.TemporaryDirectory(prefix="ytray-upload-") as folder,
+    ):
         path = Path(folder, f"input{suffix}")
         with path.open("wb") as file:
             async for chunk in request.stream():

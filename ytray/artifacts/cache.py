@@ -13,10 +13,11 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ytray.artifacts import digests
+from ytray.full_disk import telling_of_full_disk
 
 _LOW = 0.9  # of the limit is left by a clean-up, so that not every new copy needs one
 _YOUNG = 60.0  # seconds: a part so young may not be locked yet
@@ -41,8 +42,13 @@ class Cache:
     def fill(self, uri: str, size: int, target: Path, download: Callable[[Path], None]) -> None:
         """Have `download` write the artifact to the file that it is given, lend it to `target`, and keep it.
 
-        Processes that want the same artifact meanwhile wait for it, and take it over from one that is killed.
+        Processes that want the same artifact meanwhile wait for it, and take it over from one that is killed. Raises
+        DiskFull, and what `download` does.
         """
+        with telling_of_full_disk(f"a copy of {uri} in {target.parent} or {self._folder}"):
+            self._fill(uri, size, target, download)
+
+    def _fill(self, uri: str, size: int, target: Path, download: Callable[[Path], None]) -> None:
         if size > self._limit:
             if self._folder.is_dir():
                 self._tidy()
@@ -69,10 +75,16 @@ class Cache:
 
     @contextmanager
     def snapshot(self, source: Path, uri: str) -> Iterator[tuple[Path, str]]:
-        """A copy of a file that nobody changes, and its SHA-256; it is kept when the block ends without an error."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """A copy of a file that nobody changes, and its SHA-256; it is kept when the block ends without an error.
+
+        Raises DiskFull.
+        """
         part = self._folder / f"{uuid.uuid4().hex}.part"
-        with source.open("rb") as content, part.open("xb") as out:
+        with ExitStack() as held:
+            held.enter_context(telling_of_full_disk(f"a copy of {source} in {self._folder}"))
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            content = held.enter_context(source.open("rb"))
+            out = held.enter_context(part.open("xb"))
             fcntl.flock(out, fcntl.LOCK_EX)
             try:
                 sha256 = digests.copy(content, out)

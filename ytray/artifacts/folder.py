@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,7 @@ from ytray.artifacts import digests
 from ytray.artifacts.names import StoredFile, is_name, is_of_attempt
 from ytray.artifacts.places import Looked, OpenArtifact
 from ytray.errors import PermanentError
+from ytray.full_disk import telling_of_full_disk
 
 _SEAL = re.compile(r"\.(?P<name>.+)\.(?P<sha256>[0-9a-f]{64})\.sha256")
 _AT_ONCE = 60.0  # seconds between two seals whose publishers may both still be about to put their file in its place
@@ -50,19 +52,20 @@ class Folder:
 
     def put(self, source: Path, key: str) -> None:
         """Copy a file into the store."""
-        with source.open("rb") as content:
+        place = self._base / key
+        with source.open("rb") as content, telling_of_full_disk(place):
             for tries_left in reversed(range(_TRIES)):
                 try:
-                    return self._put(content, self._base / key)
+                    return self._put(content, place)
                 except FileNotFoundError:
                     if not tries_left:
                         raise
 
     def _put(self, content: IO[bytes], place: Path) -> None:
-        place.parent.mkdir(parents=True, exist_ok=True)
         beside = place.with_name(f"{place.name}.{uuid.uuid4().hex[:8]}.part")
         content.seek(0)
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("xb") as out:
                 sha256 = digests.copy(content, out)
                 out.flush()
@@ -73,6 +76,9 @@ class Folder:
             beside.replace(place)
         except BaseException:
             beside.unlink(missing_ok=True)
+            with suppress(OSError):  # up to the first that holds something
+                for folder in takewhile(lambda folder: folder != self._base, place.parents):
+                    folder.rmdir()
             raise
         for other in self._seals(place) - {sha256}:
             old = _seal(place, other)
@@ -125,10 +131,11 @@ class Folder:
     def move(self, key: str, to: str) -> None:
         """Put an artifact elsewhere."""
         old, new = self._base / key, self._base / to
-        new.parent.mkdir(parents=True, exist_ok=True)
-        for sha256 in self._seals(old):
-            _seal(new, sha256).touch()
-        old.replace(new)
+        with telling_of_full_disk(new):
+            new.parent.mkdir(parents=True, exist_ok=True)
+            for sha256 in self._seals(old):
+                _seal(new, sha256).touch()
+            old.replace(new)
         self.delete(key)
 
     def delete(self, key: str) -> None:

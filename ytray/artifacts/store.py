@@ -21,6 +21,7 @@ from ytray.artifacts.names import TAKEN_IN, StoredFile, checked_folder, checked_
 from ytray.artifacts.objects import Objects
 from ytray.artifacts.places import OpenArtifact, Places
 from ytray.errors import PermanentError, SettingsError, SystemUnavailable
+from ytray.full_disk import telling_of_full_disk
 from ytray.settings import Settings, settings
 
 _EXTRAS = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gs"), "gcs": ("gcsfs", "gs")}
@@ -52,7 +53,7 @@ class ArtifactStore:
         """Keep the file `source` as `name` in a folder, replacing an older one; returns its URI.
 
         `folder` is `attempt_folder(…)`, or the owner's name for what is named by its content. Tasks publish by
-        `ytray.unit_of_work()`. Raises PermanentError when the name or the folder could lead out of the store.
+        `ytray.unit_of_work()`. Raises PermanentError when the name or the folder could lead out of the store, DiskFull.
         """
         key = _key(folder, name)
         self._places.put(source, key)
@@ -77,7 +78,7 @@ class ArtifactStore:
 
         In a folder, what is named by its content then counts as used today, and clean-up leaves it. Raises
         PermanentError for an artifact that is gone or none of this system's; DamagedArtifact for one that came with
-        another content than was published.
+        another content than was published; DiskFull.
         """
         return self._places.fetch(self._inside(uri), into)
 
@@ -85,8 +86,9 @@ class ArtifactStore:
         """Write the artifact to a file of the caller's own, which appears when it is whole. Raises as `fetch` does."""
         beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
         try:
-            self._places.copy_to(self._inside(uri), beside)
-            beside.replace(target)
+            with telling_of_full_disk(target):
+                self._places.copy_to(self._inside(uri), beside)
+                beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from ytray.cli.batch_words import is_over, tell_end, usd
 from ytray.cli.output import Exit, complaints, console, print_json
 from ytray.engine.batch.model import BatchOptions, BatchState, BatchStatus, ErrorGroup, Prepared
 from ytray.errors import InvalidArguments
+from ytray.full_disk import telling_of_full_disk
 
 Form = Literal["markdown", "html"]
 
@@ -36,7 +38,7 @@ def input_of(file: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="ytray-") as folder:
         kept = Path(folder, "standard-input.jsonl")
-        with kept.open("wb") as copy:
+        with telling_of_full_disk(kept), kept.open("wb") as copy:
             shutil.copyfileobj(sys.stdin.buffer, copy)
         yield kept
 
@@ -78,7 +80,14 @@ def check_report(file: Path | None) -> None:
 
 def write_report(system: Backend, batch_id: str, file: Path, form: Form | None = None) -> Path:
     """Write a batch's report, by default in the form that the file's name says; returns its whole path."""
-    file.write_text(system.batch_report(batch_id, form or _FORMS[file.suffix.lower()]), "utf-8")
+    report = system.batch_report(batch_id, form or _FORMS[file.suffix.lower()])
+    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with telling_of_full_disk(file):
+            beside.write_text(report, "utf-8")
+            beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
     return file.absolute()
 
 

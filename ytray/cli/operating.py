@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import structlog
 import typer
 
 from ytray.cli.output import AsJson, Exit, console, guarded, print_json, print_table
 from ytray.errors import SystemUnavailable
+from ytray.full_disk import LossyStream
 
 if TYPE_CHECKING:
     from ytray.supervision.report import Report
@@ -53,7 +54,7 @@ def up(
         return None
     from ytray.supervision.supervisor import Supervisor
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LossyStream(sys.stderr))))
     with only_one(home):
         Supervisor(
             home,

@@ -19,6 +19,7 @@ from ytray.client import _calls
 from ytray.client._calls import Call
 from ytray.client._retrying import pause_after_answer
 from ytray.errors import DamagedArtifact, InvalidArguments, YtrayError
+from ytray.full_disk import telling_of_full_disk
 
 _REPR_DIGEST = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/=]{44}):")
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -52,12 +53,16 @@ class Download:
         self._published: bytes | None = None  # the digest that the server told
 
     def __enter__(self) -> Download:
-        self._file = self._part.open("wb")
+        with telling_of_full_disk(self.to):
+            self._file = self._part.open("wb")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._open.close()
-        self._part.unlink(missing_ok=True)
+        try:
+            with suppress(OSError):  # its last bytes do not fit, and it is thrown away
+                self._open.close()
+        finally:
+            self._part.unlink(missing_ok=True)
 
     @property
     def _open(self) -> IO[bytes]:
@@ -93,12 +98,14 @@ class Download:
 
     def write(self, received: bytes) -> None:
         """Keep the next bytes."""
-        self._open.write(received)
+        with telling_of_full_disk(self.to):
+            self._open.write(received)
         self._digest.update(received)
 
     def finish(self) -> Path:
         """Put the whole file in its place."""
-        self._open.flush()
+        with telling_of_full_disk(self.to):
+            self._open.flush()
         size = self._open.tell()
         found = self._digest.digest()
         if self._total is not None and size != self._total:

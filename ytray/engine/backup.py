@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -28,6 +29,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from ytray.engine import schema
 from ytray.engine.store import Store
 from ytray.errors import SystemUnavailable, YtrayError
+from ytray.full_disk import telling_of_full_disk
 from ytray.system import redis_server
 from ytray.system.redis_address import opened
 
@@ -102,11 +104,10 @@ def write_backup(store: Store, out: BinaryIO) -> Written:
 
 
 def backup_to_file(store: Store, path: Path) -> Written:
-    """The same into a file, which is there whole or not at all and which only its owner can read."""
+    """The same into a file, which is there whole or not at all and only its owner can read. Raises DiskFull."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as out:
+        with telling_of_full_disk(path), open(beside, "xb", opener=partial(os.open, mode=0o600)) as out:
             written = write_backup(store, out)
             out.flush()
             os.fsync(out.fileno())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 from ytray.engine.context import CurrentJob, running_job
+from ytray.full_disk import unless_full
 
 _LONGEST_LINE = 2_000  # characters
 
@@ -90,7 +91,14 @@ class Printed:
     def write(self, text: str) -> int:
         """Write through, and keep each line that is complete."""
         self._take(text)
-        return self.under.write(text)
+        with unless_full():
+            self.under.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        with unless_full():
+            self.under.flush()
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each."""
@@ -99,7 +107,7 @@ class Printed:
 
     def close(self) -> None:
         """Close nothing: what runs after the job that asks for it prints here, too."""
-        self.under.flush()
+        self.flush()
 
     def end(self, job: CurrentJob) -> None:
         """The job has ended: its last line is complete."""
@@ -134,8 +142,15 @@ class _PrintedBytes:
         self._take = take
 
     def write(self, data: Any) -> int:
-        self._take(bytes(data).decode("utf-8", "replace"))
-        return int(self._under.write(data))
+        whole = bytes(data)
+        self._take(whole.decode("utf-8", "replace"))
+        with unless_full():
+            self._under.write(whole)
+        return len(whole)
+
+    def flush(self) -> None:
+        with unless_full():
+            self._under.flush()
 
     def writelines(self, lines: Iterable[Any]) -> None:
         for line in lines:

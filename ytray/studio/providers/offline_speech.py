@@ -14,6 +14,7 @@ from typing import Any
 import espeakng_loader
 
 from ytray.errors import PermanentError
+from ytray.full_disk import disk_full, says_full
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Word
 from ytray.studio.providers import Spoken, espeak
@@ -77,6 +78,9 @@ def _espeak(text: str, voice: str, rate: float, into: Path) -> Any:
     done = subprocess.run(
         program, input=json.dumps(request), capture_output=True, text=True, timeout=_TIMEOUT, check=False
     )
+    if done.returncode != 0 and says_full(done.stderr):
+        into.unlink(missing_ok=True)
+        raise disk_full(into)
     if done.returncode != 0:
         raise PermanentError(f"espeak-ng could not speak the text: {done.stderr.strip()[-500:]}")
     return json.loads(done.stdout)

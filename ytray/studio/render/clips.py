@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ytray.artifacts.cache import Cache
 from ytray.errors import PermanentError
+from ytray.full_disk import telling_of_full_disk
 from ytray.settings import settings
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.digests import digest
@@ -56,7 +57,8 @@ def _write(source: Path, found: Probed, target: Path) -> None:
             kind = _LOSSLESS if found.has_alpha else [*_ENCODED, "-pix_fmt", _pixels(found)]
             arguments = [*inputs, *streams, *kind, "-fps_mode", "passthrough", "-c:a", "flac"]
             ffmpeg.run(arguments, made, seconds=found.seconds, folder=folder)
-        shutil.copyfile(made, target)
+        with telling_of_full_disk(f"the clip {source.name} in {target.parent}"):
+            shutil.copyfile(made, target)
 
 
 def _copied(source: Path, found: Probed, arguments: list[str], made: Path) -> bool:

@@ -15,7 +15,8 @@ from typing import IO
 
 import imageio_ffmpeg
 
-from ytray.errors import DiskFull, YtrayError
+from ytray.errors import YtrayError
+from ytray.full_disk import disk_full, says_full
 
 # From util-linux, so on every Debian: the kernel kills ffmpeg when the thread that waits for it is gone.
 _DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
@@ -138,8 +139,6 @@ class _Feeder:
 
 
 def _explain(code: int, said: str, output: Path) -> YtrayError:
-    if "No space left on device" in said:
-        return DiskFull(
-            f"the disk is full: {output.name} could not be written; free some space, and it goes on by itself"
-        )
+    if says_full(said):
+        return disk_full(output.name)
     return RenderFailed(f"ffmpeg ended with {code} while writing {output.name}: {said.strip()[-1500:]}")

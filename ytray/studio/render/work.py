@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ytray.full_disk import telling_of_full_disk
+
 _PREFIX = "ytray-work-"
 _YOUNG = 60.0  # seconds: a folder so young may not be locked yet
 
@@ -19,18 +21,22 @@ _YOUNG = 60.0  # seconds: a folder so young may not be locked yet
 def work_folder() -> Iterator[Path]:
     """A folder to work in, removed at the end. Folders of killed processes on this machine are removed first.
 
+    Raises DiskFull when the disk is full, of the folder or of what else the block writes.
+
     A folder is locked while its process lives, so no process id has to be trusted, which containers with a common
     /tmp would have alike.
     """
-    _sweep(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    held = os.open(folder, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_SH)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+    where = Path(tempfile.gettempdir())
+    _sweep(where)
+    with telling_of_full_disk(f"a working file in {where}"):
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=where))
+        held = os.open(folder, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_SH)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)
 
 
 def _sweep(where: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import statistics
@@ -15,7 +14,7 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from ytray.errors import DiskFull, PermanentError
+from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.clips import normal_clip
 from ytray.studio.render.digests import digest
@@ -92,14 +91,8 @@ def render_sound(timeline: Timeline, output: Path, progress: Callable[[float], N
     Raises PermanentError when a narration, a clip or the music cannot be read (it says which), DiskFull,
     RenderFailed.
     """
-    try:
-        with work_folder() as folder:
-            _Mix(timeline, folder, progress).write(output)
-    except OSError as failed:
-        if failed.errno != errno.ENOSPC:
-            raise
-        told = "the disk is full: the sound could not be mixed; free some space, and it goes on by itself"
-        raise DiskFull(told) from failed
+    with work_folder() as folder:
+        _Mix(timeline, folder, progress).write(output)
 
 
 def _heard(timeline: Timeline) -> list[_Heard]:
