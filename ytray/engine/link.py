@@ -50,6 +50,7 @@ _REPLICA_WAIT_MS = 500  # in one go; then it is looked whether the master is sti
 _MOST_HELD = 32  # connections that are kept between calls
 _AGAIN = 0.05  # seconds between tries after a lost connection
 _PING = ("PING",)
+_PACKED_PING = [b"*1\r\n$4\r\nPING\r\n"]  # one for each acknowledgement: packing it costs 9 µs
 _FULL_AGAIN = (0.1, 2.0)  # seconds between tries while Redis is full: the first and the longest
 
 # Moves that nobody was promised: what a replica that takes over, or the append-only file, lacks of them is done once
@@ -296,7 +297,7 @@ def _explained() -> Iterator[None]:
 
 def ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
     """The replies to commands that are sent together, refusals among them."""
-    connection.send_packed_command(connection.pack_commands(commands))
+    connection.send_packed_command(_PACKED_PING if commands == (_PING,) else connection.pack_commands(commands))
     replies = []
     for _ in commands:
         try:
