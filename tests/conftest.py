@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import uvicorn
 
 import ytray
+from tests.lanes import into_lanes, without_lane
+from tests.small_pictures import smaller
 from tests.vertex.server import VertexServer
 from ytray.api.app import build
 from ytray.engine.batch.batches import Batch
@@ -27,7 +30,9 @@ from ytray.engine.store import Store
 from ytray.engine.tracking import job_tracker
 from ytray.errors import InvalidBatchMove, InvalidTransition
 from ytray.settings import Settings, settings
+from ytray.studio.model import SIZES
 from ytray.system import redis_server
+from ytray.system.redis_address import opened
 
 SHRUNK = {
     "YTRAY_RETRY_DELAYS": "0.05,0.1",
@@ -43,7 +48,20 @@ SHRUNK = {
     "YTRAY_MODEL_LIMITS": "one-at-a-time=at_once:1",
     "YTRAY_OPENAI_MODEL": "a-local-model",
     "YTRAY_OPENAI_API_KEY": "token-for-tests",
+    "YTRAY_IMPORTS": "tests.small_pictures",
 }
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("loadgroup", False):
+        into_lanes(items)
+
+
+@pytest.hookimpl(tryfirst=True)  # before it is printed
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        report.nodeid = without_lane(report.nodeid)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +125,7 @@ def no_module_leaves_work_to_the_next() -> Iterator[None]:
             for job in left:
                 with contextlib.suppress(InvalidTransition):
                     job_tracker.cancel(job.job_id, "its tests are over")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while any(job_tracker.counts()[state] for state in JobState if not state.has_ended):
             assert time.monotonic() < deadline, "cancelled jobs go on"
             time.sleep(0.02)
@@ -131,7 +149,7 @@ def serving() -> Iterator[Callable[..., str]]:
     for server, _ in servers:
         server.should_exit = True
     for _, thread in servers:
-        thread.join(timeout=10)
+        thread.join(timeout=60)
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +162,7 @@ def api_url(system: Store, serving: Callable[..., str]) -> str:
 def until() -> Callable[[Callable[[], object], float], None]:
     """`until(condition, seconds)` waits for a condition, and fails when it does not come true in time."""
 
-    def wait(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not true within {seconds} s"
@@ -154,13 +172,59 @@ def until() -> Callable[[Callable[[], object], float], None]:
 
 
 @pytest.fixture
-def bare_store() -> Iterator[Store]:
-    """A store on a Redis of its own, with nobody at work on it: for the moves themselves."""
-    folder = Path(tempfile.mkdtemp(prefix="ytray-test-"))
-    url, _ = redis_server.ensure(folder)
-    yield Store(url, "ytray")
-    redis_server.stop(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process makes small pictures, too, as the workers do."""
+    for aspect, size in smaller().items():
+        monkeypatch.setitem(SIZES, aspect, size)
+
+
+class BareServer:
+    """A Redis with nobody at work on it, emptied for each test. One that a test has stopped or changed is replaced."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._as_started: object = None
+
+    def emptied(self) -> str:
+        """Its URL; nothing is in it and nobody is connected."""
+        if self._folder is not None:
+            url = redis_server.url_of(self._folder)
+            with contextlib.suppress(redis.RedisError), opened(url) as client:
+                if _without_data(client) == self._as_started:
+                    client.client_kill_filter(skipme=True)
+                    client.flushall()
+                    return url
+            self.stop()
+        self._folder = Path(tempfile.mkdtemp(prefix="ytray-test-"))
+        url, _ = redis_server.ensure(self._folder)
+        with opened(url) as client:
+            self._as_started = _without_data(client)
+        return url
+
+    def stop(self) -> None:
+        """Stop it, and forget what it had."""
+        if self._folder is not None:
+            redis_server.stop(self._folder)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def _without_data(client: redis.Redis) -> object:
+    return client.config_get("*"), client.acl_list(), client.info("server").get("run_id")
+
+
+@pytest.fixture(scope="session")
+def bare_server() -> Iterator[BareServer]:
+    """A Redis for all tests of the moves themselves."""
+    server = BareServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bare_store(bare_server: BareServer) -> Store:
+    """An empty store with nobody at work on it: for the moves themselves."""
+    return Store(bare_server.emptied(), "ytray")
 
 
 @pytest.fixture

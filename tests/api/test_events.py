@@ -48,9 +48,9 @@ def test_a_job_is_followed_move_by_move(api: httpx.Client) -> None:
 
     thread = threading.Thread(target=watch)
     thread.start()
-    assert connected.wait(10)
+    assert connected.wait(60)
     job.cancel()
-    thread.join(10)
+    thread.join(60)
     assert [(e["job_id"], e["from_state"], e["to_state"], e["task_name"], e["user_id"]) for e in found] == [
         (job.id, "PENDING", "CANCELLED", "add", "watched")
     ]

@@ -210,7 +210,7 @@ def test_the_process_is_healthy_and_quick_while_others_wait_for_redis(
             thread.start()
         begun = time.monotonic()
         assert lone.get("/healthz").status_code == 200
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 20
     finally:
         process.resume()
     for thread in waiting:

@@ -33,7 +33,6 @@ def on_a_node(home: Path, artifacts: str, part: str, given: object) -> Any:
     return from_json(told.stdout)
 
 
-@pytest.mark.chaos  # for its length: tests/hosts makes one so, too
 def test_a_video_is_made_by_nodes_whose_disks_are_apart(s3: S3Server, prefix: str, tmp_path: Path) -> None:
     scene = {"narration": "Cats purr.", "subject": "a cat", "mood": "calm"}
     first = on_a_node(tmp_path / "first", prefix, "render", scene)

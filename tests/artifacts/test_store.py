@@ -201,7 +201,7 @@ def test_many_folders_of_a_remote_store_are_looked_into_side_by_side_and_the_fir
     look, all_look = MemoryFileSystem.info, threading.Barrier(3)
 
     def info(files: MemoryFileSystem, path: str, **options: Any) -> Any:
-        all_look.wait(10)
+        all_look.wait(60)
         return look(files, path, **options)
 
     monkeypatch.setattr(MemoryFileSystem, "info", info)

@@ -80,7 +80,7 @@ def at_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], by
     finally:
         process.kill()
         process.wait()
-        reader.join(10)
+        reader.join(60)
         os.close(controller)
 
 
@@ -137,7 +137,7 @@ def test_failures_are_grouped_and_an_edited_file_mends_them(ytray: Ytray, tmp_pa
     assert f"`ytray batch errors {batch_id} --replay {groups[0]['fingerprint']}`" in shown.stdout
     assert "is not to be said" in shown.stdout
     assert ytray("batch", "errors", batch_id, "--replay", groups[0]["fingerprint"]).stdout.endswith(" replayed\n")
-    batches.get(batch_id).wait(20)
+    batches.get(batch_id).wait(60)
     again = ytray("batch", "resume", batch_id, rows(tmp_path, "one", "two", "not three"))
     assert again.exit_code == 1, again.output
     assert "2 of 3 completed, 1 failed" in again.stdout
@@ -176,14 +176,14 @@ def test_ctrl_c_leaves_the_batch_running(api_url: str, tmp_path: Path, until: Un
     with at_a_terminal(*command) as (process, shown, _):
         until(lambda: b"#2" in shown and b"2 active" in shown and b"(2 running)" in shown)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         until(lambda: b"goes on" in shown)
     assert b"Traceback" not in shown
     (found,) = [x for x in batches.page(limit=5).batches if x.task_name == "say_when" and x.state == "RUNNING"]
     assert found.counts.active == 2
     for word in ("first", "second"):
         (tmp_path / word).touch()
-    assert batches.get(found.batch_id).wait(20).state == "COMPLETED"
+    assert batches.get(found.batch_id).wait(60).state == "COMPLETED"
 
 
 def test_what_would_cost_money_is_asked_for_once(api_url: str, tmp_path: Path, until: Until) -> None:
@@ -193,7 +193,7 @@ def test_what_would_cost_money_is_asked_for_once(api_url: str, tmp_path: Path, u
     with at_a_terminal("--url", api_url, "batch", "run", str(file)) as (process, shown, keyboard):
         until(lambda: b"Go on?" in shown)
         os.write(keyboard, b"n\n")
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         until(lambda: b"nothing was submitted" in shown)
     assert b"1 video, likely " in shown
     assert sum(job_tracker.counts().values()) == before

@@ -71,7 +71,7 @@ def running() -> Iterator[Server]:
     thread.start()
     yield app
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_a_server_that_asks_to_wait_for_an_hour_is_not_waited_for(server: Server
     begun = time.monotonic()
     with pytest.raises(errors.SystemUnavailable):
         connect().queues()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
     assert len(server.seen) == 1
 
 
@@ -381,4 +381,4 @@ def test_forked_processes_get_their_own_answers(server: Server) -> None:
         _ask(told, client, "parent")
         assert [told.get() for _ in range(3)] == [True] * 3
         for child in children:
-            child.join(10)
+            child.join(60)

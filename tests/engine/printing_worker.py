@@ -82,7 +82,7 @@ def threads() -> str:
     thread.join()
     asyncio.run(asyncio.to_thread(report, 4))
     _orders.put(lambda: current_job().progress(50))
-    return _answers.get(timeout=10)
+    return _answers.get(timeout=60)
 
 
 @task(name="printing.leaves")
@@ -90,7 +90,7 @@ def leaves() -> None:
     """Leave a thread behind that prints during the next job."""
 
     def later() -> None:
-        _go_on.wait(10)
+        _go_on.wait(60)
         print("from the thread of another job")
 
     thread = threading.Thread(target=later)
@@ -103,7 +103,7 @@ def meets() -> None:
     """Wait until the thread of the job before has printed."""
     _go_on.set()
     for thread in _left_behind:
-        thread.join(10)
+        thread.join(60)
     print("my own")
 
 
@@ -175,7 +175,7 @@ def main(url: str) -> None:
     _run_all(where, worker)
     last = whole.delay("last", end="\n").id
     _run_all(where, worker)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not read_log(where, last)[0] and time.monotonic() < deadline:  # lines are kept in their order
         where.secure()
     told = {

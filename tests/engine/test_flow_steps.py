@@ -41,7 +41,7 @@ def places_of_two_branches(first_turns: int, second_turns: int) -> dict[str, lis
         async with asyncio.TaskGroup() as group:
             group.create_task(branch("first", first_turns))
             group.create_task(branch("second", second_turns))
-        await asyncio.gather(branch("first", first_turns), asyncio.wait_for(branch("second", second_turns), 5))
+        await asyncio.gather(branch("first", first_turns), asyncio.wait_for(branch("second", second_turns), 60))
 
     run(steps, flow())
     return found

@@ -68,7 +68,7 @@ def test_cancelling_a_flow_cancels_its_steps(system: Store, tmp_path: Path, unti
     until(lambda: times(tmp_path, "started-gate"))
     job.cancel()
     with pytest.raises(JobCancelled):
-        job.get(timeout=5)
+        job.get(timeout=60)
     states = {step.task_name: step.current_state for step in job_tracker.children(job.id)}
     assert states == {"counted": JobState.COMPLETED, "wait_for": JobState.CANCELLED}
 
@@ -139,7 +139,7 @@ def test_a_flow_says_what_it_waits_for_and_fails_when_that_is_deleted(
     system.redis.delete(system.key(f"j:{step.job_id}"))
     try:
         with pytest.raises(JobFailed, match=f"job {step.job_id}, which the flow awaits, is gone"):
-            job.get(timeout=20)
+            job.get(timeout=60)
     finally:
         system.redis.restore(system.key(f"j:{step.job_id}"), 0, kept)
     dlq.remove(job.id)

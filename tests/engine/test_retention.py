@@ -193,5 +193,5 @@ def test_an_expired_result_is_named_as_such(system: Store, until: Until) -> None
     system.redis.pexpire(system.key(f"r:{job.id}"), 1)
     until(lambda: system.result(job.id) is None)
     with pytest.raises(ResultExpired, match="YTRAY_RESULT_TTL"):
-        job.get(timeout=5)
+        job.get(timeout=60)
     assert job.status().current_state is JobState.COMPLETED

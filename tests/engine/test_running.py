@@ -59,7 +59,7 @@ def test_the_next_attempts_time_is_visible_with_its_jitter(system: Store, until:
     assert status.error == "ValueError: not yet"
     job.cancel()
     with pytest.raises(JobCancelled):
-        job.get(timeout=5)
+        job.get(timeout=60)
 
 
 def test_retries_end_in_the_dead_letter_queue_and_replay_restores_them(system: Store, tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_cancelling_a_running_job_stops_its_processes(system: Store, tmp_path: P
     assert is_alive(child)
     job.cancel()
     with pytest.raises(JobCancelled):
-        job.get(timeout=5)
-    until(lambda: not is_alive(child), 15)
+        job.get(timeout=60)
+    until(lambda: not is_alive(child))
     assert [t.to_state for t in job.history()][-1] is JobState.CANCELLED
     with pytest.raises(InvalidTransition, match="is CANCELLED"):
         job.cancel()
@@ -131,9 +131,9 @@ def test_a_worker_still_obeys_after_redis_was_away(system: Store, tmp_path: Path
     job = find_redis_away.delay(str(tmp_path))
     until(lambda: times(tmp_path, "away"))
     job.cancel()
-    until(lambda: times(tmp_path, "left"), 5)
+    until(lambda: times(tmp_path, "left"))
     with pytest.raises(JobCancelled):
-        job.get(timeout=5)
+        job.get(timeout=60)
 
 
 def test_delayed_and_queued_jobs_can_be_cancelled(system: Store) -> None:
@@ -146,7 +146,7 @@ def test_delayed_and_queued_jobs_can_be_cancelled(system: Store) -> None:
     job_tracker.resume("default")
     for job in (delayed, queued):
         with pytest.raises(JobCancelled):
-            job.get(timeout=5)
+            job.get(timeout=60)
     assert system.redis.zscore(system.key("due"), delayed.id) is None
 
 

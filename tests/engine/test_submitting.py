@@ -44,7 +44,7 @@ def test_a_submitted_job_gives_its_result_and_its_history(system: Store) -> None
     assert status.started_at is not None
     assert status.completed_at is not None
     assert status.created_at <= status.started_at <= status.completed_at
-    assert Job(job.id).get(timeout=1) == 5
+    assert Job(job.id).get(timeout=60) == 5
 
 
 def test_models_travel_both_ways(system: Store) -> None:

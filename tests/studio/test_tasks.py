@@ -22,7 +22,7 @@ from ytray.studio.render.timeline import Timeline
 from ytray.tasks import generation, media, processing
 
 
-def test_a_video_is_made_by_plain_calls(home: Path, tmp_path: Path) -> None:
+def test_a_video_is_made_by_plain_calls(home: Path, tmp_path: Path, small_pictures: None) -> None:
     assert home.is_dir()
     hook = generation.generate_hook(prompt="why the sea is salty")
     script = generation.generate_script(prompt="why the sea is salty", hook=hook.text, duration=5)
@@ -35,14 +35,16 @@ def test_a_video_is_made_by_plain_calls(home: Path, tmp_path: Path) -> None:
     ]
     video = media.compose_final_video(scenes=scenes, aspect="1:1")
     found = probe(ArtifactStore().fetch(video.uri, tmp_path))
-    assert (found.width, found.height) == (1080, 1080)
+    assert (found.width, found.height) == (270, 270)
     assert found.seconds == pytest.approx(video.seconds, abs=0.1)
     srt = ArtifactStore().fetch(video.captions_srt, tmp_path).read_text()
     shown = " ".join(line for line in srt.splitlines() if line and "-->" not in line and not line.isdigit())
     assert shown == script.text
 
 
-def test_an_edited_timeline_renders_only_the_scene_that_was_changed(home: Path, tmp_path: Path) -> None:
+def test_an_edited_timeline_renders_only_the_scene_that_was_changed(
+    home: Path, tmp_path: Path, small_pictures: None
+) -> None:
     script = generation.generate_script(prompt="why cats purr", duration=8)
     scenes = [
         SceneMedia(
@@ -72,12 +74,12 @@ def test_composition_without_scenes_is_refused(home: Path) -> None:
         media.compose_final_video(scenes=[])
 
 
-def test_a_clip_is_made_from_a_prompt_alone(home: Path, tmp_path: Path) -> None:
+def test_a_clip_is_made_from_a_prompt_alone(home: Path, tmp_path: Path, small_pictures: None) -> None:
     assert home.is_dir()
     clip = media.generate_video_veo(prompt="a city at night", duration=4, aspect="1:1")
     found = probe(ArtifactStore().fetch(clip.uri, tmp_path))
     assert found.seconds == pytest.approx(4, abs=0.05)
-    assert (found.width, found.height) == (1080, 1080)
+    assert (found.width, found.height) == (270, 270)
 
 
 def test_one_sentence_becomes_a_finished_video_through_the_engine(system: Store, tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_one_sentence_becomes_a_finished_video_through_the_engine(system: Store,
     store = ArtifactStore()
     video = store.fetch(made.video.uri, tmp_path)
     found = probe(video)
-    assert (found.width, found.height, found.video_codec, found.audio_codec) == (1080, 1920, "h264", "aac")
+    assert (found.width, found.height, found.video_codec, found.audio_codec) == (270, 480, "h264", "aac")
     assert 4 < found.seconds < 12
     integrated, peak = loudness(video)
     assert integrated == pytest.approx(-14, abs=1)

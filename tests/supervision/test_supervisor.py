@@ -256,7 +256,7 @@ def test_however_many_start_the_redis_of_a_home_there_is_one(supervised: Supervi
     finally:
         psutil.Process(there.pid).resume()
     assert redis_server.stop(supervised.home)
-    assert one.wait(10) == 0
+    assert one.wait(60) == 0
 
 
 def test_what_dies_again_is_started_later_and_later_until_it_was_well_for_a_while() -> None:

@@ -38,7 +38,7 @@ def test_a_process_with_the_number_of_one_that_has_ended_is_another_and_gets_no_
         assert not before.signal(15)
     assert other.poll() is None
     assert there.signal(15)
-    assert other.wait(10) == -15
+    assert other.wait(60) == -15
     assert not there.is_alive()
     assert not there.signal(15)
 

@@ -313,15 +313,15 @@ def test_held_requests_wait_for_the_release(vertex: VertexServer, client: genai.
     vertex.script("text", faults.hold(), faults.hold(), faults.hold())
     with ThreadPoolExecutor(3) as pool:
         early = [pool.submit(ask, client) for _ in range(2)]
-        vertex.wait_for("text", 2, 10)
+        vertex.wait_for("text", 2, 60)
         vertex.release()
-        assert all(one.result(10).text for one in early)
+        assert all(one.result(60).text for one in early)
         late = pool.submit(ask, client)
-        vertex.wait_for("text", 3, 10)
+        vertex.wait_for("text", 3, 60)
         assert not late.done()
         assert vertex.billed("text") == 3
         vertex.release()
-        assert late.result(10).text
+        assert late.result(60).text
     with pytest.raises(AssertionError, match="3 instead of 4"):
         vertex.wait_for("text", 4, 0.01)
 
@@ -342,10 +342,10 @@ def test_the_end_drops_who_waits_and_refuses_who_comes() -> None:
         client = client_of(vertex)
         vertex.script("text", faults.hold())
         waiting = pool.submit(ask, client)
-        vertex.wait_for("text", 1, 10)
+        vertex.wait_for("text", 1, 60)
         vertex.stop()
         with pytest.raises(httpx.HTTPError):
-            waiting.result(10)
+            waiting.result(60)
         with pytest.raises(httpx.ConnectError):
             ask(client)
     assert {thread for thread in threading.enumerate() if thread.name == "vertex"} == others
