@@ -18,7 +18,7 @@ _OPENING = 1.15  # the first scene shows what the video is about
 _DARKEST, _BRIGHTEST = 20.0, 236.0  # mean levels: black and burnt frames
 
 _detecting = threading.Lock()  # a cascade keeps what it is at in itself
-_LEAST_FACE = 0.14  # of the frame's shorter side
+_LEAST_FACE = 0.1  # of the frame's shorter side
 
 
 @dataclass(frozen=True)

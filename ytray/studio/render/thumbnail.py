@@ -162,11 +162,10 @@ def _composed(frame: Image.Image, subject: Subject, title: str, layout: _Layout)
     box = Box(at.left * frame.width, at.top * frame.height, at.width * frame.width, at.height * frame.height)
     seen = window(frame.size, layout.picture, layout.clear, box)
     left, top, right, bottom = layout.picture.ints()
-    picture = frame.resize(
-        (right - left, bottom - top),
-        Image.Resampling.LANCZOS,
-        (seen.left, seen.top, seen.left + seen.width, seen.top + seen.height),
-    )
+    # By rounding, it may begin a little before the frame, or end behind it.
+    ends = min(frame.width, seen.left + seen.width), min(frame.height, seen.top + seen.height)
+    part = max(0.0, seen.left), max(0.0, seen.top), *ends
+    picture = frame.resize((right - left, bottom - top), Image.Resampling.LANCZOS, part)
     panel = _panel(picture, layout.size)
     image = panel.copy()
     image.paste(picture, (left, top))
