@@ -7,11 +7,14 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.studio.measure import frames, loudness
 from ytray.errors import PermanentError
+from ytray.studio.model import Mood, Scene
+from ytray.studio.providers import painter
 from ytray.studio.render import export as exports
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.export import export
@@ -137,6 +140,23 @@ def test_a_gif_is_small_and_its_pictures_follow_evenly(tmp_path: Path) -> None:
     export(large, "gif", tmp_path / "v.gif")
     found = probe(tmp_path / "v.gif")
     assert (found.width, found.height, found.frames_per_second, found.is_variable) == (480, 270, 12.5, False)
+
+
+def test_a_gif_of_several_skies_has_no_rings(tmp_path: Path) -> None:
+    """Rings are what is left of the difference where the eye takes the mean, over 13 pixels."""
+    arguments: list[str] = []
+    scenes: list[tuple[str, Mood]] = [("ocean", "bright"), ("mountain", "warm"), ("planet", "dark")]
+    for place, (subject, mood) in enumerate(scenes):
+        file = tmp_path / f"{place}.jpg"
+        painter().draw(Scene(narration="", subject=subject, mood=mood), "gif", (240, 426), file)
+        arguments += ["-loop", "1", "-framerate", "25", "-t", "0.4", "-i", str(file)]
+    joined = "[0][1][2]concat=n=3,zoompan=z='1+0.002*on':d=1:s=240x426:fps=25,format=yuv420p"
+    video = _made(tmp_path / "v.mp4", *arguments, "-filter_complex", joined, "-c:v", "libx264", "-crf", "8")
+    export(video, "gif", tmp_path / "v.gif")
+    shown, wanted = (frames(file, 12.5, 240, 426).astype(np.float32) for file in (tmp_path / "v.gif", video))
+    for place in (2, 7, 12):
+        apart = cv2.blur(shown[place], (13, 13)) - cv2.blur(wanted[place], (13, 13))
+        assert apart[10:200, 10:230].std() < 1.8
 
 
 @pytest.mark.parametrize(("form", "codec"), [("webm", "av1"), ("gif", None)])

@@ -18,6 +18,7 @@ from tests.studio.measure import loudness, samples
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.export import export
+from ytray.studio.render.probe import headers
 from ytray.studio.render.sound.mix import render_sound, sound_name
 from ytray.studio.render.timeline import Music, Timeline, TimelineScene
 
@@ -444,21 +445,82 @@ def _stereo(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "<f4").reshape(-1, 2)
 
 
-@pytest.mark.parametrize("channels", [9, 24, 60])
-def test_channels_without_a_layout_are_heard_in_the_middle(channels: int, tmp_path: Path) -> None:
-    file = tmp_path / "multitrack.wav"
-    at = np.arange(48_000 * 2) / 48_000
-    tracks = np.zeros((len(at), channels))
-    tracks[:, 0], tracks[:, -1] = 0.5 * np.sin(2 * np.pi * 500 * at), 0.5 * np.sin(2 * np.pi * 1500 * at)
-    with wave.open(str(file), "wb") as written:
-        written.setnchannels(channels)
-        written.setsampwidth(2)
-        written.setframerate(48_000)
-        written.writeframes((tracks * 32767).astype("<i2").tobytes())
+def _tones(count: int) -> list[int]:
+    return [300 + 137 * place for place in range(count)]
+
+
+def _many(file: Path, channels: int, codec: str, layout: str = "") -> Path:
+    """Two seconds in which each channel has a tone of its own."""
+    at = np.arange(2 * RATE) / RATE
+    raw = file.with_suffix(".raw")
+    tracks = np.stack([0.3 * np.sin(2 * np.pi * hertz * at) for hertz in _tones(channels)], axis=1)
+    raw.write_bytes((tracks * 32767).astype("<i2").tobytes())
+    given = ["-ch_layout", layout] if layout else ["-ac", str(channels)]
+    _ffmpeg("-f", "s16le", "-ar", str(RATE), *given, "-i", str(raw), *codec.split(), str(file))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("channels", "ending", "codec"),
+    [(3, "mkv", "-c:a pcm_s16le"), (9, "wav", ""), (16, "caf", "-c:a pcm_s16le"), (24, "wav", ""), (60, "w64", "")],
+)
+def test_channels_without_a_layout_are_heard_in_the_middle(
+    channels: int, ending: str, codec: str, tmp_path: Path
+) -> None:
+    file = _many(tmp_path / f"multitrack.{ending}", channels, codec)
     left, right = _stereo(_render(_timeline(_scene(2, narration=str(file))), tmp_path)).T
-    for frequency in (500, 1500):
-        assert _power(left, frequency) > 0.05
-        assert _power(left, frequency) == pytest.approx(_power(right, frequency), rel=0.05)
+    levels = [_power(left, hertz) for hertz in _tones(channels)]
+    assert min(levels) > max(levels) / 2
+    assert levels == pytest.approx([_power(right, hertz) for hertz in _tones(channels)], rel=0.05)
+
+
+def _layouts() -> dict[str, list[str]]:
+    """The loudspeakers of every layout that ffmpeg knows by name."""
+    told = subprocess.run([ffmpeg.binary(), "-v", "error", "-layouts"], capture_output=True, text=True).stdout
+    lines = told.partition("Standard channel layouts:")[2].splitlines()[2:]
+    return {name: speakers.split("+") for name, speakers in (line.split()[:2] for line in lines if line.strip())}
+
+
+_CODECS = {"wav": "pcm_s16le", "mp4": "pcm_s16le", "caf": "pcm_s16le", "flac": "flac", "opus": "libopus", "mkv": "ac3"}
+
+
+def _check_speakers(layout: str, speakers: list[str], ending: str, folder: Path) -> bool:
+    """Whether a file of such a layout can be written; what is heard of it is checked."""
+    source = "|".join(f"0.2*sin(2*PI*{hertz}*t)" for hertz in _tones(len(speakers)))
+    file, made = folder / f"cinema.{ending}", f"aevalsrc='{source}':c={layout}:s={RATE}:d=2"
+    command = [ffmpeg.binary(), "-v", "error", "-y", "-f", "lavfi", "-i", made, "-c:a", _CODECS[ending], str(file)]
+    if subprocess.run(command, capture_output=True).returncode:
+        return False
+    says_layout = headers(file).channels == layout
+    left, right = _stereo(_render(_timeline(_scene(2, narration=str(file))), folder)).T
+    for speaker, hertz in zip(speakers, _tones(len(speakers)), strict=True):
+        levels = _power(left, hertz), _power(right, hertz)
+        if speaker.startswith("LFE") and says_layout:
+            assert max(levels) < 0.001, (layout, ending, speaker, levels)
+        elif ("L" in speaker or "R" in speaker) and says_layout:
+            assert levels["R" in speaker] > 0.003 > 10 * levels["L" in speaker], (layout, ending, speaker, levels)
+        else:
+            assert speaker.startswith("LFE") or max(levels) > 0.003, (layout, ending, speaker, levels)
+    return True
+
+
+@pytest.mark.parametrize("layout", ["5.1", "5.1.4", "22.2"])
+def test_every_loudspeaker_but_the_low_ones_is_heard_on_its_side(layout: str, tmp_path: Path) -> None:
+    assert _check_speakers(layout, _layouts()[layout], "mp4", tmp_path)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+def test_every_layout_in_every_container_is_heard(tmp_path: Path) -> None:
+    for ending in _CODECS:
+        written = [name for name, them in _layouts().items() if _check_speakers(name, them, ending, tmp_path)]
+        print(f"{ending}: {len(written)} of {len(_layouts())} layouts can be written, and are heard: {written}")
+
+
+def test_more_channels_than_can_be_mixed_down_are_refused_by_name(tmp_path: Path) -> None:
+    file = _many(tmp_path / "wall.wav", 100, "")
+    with pytest.raises(PermanentError, match=r"wall\.wav.*100 channels of sound, and at most 64.*stereo"):
+        _render(_timeline(_scene(2, narration=str(file))), tmp_path)
 
 
 def test_ambisonic_sound_is_heard_from_its_side(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -112,13 +113,13 @@ def test_of_a_moving_picture_the_first_frame_is_taken(form: str, tmp_path: Path)
     assert seen[8, 8, 2] < 60
 
 
-def test_another_colour_space_is_converted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("space", ["sRGB", "XYZ"])
+def test_a_profile_that_changes_nothing_or_is_not_for_such_a_picture_is_passed_over(
+    space: Literal["sRGB", "XYZ"], tmp_path: Path
+) -> None:
     file = tmp_path / "still.png"
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ"))
-    Image.new("RGB", (8, 8), (100, 100, 100)).save(file, icc_profile=lab.tobytes())
-    assert normal_still(file, tmp_path) != file
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    Image.new("RGB", (8, 8), (100, 100, 100)).save(file, icc_profile=srgb.tobytes())
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(space))
+    Image.new("RGB", (8, 8), (100, 100, 100)).save(file, icc_profile=profile.tobytes())
     assert normal_still(file, tmp_path) == file
 
 

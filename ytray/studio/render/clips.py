@@ -52,7 +52,7 @@ def _write(source: Path, found: Probed, target: Path) -> None:
     with work_folder() as folder:
         made = folder / "clip.mkv"
         inputs = ["-fflags", "+genpts", *reading(source, folder)]
-        streams = ["-map", "0:V:0", "-map", f"{found.sound}?", "-map_metadata", "-1"]
+        streams = ["-map", found.pictures, "-map", f"{found.sound}?", "-map_metadata", "-1"]
         if found.container in _DRAWN or not _copied(source, found, [*inputs, *streams], made):
             kind = _LOSSLESS if found.has_alpha else [*_ENCODED, "-pix_fmt", _pixels(found)]
             arguments = [*inputs, *streams, *kind, "-fps_mode", "passthrough", "-c:a", "flac"]

@@ -24,10 +24,8 @@ BT709 = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=
 _EXACTLY = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 # 203 cd/m² is what BT.2408 calls white in HDR. Up to six tenths of that light stays as it is; what is brighter, up to
 # five times that white (1000 cd/m², what most is graded for), is rolled off.
-_FROM_HDR = (
-    "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius:param=0.6:peak=5:desat=0,"
-    "zscale=t=bt709:m=bt709:r=tv"
-)
+DIMMED = "tonemap=mobius:param=0.6:peak=5:desat=0"
+_WIDE = ("bt2020", "smpte431", "smpte432")  # primaries of more colours than BT.709 has: BT.2020 and those of cinemas
 _ON_BLACK = (
     "format=rgba,split[{0}over][{0}under];[{0}under]drawbox=color=black:thickness=fill:replace=1[{0}black];"
     "[{0}black][{0}over]overlay=format=gbrp"
@@ -60,30 +58,54 @@ def scaled(size: tuple[int, int], more: str = "") -> str:
 def upright(found: Probed, fitting: str, mark: str = "") -> str:
     """Filters from a video's pictures to BT.709, 8 bits, 4:2:0, square pixels; `fitting` are those that scale.
 
-    What shines through is put on black, HDR is mapped, fields are joined to pictures. ffmpeg has turned them by itself.
+    What shines through is put on black, HDR and wider colours are mapped, fields are joined to pictures. ffmpeg has
+    turned them by itself.
     `mark` begins the names of links, where several videos stand in one graph.
     """
     filters = [fitting, "setsar=1", "format=yuv420p", BT709]
     if found.is_interlaced:
         filters.insert(0, "bwdif=mode=send_frame")
-    if found.is_hdr:
-        filters.insert(0, _FROM_HDR)
-    elif _says_no_matrix(found):
-        filters.insert(0, f"setparams=colorspace={_matrix_unsaid(found)}")
+    matrix, primaries, transfer = _said(found)
+    if found.is_hdr or primaries in _WIDE:
+        said = f"setparams=colorspace={matrix}:color_primaries={primaries}:color_trc={transfer}"
+        dimmed = [DIMMED] if found.is_hdr else []
+        filters[:0] = [said, to_light(transfer), *dimmed, "zscale=t=bt709:m=bt709:r=tv"]
+    elif _is_yuv(found) and "unknown" in (found.colours or "unknown").partition("/")[0]:
+        filters.insert(0, f"setparams=colorspace={matrix}")
     if found.has_alpha:
         filters.insert(0, _ON_BLACK.format(mark))
     return ",".join(filters)
 
 
-def _matrix_unsaid(found: Probed) -> str:
-    """The matrix that players take a video for that says none: BT.601 up to standard definition, else BT.709."""
-    sides = sorted((found.width or 0, found.height or 0))
-    return "smpte170m" if sides[0] <= _SD_LINES and sides[1] < _HD_WIDTH else "bt709"
+def to_light(transfer: str) -> str:
+    """Filters from pictures of any primaries and this transfer to light in BT.709's primaries, 1 being white."""
+    # By approximation, which takes half the time, HLG's system gamma is that of each colour by itself: skin turns red.
+    exactly = ":agamma=0" if transfer == "arib-std-b67" else ""
+    return f"zscale=t=linear:npl=203{exactly},format=gbrpf32le,zscale=p=bt709"
 
 
-def _says_no_matrix(found: Probed) -> bool:
-    is_yuv = (found.pixel_format or "").startswith("yuv") and not found.has_alpha
-    return is_yuv and (found.colours is None or found.colours.startswith("unknown"))
+def _said(found: Probed) -> tuple[str, str, str]:
+    """The matrix, primaries and transfer of a video, as ffmpeg names them: what it says, else what players take it for.
+
+    Without a matrix that is BT.601 up to standard definition, else BT.709.
+    """
+    parts = (found.colours or "unknown").split("/")
+    matrix, primaries, transfer = parts if len(parts) == 3 else parts * 3
+    if primaries == "unknown":
+        primaries = "bt2020" if found.is_hdr or matrix.startswith("bt2020") else "bt709"
+    if matrix == "unknown" and primaries == "bt2020":
+        matrix = "bt2020nc"
+    elif matrix == "unknown":
+        sides = sorted((found.width or 0, found.height or 0))
+        matrix = "smpte170m" if sides[0] <= _SD_LINES and sides[1] < _HD_WIDTH else "bt709"
+    if not _is_yuv(found):
+        matrix = "gbr"
+    return matrix, primaries, "bt709" if transfer == "unknown" else transfer
+
+
+def _is_yuv(found: Probed) -> bool:
+    """Whether it reaches these filters as such: what shines through is put on black in RGB."""
+    return (found.pixel_format or "").startswith("yuv") and not found.has_alpha
 
 
 def overview(source: Path, found: Probed, size: tuple[int, int]) -> list[Frame]:
@@ -133,7 +155,7 @@ def _read(
     with work_folder() as folder:
         inputs = [*reading_options, *decoder(found), *reading(source, folder)]
         filters = f"{choice},{upright(found, scaled(size))},format=rgb24,showinfo=checksum=0"
-        command = ["-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
+        command = ["-map", found.pictures, "-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
         try:
             done = subprocess.run(
                 [binary(), "-hide_banner", "-nostdin", *inputs, *(["-frames:v", "1"] * only_first), *command],

@@ -26,7 +26,7 @@ from ytray.studio.render.text.lettering import lettering_key
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, Renderer, Timeline, TimelineScene
 
 _LONGEST = 120  # frames: a longer scene is cut into several parts, which are rendered side by side
-_LOOKS = 3  # raised when parts come out different from what they were: kept ones are then no longer used
+_LOOKS = 4  # raised when parts come out different from what they were: kept ones are then no longer used
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ MOST_SIDE = 16_384  # pixels: what H.264 and the scaler go up to
 MOST_PIXELS = 100_000_000  # in one picture; each takes 3 to 12 bytes while it is worked on
 _TIMEOUT = 60  # seconds
 _LOOKED_AT = 240  # pictures whose times tell whether the frame rate varies
+_LISTED_SECONDS = 30.0
 _OUT_OF_ORDER = 16  # pictures that may come later in the file than those shown after them: what H.264 allows
 _ENDING = 1.0  # seconds before the end that must be there
 
@@ -36,6 +37,9 @@ _REASONS = (
     ("Invalid data found", "it holds no video or sound that is known"),
 )
 _SIZE = re.compile(r", (\d+)x(\d+)(?:,? \[?SAR (\d+):(\d+))?")
+_MOST_CHANNELS = 64  # what ffmpeg's filters go up to
+_USUAL = ("mono", "stereo", "5.1", "5.1(side)", "7.1")
+_STILL = ", 1 fps, 1 tbr, 1 tbn"
 _ALPHA = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|pal8")
 
 
@@ -54,7 +58,8 @@ class Probed:
         starts: the second at which the file's clock starts.
         sample_rate: of the sound, in Hz.
         track: which of several sounds counts, from 0: the default one, as players take it, else the first.
-        container: ffmpeg's first name of the container: `mov`, `matroska`, `mpegts`.
+        video: which of several videos counts, from 0, cover pictures left out.
+        container: ffmpeg's first name of the container: `mov`, `matroska`, `mpegts`; `avis` for a sequence of AVIF.
         pictures_from: seconds after the file's start at which its first picture is shown.
         channels: of the sound, as ffmpeg names them: `stereo`, `5.1(side)`, `ambisonic 1`, `9 channels`.
     """
@@ -76,6 +81,7 @@ class Probed:
     starts: float = 0.0
     sample_rate: int | None = None
     track: int = 0
+    video: int = 0
     channels: str | None = None
     container: str = ""
     pictures_from: float = 0.0
@@ -84,6 +90,11 @@ class Probed:
     def sound(self) -> str:
         """ffmpeg's name of the sound that counts, in the first input."""
         return f"0:a:{self.track}"
+
+    @property
+    def pictures(self) -> str:
+        """ffmpeg's name of the video that counts, in the first input; V: one that is no cover picture."""
+        return f"0:V:{self.video}"
 
 
 @dataclass(frozen=True)
@@ -116,8 +127,9 @@ def probe(path: Path) -> Probed:
         source = reading(path, folder)
         said = _ffmpeg(path, source, folder)[1]
         found = _headers(path, said)
-        copied = ["-map", "0:V:0?", "-map", f"{found.sound}?", "-c", "copy"]  # V: a video that is no cover picture
-        first, said = _ffmpeg(path, [*source, *copied, "-frames:v", str(_LOOKED_AT), "-t", "30", *_LISTED], folder)
+        copied = ["-map", f"{found.pictures}?", "-map", f"{found.sound}?", "-c", "copy"]
+        until = ["-t", f"{max(0.0, found.starts) + _LISTED_SECONDS:.3f}"]  # on the file's own clock
+        first, said = _ffmpeg(path, [*source, *copied, "-frames:v", str(_LOOKED_AT), *until, *_LISTED], folder)
         if "partial file" in said:
             raise PermanentError(f"{path.name} is cut off: there is less of it than its headers promise; send it again")
         pictures = _packets(first).get("video", [])
@@ -142,8 +154,8 @@ def headers(path: Path) -> Probed:
 def lands(path: Path, found: Probed, at: float) -> bool:
     """Whether a seek to `at` seconds after the file's start comes to a key picture there or before."""
     with work_folder() as folder:
-        one = ["-ss", f"{at:.4f}", *reading(path, folder), "-map", "0:V:0", "-c", "copy", "-frames:v", "1", *_LISTED]
-        pictures = _packets(_ffmpeg(path, one, folder)[0]).get("video", [])
+        one = ["-ss", f"{at:.4f}", *reading(path, folder), "-map", found.pictures, "-c", "copy", "-frames:v", "1"]
+        pictures = _packets(_ffmpeg(path, [*one, *_LISTED], folder)[0]).get("video", [])
     return bool(pictures) and pictures[0].is_key and pictures[0].shown <= found.starts + max(at, found.pictures_from)
 
 
@@ -154,7 +166,7 @@ def picture_times(path: Path) -> list[float]:
     """
     found = headers(path)
     with work_folder() as folder:
-        listed, _ = _ffmpeg(path, [*reading(path, folder), "-map", "0:V:0", "-c", "copy", *_LISTED], folder)
+        listed, _ = _ffmpeg(path, [*reading(path, folder), "-map", found.pictures, "-c", "copy", *_LISTED], folder)
     return sorted(packet.shown - found.starts for packet in _packets(listed).get("video", []))
 
 
@@ -223,9 +235,11 @@ def _headers(path: Path, said: str) -> Probed:
     length = re.search(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", said, re.MULTILINE)
     form = re.search(r"^Input #0, (\S+), from", said, re.MULTILINE)
     streams = re.split(r"^  Stream #0:", said, flags=re.MULTILINE)[1:]
-    picture = next(
-        (each for each in streams if ": Video: " in _line(each) and "(attached pic)" not in _line(each)), None
-    )
+    videos = [each for each in streams if ": Video: " in _line(each) and "(attached pic)" not in _line(each)]
+    is_sequence = re.search(r"^ +major_brand +: avis", said, re.MULTILINE) is not None
+    # A sequence of AVIF holds its first picture also as a still, before the video.
+    video = next((place for place, each in enumerate(videos) if not (is_sequence and _STILL in _line(each))), 0)
+    picture = videos[video] if videos else None
     sounds = [each for each in streams if ": Audio: " in _line(each)]
     track = next((place for place, each in enumerate(sounds) if "(default)" in _line(each)), 0)
     sound = sounds[track] if sounds else None
@@ -246,8 +260,9 @@ def _headers(path: Path, said: str) -> Probed:
         starts=float(starts or 0),
         sample_rate=int(heard.group(1)) if heard else None,
         track=track,
-        container=form.group(1).partition(",")[0],
-        channels=_channels(heard.group(2), said) if heard else None,
+        video=video,
+        container="avis" if is_sequence else form.group(1).partition(",")[0],
+        channels=_channels(path, heard.group(2), said) if heard else None,
     )
     return found if picture is None else _with_picture(path, found, picture)
 
@@ -294,9 +309,22 @@ def _with_picture(path: Path, found: Probed, stream: str) -> Probed:
     )
 
 
-def _channels(told: str | None, said: str) -> str | None:
-    # A recorder's 24 tracks are not the loudspeakers of a 22.2 cinema.
-    return "24 channels" if told == "22.2" and "Guessed Channel Layout: 22.2" in said else told
+def _channels(path: Path, told: str | None, said: str) -> str | None:
+    """What the channels are. Nothing says so where ffmpeg guessed: six and eight are then surround by convention.
+
+    Other numbers are the tracks of a recorder: its 24 are not the loudspeakers of a 22.2 cinema.
+    """
+    named = told or ""
+    if f"Guessed Channel Layout: {named}" in said and named not in _USUAL:
+        count = 16 if named == "hexadecagonal" else sum(map(int, re.findall(r"\d+", named.partition("(")[0])))
+        named = f"{count} channels"
+    counted = re.match(r"(\d+) channels", named)
+    if counted and int(counted.group(1)) > _MOST_CHANNELS:
+        raise PermanentError(
+            f"{path.name} has {counted.group(1)} channels of sound, and at most {_MOST_CHANNELS} are mixed down; "
+            "export it in stereo"
+        )
+    return named or None
 
 
 def _line(stream: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ytray.errors import PermanentError
 from ytray.studio.render.digests import digest
+from ytray.studio.render.still_colours import Coded, coded, from_coded, in_srgb, is_srgb
 
 MOST_PIXELS = 100_000_000  # three bytes each once decoded
 MOST_SIDE = 16_384  # pixels: what ffmpeg's scaler and encoders go up to
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
-_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS: dict[int, Image.Transpose | None] = {
     1: None,
@@ -25,8 +25,6 @@ _TURNS: dict[int, Image.Transpose | None] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-_MOST_PROFILE = 4 * 1024 * 1024  # bytes
 
 
 def normal_still(source: Path, folder: Path) -> Path:
@@ -34,7 +32,7 @@ def normal_still(source: Path, folder: Path) -> Path:
 
     Already normal are an upright JPEG of 8 bits in colour (baseline or progressive) and a PNG of 8 bits in RGB without
     transparency. All else is converted: turned upright (EXIF), its first frame taken (GIF, WebP), put on black where it
-    is transparent, and brought from CMYK, palettes, grey, 16 bits or another colour profile to sRGB of 8 bits.
+    is transparent, and brought from CMYK, palettes, grey, 16 bits, HDR or another colour space to sRGB of 8 bits.
 
     Raises PermanentError, naming the file: it is missing, empty, cut off, damaged, HEIC, no picture, larger than 16,384
     pixels a side or 100 megapixels.
@@ -43,13 +41,15 @@ def normal_still(source: Path, folder: Path) -> Path:
     with _opened(source) as image:
         _check_size(source, image)
         try:
-            is_normal = _is_normal(image) and not _is_sixteen_bits(source)
+            said = coded(source, image)
+            is_normal = said is None and _is_normal(image) and not _is_sixteen_bits(source)
             if is_normal:
                 image.draft(None, (1, 1))  # a JPEG is then read as small as can be, which is four times as fast
             image.load()  # all of it: the headers of a cut picture are whole
             if is_normal:
                 return source
-            normal = _flat(_upright(image))
+            shown = image if said is None else _from_coded(source, image, said)
+            normal = _flat(_upright(shown, _orientation(image)))
         except Exception as error:  # whatever a decoder stumbles over, it will again
             raise PermanentError(f"{source.name} is damaged or cut off: {error}; save or send it again") from error
     target = folder / f"still-{digest(source)[:32]}.png"
@@ -65,8 +65,10 @@ def _check_file(source: Path) -> None:
     if source.stat().st_size == 0:
         raise PermanentError(f"{source.name} is no picture: it is empty (0 bytes)")
     with source.open("rb") as file:
-        start = file.read(12)
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC:
+        start = file.read(64)
+    brands = start[8 : min(64, int.from_bytes(start[:4], "big"))]
+    is_avif = b"avif" in brands or b"avis" in brands
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC and not is_avif:
         raise PermanentError(f"{source.name} is a HEIC picture, which is not read; save it as JPEG or PNG")
 
 
@@ -98,7 +100,7 @@ def _is_normal(image: Image.Image) -> bool:
         and "transparency" not in image.info
         and _orientation(image) == 1
         and getattr(image, "n_frames", 1) == 1
-        and _is_srgb(image)
+        and is_srgb(image)
     )
 
 
@@ -107,23 +109,6 @@ def _is_sixteen_bits(source: Path) -> bool:
     with source.open("rb") as file:
         start = file.read(25)
     return start.startswith(b"\x89PNG") and start[24:] == b"\x10"  # the depth's place in the first chunk
-
-
-def _is_srgb(image: Image.Image) -> bool:
-    """Whether its colours mean sRGB: it says so, or says nothing."""
-    profile = _profile(image)
-    return profile is None or "srgb" in ImageCms.getProfileDescription(profile).lower()
-
-
-def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
-    """Its colour profile; None when it has none, or one that cannot be read."""
-    raw = image.info.get("icc_profile")
-    if not isinstance(raw, bytes) or not 128 < len(raw) <= _MOST_PROFILE:
-        return None
-    try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(raw))
-    except (OSError, ImageCms.PyCMSError):
-        return None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -138,8 +123,15 @@ def _orientation(image: Image.Image) -> int:
     return told if isinstance(told, int) and told in _TURNS else 1
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    turn = _TURNS[_orientation(image)]
+def _from_coded(source: Path, image: Image.Image, said: Coded) -> Image.Image:
+    shown = from_coded(source, image.size, said)
+    if image.has_transparency_data:
+        shown.putalpha(image.convert("RGBA").getchannel("A").resize(shown.size))
+    return shown
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS[orientation]
     return image if turn is None else image.transpose(turn)
 
 
@@ -147,11 +139,11 @@ def _flat(image: Image.Image) -> Image.Image:
     """In sRGB, 8 bits, on black."""
     if image.mode.startswith(("I", "F")):
         return _eight_bits(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if image.has_transparency_data:
         shown = image.convert("RGBA")
         black = Image.new("RGBA", shown.size, (0, 0, 0, 255))
-        return _in_srgb(Image.alpha_composite(black, shown).convert("RGB"), image)
-    return _in_srgb(image, image).convert("RGB")
+        return in_srgb(Image.alpha_composite(black, shown).convert("RGB"), image)
+    return in_srgb(image, image)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -159,14 +151,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         return image.point(lambda value: value * 255).convert("L")
     return image.convert("I").point(lambda value: value / 257).convert("L")
-
-
-def _in_srgb(image: Image.Image, source: Image.Image) -> Image.Image:
-    profile = _profile(source)
-    if profile is None or image.mode not in ("RGB", "CMYK"):
-        return image
-    try:
-        converted = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
-    except ImageCms.PyCMSError:  # a profile that does not belong to such a picture says nothing about it
-        return image
-    return converted if converted is not None else image

@@ -25,7 +25,7 @@ from ytray.studio.render.sound.tracks import FADE, Decoded, Track, decode, fade_
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, Music, Timeline
 from ytray.studio.render.work import work_folder
 
-_SOUNDS = 4  # raised when the sound comes out different from what it was: what is kept is then no longer used
+_SOUNDS = 5  # raised when the sound comes out different from what it was: what is kept is then no longer used
 _PER_FRAME = RATE // FRAMES_PER_SECOND  # samples
 _MOST_EVENED = 20.0  # dB by which a narration is brought to the others' loudness; more would raise its noise only
 _SHORTEST_MUSIC = RATE // 10  # samples
