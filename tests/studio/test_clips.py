@@ -114,7 +114,7 @@ def test_pictures_that_begin_after_their_sound_keep_their_distance(home: Path, t
     [
         ("tpad=start=2:start_mode=clone,trim=end_frame=60", None, "clip_pictures", "0.07 s behind"),
         ("trim=start_frame=3,setpts=PTS-STARTPTS,tpad=stop=3:stop_mode=clone", None, "clip_pictures", "0.10 s ahead"),
-        ("hflip", None, "clip_pictures", "does not hold there"),
+        ("hflip", None, "clip_pictures", "left and right exchanged"),
         (None, "adelay=90:all=1", "clip_sounds", "90 ms late"),
     ],
 )

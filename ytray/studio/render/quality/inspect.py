@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ytray.errors import PermanentError
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.probe import probe, reading
-from ytray.studio.render.sound.voice import AT_ZERO, HOP, RATE, SPEECH_BAND, Floats, mean_squares
+from ytray.studio.render.sound.voice import HOP, IN_STEREO, RATE, SPEECH_BAND, Floats, mean_squares, sides
 from ytray.studio.render.work import work_folder
 
 LEAST_LOUDNESS = -70.0  # LUFS: the absolute gate of ITU-R BS.1770-4; what is softer counts as silence
@@ -63,7 +63,7 @@ class Sound:
     """The sound of a file. Loudness in LUFS and LU (EBU R128), peak in dBTP; None: silent, or too short to tell.
 
     `momentary` and `short_term` are (seconds, LUFS), thinned to a few hundred; `speech` is the envelope of the speech
-    band, the mean square of each `HOP` seconds from 0 on.
+    band, the mean square of each `HOP` seconds from 0 on, and `sides` how much louder the left is then.
     """
 
     codec: str
@@ -75,6 +75,7 @@ class Sound:
     momentary: list[tuple[float, float]]
     short_term: list[tuple[float, float]]
     speech: Floats
+    sides: Floats
     silent: list[Stretch]
 
 
@@ -158,7 +159,7 @@ def inspect(
         graph += [
             "[0:a:0]asplit=3[a][b][c]",
             "[a]ebur128=peak=true:metadata=1:framelog=quiet,ametadata=print:file=loudness[measured]",
-            f"[b]{AT_ZERO},aformat=sample_fmts=s16:channel_layouts=stereo[whole]",
+            f"[b]{IN_STEREO}[whole]",
             f"[c]{SPEECH_BAND}[speech]",
         ]
         outputs = ["-map", "[measured]", "-f", "null", "-", "-map", "[whole]", "-f", "s16le", "whole"]
@@ -292,6 +293,7 @@ def _sound(folder: Path, codec: str) -> Sound:
         momentary=_thinned(momentary),
         short_term=_thinned(short_term),
         speech=mean_squares(folder / "speech", round(RATE * HOP)),
+        sides=sides(folder / "whole"),
         silent=silent,
     )
 

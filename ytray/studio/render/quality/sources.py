@@ -82,7 +82,7 @@ def _watch_clip(
     black, moved = [True], False
     with work_folder() as folder:
         piece = ["-ss", f"{min(start, last):.3f}", *(() if has_ended else ("-t", f"{seconds:.3f}")), *decoder(found)]
-        arguments = [*piece, *reading(clip, folder), "-map", "0:V:0", "-vf", filters, *AS_FRAMES]
+        arguments = [*piece, *reading(clip, folder), "-map", found.pictures, "-vf", filters, *AS_FRAMES]
         for frame in small_frames(arguments, folder):
             seen = frame[rows].astype(np.float32)
             black.append(_is_black(seen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,9 @@ HOP = 0.005  # seconds: one value of an envelope
 RATE = 8000  # Hz of the sound that envelopes are taken of
 AT_ZERO = f"aresample={RATE}:async=1:first_pts=0"  # a late or missing piece of sound becomes silence in its place
 # The band of the telephone (ITU-T G.712): most of speech is in it, and much of music is not.
+IN_STEREO = f"{AT_ZERO},aformat=sample_fmts=s16:channel_layouts=stereo"
 SPEECH_BAND = f"highpass=f=300,lowpass=f=3400,{AT_ZERO},aformat=sample_fmts=s16:channel_layouts=mono"
 
-_REACH = 1.0  # seconds to either side in which a narration is looked for
 # Amplitude to the power of 0.6: loud vowels count for less than in the amplitude itself, pauses full of music for less
 # than in decibels. By trial with voices under a beat and a tremolo 10 LU softer, both of those erred more.
 _COMPRESSION = 0.3
@@ -54,11 +55,26 @@ def speech_envelope(narration: Path, start: float = 0.0, seconds: float | None =
     From its second `start` on, for so many `seconds`; it is decoded from its beginning, without a seek.
     Raises PermanentError, naming the file, when it cannot be decoded or has no sound.
     """
+    return _decoded(narration, SPEECH_BAND, start, seconds, lambda raw: mean_squares(raw, round(RATE * HOP)))
+
+
+def sides_of(clip: Path, start: float, seconds: float) -> Floats:
+    """How much louder a file's left side is than its right one, as `sides` tells it, from its second `start` on.
+
+    Raises PermanentError, naming the file, when it cannot be decoded or has no sound.
+    """
+    return _decoded(clip, IN_STEREO, start, seconds, sides)
+
+
+def _decoded(
+    narration: Path, filters: str, start: float, seconds: float | None, measure: Callable[[Path], Floats]
+) -> Floats:
+    """A measure of the sound of a file, mixed down and filtered to 16 bits."""
     found = headers(narration)
     with work_folder() as folder:
         cut = f"atrim=start={start:.6f}" + (f":duration={seconds:.6f}" if seconds is not None else "")
-        heard_as = f"{mixed_down(found)},{SPEECH_BAND},{cut}"
-        arguments = [*reading(narration, folder), "-map", found.sound, "-af", heard_as, "-f", "s16le", "speech"]
+        heard_as = f"{mixed_down(found)},{filters},{cut}"
+        arguments = [*reading(narration, folder), "-map", found.sound, "-af", heard_as, "-f", "s16le", "sound"]
         done = subprocess.run(
             [binary(), "-hide_banner", "-nostdin", "-v", "error", *arguments],
             cwd=folder,
@@ -70,16 +86,28 @@ def speech_envelope(narration: Path, start: float = 0.0, seconds: float | None =
         )
         if done.returncode != 0:
             raise PermanentError(f"{narration.name} is no narration that can be decoded: {done.stderr.strip()[-300:]}")
-        return mean_squares(folder / "speech", round(RATE * HOP))
+        return measure(folder / "sound")
 
 
 def mean_squares(raw: Path, values: int) -> Floats:
     """The mean square of each so many values of a file of 16-bit samples, full scale being 1; read piece by piece."""
-    found = [np.zeros(0)]
+    return _levels(raw, values, 1)[:, 0]
+
+
+def sides(raw: Path) -> Floats:
+    """How much louder the left is than the right in a file of 16-bit stereo, each `HOP` seconds, about -1 to 1."""
+    levels = _levels(raw, round(RATE * HOP), 2) ** _COMPRESSION
+    return np.asarray(levels[:, 0] - levels[:, 1])
+
+
+def _levels(raw: Path, values: int, channels: int) -> Floats:
+    """The mean square of each so many samples of each channel."""
+    found = [np.zeros((0, channels))]
+    piece = values * channels * 2
     with raw.open("rb") as file:
-        while data := file.read(values * 2 * 4096):
-            samples = np.frombuffer(data[: len(data) // (values * 2) * values * 2], "<i2").astype(np.float64) / 32768
-            found.append((samples.reshape(-1, values) ** 2).mean(axis=1))
+        while data := file.read(piece * 4096):
+            samples = np.frombuffer(data[: len(data) // piece * piece], "<i2").astype(np.float64) / 32768
+            found.append((samples.reshape(-1, values, channels) ** 2).mean(axis=1))
     return np.concatenate(found)
 
 
@@ -89,24 +117,27 @@ def speaking(narration: Floats) -> NDArray[np.bool_]:
     return np.asarray((narration > loudest * _SPEAKING) & (loudest > _LEAST_POWER))
 
 
-def heard(narration: Floats, sound: Floats, at: float, tolerance: tuple[float, float]) -> Heard | None:
+def heard(
+    narration: Floats, sound: Floats, at: float, tolerance: tuple[float, float], within: float = 1.0
+) -> Heard | None:
     """Find a narration in a finished sound, near where it should begin.
 
-    The envelopes of both speech bands are compressed, and Pearson's correlation is taken at every lag of up to a second
-    in steps of 5 ms; the best one is the narration's. Music adds to the envelope but does not follow the narration, so
-    it lowers the correlation without moving its peak.
+    The envelopes of both speech bands are compressed, and Pearson's correlation is taken at every lag in steps of 5 ms;
+    the best one is the narration's. Music adds to the envelope but does not follow the narration, so it lowers the
+    correlation without moving its peak.
 
     Args:
         narration: its `speech_envelope`.
         sound: the finished sound's, from its first second on.
         at: second at which the narration should begin.
         tolerance: lags in seconds, from and to, between which it counts as in time.
+        within: seconds to either side in which it is looked for.
 
     None when the narration is silent.
     """
     if not speaking(narration).any():
         return None
-    reach = round(_REACH / HOP)
+    reach = round(within / HOP)
     first = round(at / HOP) - reach
     wanted = len(narration) + 2 * reach
     piece = sound[max(0, first) : max(0, first + wanted)]
