@@ -30,6 +30,11 @@ def report(actor: str) -> dict[str, Any]:
     return told
 
 
+def fence_of(told: str) -> int:
+    """By which fence a job of `stay` ended. On a busy machine it may have been leased once more than a test had it."""
+    return int(told.rpartition(" ")[2])
+
+
 def commits(job: Job[Any]) -> int:
     return sum(t.to_state is JobState.COMPLETED for t in job.history())
 
@@ -38,9 +43,9 @@ def test_a_job_survives_the_death_of_its_worker(system: Store, tmp_path: Path, u
     job = stay.delay(str(tmp_path), "a")
     until((tmp_path / "a.pid").exists)
     os.kill(int((tmp_path / "a.pid").read_text()), signal.SIGKILL)
-    until(lambda: times(tmp_path, "a.runs") == 2)
+    until(lambda: times(tmp_path, "a.runs") >= 2)
     (tmp_path / "a").touch()
-    assert job.get(timeout=60) == "a by fence 2"
+    assert fence_of(job.get(timeout=60)) >= 2
     moves = [(t.from_state, t.to_state) for t in job.history()]
     assert (JobState.EXECUTING, JobState.QUEUED) in moves
     assert commits(job) == 1
@@ -68,7 +73,7 @@ def test_jobs_survive_the_death_of_the_tracker(system: Store, tmp_path: Path, un
     os.kill(before["pid"], signal.SIGKILL)
     waiting = [quick.delay(n) for n in range(50)]
     assert [job.get(timeout=60) for job in waiting] == list(range(50))
-    until(lambda: times(tmp_path, "a.runs") == 2)
+    until(lambda: times(tmp_path, "a.runs") >= 2)
     (tmp_path / "a").touch()
     assert running.get(timeout=60).startswith("a by")
     assert commits(running) == 1
@@ -81,7 +86,7 @@ def test_a_flow_survives_the_death_of_its_actor_and_repeats_no_finished_step(
     job = long_flow.delay(str(tmp_path))
     until((tmp_path / "gate.pid").exists)
     os.kill(report("FlowRunner")["pid"], signal.SIGKILL)
-    until(lambda: times(tmp_path, "flow") == 2)
+    until(lambda: times(tmp_path, "flow") >= 2)
     (tmp_path / "gate").touch()
     assert job.get(timeout=60) == "early-0,early-1,early-2,gate,late"
     assert [times(tmp_path, name) for name in ("early-0", "early-1", "early-2", "late")] == [1, 1, 1, 1]
@@ -115,16 +120,17 @@ def test_a_worker_that_was_away_longer_than_its_lease_commits_nothing(
     until((tmp_path / "a.pid").exists)
     sleeper = psutil.Process(int((tmp_path / "a.pid").read_text()))
     sleeper.suspend()
-    until(lambda: times(tmp_path, "a.runs") == 2)
+    until(lambda: times(tmp_path, "a.runs") >= 2)
     (tmp_path / "a").touch()
-    assert job.get(timeout=60) == "a by fence 2"
+    ended = job.get(timeout=60)
+    assert fence_of(ended) >= 2
     try:
         sleeper.resume()
         until(lambda: not sleeper.is_running() or _is_idle(sleeper))
     except psutil.NoSuchProcess:
         pass  # the tracker had it stopped for good, which is as safe
     assert commits(job) == 1
-    assert job.status().result == "a by fence 2"
+    assert job.status().result == ended
     assert int(system.redis.hget(system.key("m"), "stale") or 0) >= stale_before
 
 

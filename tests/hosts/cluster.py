@@ -23,9 +23,9 @@ LEASE = 3  # seconds
 ALL = dict.fromkeys(QUEUE_PRIORITIES, 2)
 
 _RAY_PORT, _REDIS_PORT = 6380, 6379
-# Ray calls a silent node dead after some two seconds: its looks are half a second apart, of which three fail.
+# Ray calls a silent node dead after two to six seconds, when three looks have failed. A busy machine may take its time.
 DETECTION = {"RAY_health_check_initial_delay_ms": "500", "RAY_health_check_period_ms": "500"}
-DETECTION |= {"RAY_health_check_timeout_ms": "500", "RAY_health_check_failure_threshold": "3"}
+DETECTION |= {"RAY_health_check_timeout_ms": "1500", "RAY_health_check_failure_threshold": "3"}
 
 
 class Machines:
