@@ -19,7 +19,7 @@ up: setup
 
 test: setup
 	@bash scripts/bring-test-tools
-	@$(BIN)/pytest -m "not chaos" -n 2 --dist loadgroup --no-loadscope-reorder tests
+	@$(BIN)/pytest -m "not chaos" -n 2 --dist loadscope tests
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -19,7 +19,7 @@ import redis
 import uvicorn
 
 import ytray
-from tests.lanes import into_lanes, without_lane
+from tests.lanes import Sides, into_lanes
 from tests.small_pictures import smaller
 from tests.vertex.server import VertexServer
 from ytray.api.app import build
@@ -52,16 +52,15 @@ SHRUNK = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("dist", "no") != "no":
+        config.pluginmanager.register(Sides())
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("loadgroup", False):
-        into_lanes(items)
-
-
-@pytest.hookimpl(tryfirst=True)  # before it is printed
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        report.nodeid = without_lane(report.nodeid)
+    told = getattr(config, "workerinput", {})
+    if "lanes" in told:
+        into_lanes(items, Path(told["lanes"]))
 
 
 @pytest.fixture(scope="session")
