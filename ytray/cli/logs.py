@@ -13,6 +13,7 @@ from rich.text import Text
 from ytray.cli.backend import Backend, backend
 from ytray.cli.jobs import JobId
 from ytray.cli.output import AsJson, Exit, console, guarded, print_json
+from ytray.cli.terminal import harmless_json
 
 if TYPE_CHECKING:
     from ytray.engine.joblog import LogLine
@@ -56,7 +57,8 @@ def _follow(system: Backend, job_id: str, as_json: bool) -> None:
         after = page.next
         if as_json:
             sys.stdout.writelines(
-                json.dumps(line.model_dump(mode="json"), ensure_ascii=False) + "\n" for line in page.lines
+                harmless_json(json.dumps(line.model_dump(mode="json"), ensure_ascii=False)) + "\n"
+                for line in page.lines
             )
             sys.stdout.flush()
         else:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import structlog
 import typer
+from rich.text import Text
 
 from ytray.cli.output import AsJson, Exit, console, guarded, print_json, print_table
+from ytray.cli.terminal import harmless_event
 from ytray.errors import SystemUnavailable
 from ytray.full_disk import LossyStream
+from ytray.system.masking import masked
 
 if TYPE_CHECKING:
     from ytray.supervision.report import Report
@@ -54,7 +57,11 @@ def up(
         return None
     from ytray.supervision.supervisor import Supervisor
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LossyStream(sys.stderr))))
+    *prepare, render = structlog.get_config()["processors"]
+    structlog.configure(
+        processors=[*prepare, harmless_event, render],
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LossyStream(sys.stderr))),
+    )
     with only_one(home):
         Supervisor(
             home,
@@ -137,10 +144,10 @@ def doctor(as_json: AsJson = False) -> Exit | None:
     if as_json:
         print_json({"checks": [finding.__dict__ for finding in findings]})
     else:
-        marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "bad": "[bold red]bad[/]"}
+        styles = {"ok": "green", "warning": "yellow", "bad": "bold red"}
         for finding in findings:
-            console.print(f"{marks[finding.state]:<20} [bold]{finding.what}[/]: ", end="")
-            console.print(finding.told, markup=False)
+            mark = Text(f"{finding.state:<8}", styles[finding.state])
+            console.print(Text.assemble(mark, (finding.what, "bold"), f": {finding.told}"))
     return Exit.FAILED if any(finding.state == "bad" for finding in findings) else None
 
 
@@ -200,4 +207,4 @@ def _tell_where(report: Report, as_json: bool) -> None:
 
 
 def _plain(value: object) -> str:
-    return json.dumps(value) if isinstance(value, (tuple, list)) else "" if value is None else str(value)
+    return masked(json.dumps(value) if isinstance(value, (tuple, list)) else "" if value is None else str(value))

@@ -11,11 +11,11 @@ from functools import wraps
 from typing import Annotated, Any, ParamSpec
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ytray.cli.terminal import Terminal, harmless_json
 from ytray.errors import (
     IdempotencyConflict,
     InvalidArguments,
@@ -36,8 +36,8 @@ P = ParamSpec("P")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in a shape that stays the same.")]
 
-console = Console(highlight=False)
-complaints = Console(stderr=True, highlight=False)
+console = Terminal()
+complaints = Terminal(stderr=True)
 
 _USAGE = (
     IdempotencyConflict,
@@ -84,8 +84,7 @@ def guarded(command: Callable[P, Exit | None]) -> Callable[P, None]:
             if kwargs.get("as_json"):
                 sys.stderr.write(json.dumps({"error": str(error), "type": type(error).__name__}) + "\n")
             else:
-                complaints.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-                complaints.print(str(error), markup=False, soft_wrap=True)
+                complaints.print(Text.assemble((type(error).__name__, "bold red"), f": {error}"), soft_wrap=True)
             ended_badly = isinstance(error, (JobFailed, JobCancelled, TimeoutError))
             code = Exit.BAD_INPUT if isinstance(error, _USAGE) and not ended_badly else Exit.FAILED
         raise typer.Exit(code or Exit.DONE)
@@ -110,14 +109,14 @@ def _called(command: Callable[P, Exit | None], *args: P.args, **kwargs: P.kwargs
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON, one document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(harmless_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
     """Print a table for people, or the line `empty` when there is nothing to show."""
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))  # as it is: what users wrote may look like rich's markup
+        table.add_row(*(Text(str(cell)) for cell in row))
     if table.row_count:
         console.print(table)
     else:

@@ -89,7 +89,7 @@ def _picture(seen: _Look, trouble: str, room: int) -> RenderableType:
     queues = Table("queue", "waiting", "in flight", "delayed", "slots", "oldest", "", box=None, header_style="bold")
     for q in seen.queues:
         slots = "?" if q.slots is None else str(q.slots)
-        paused = "[yellow]paused[/]" if q.paused else ""
+        paused = Text("paused" if q.paused else "", "yellow")
         queues.add_row(
             q.name, str(q.depth), str(q.executing), str(q.delayed), slots, f"{q.oldest_wait_seconds:.0f} s", paused
         )

@@ -166,17 +166,17 @@ def _stages(steps: list[JobStatus], seconds: float) -> Table:
     for name, tasks in _STAGES:
         own = [step for step in steps if step.task_name in tasks]
         if not own:
-            table.add_row("[dim]·[/]", f"[dim]{name}[/]", "", "")
+            table.add_row("·", name, "", "", style="dim")
             continue
         done = sum(step.current_state == "COMPLETED" for step in own)
         share = sum(step.progress for step in own) / len(own)
         busy = next((step for step in own if step.current_state == "EXECUTING"), None)
         trouble = next((step for step in own if step.current_state in ("FAILED", "RETRYING")), None)
-        mark = "[red]✗[/]" if trouble else "[green]✓[/]" if done == len(own) else "[yellow]●[/]"
+        mark = Text("✗", "red") if trouble else Text("✓", "green") if done == len(own) else Text("●", "yellow")
         told = (trouble.error or "") if trouble else busy.progress_message if busy else ""
         count = f"{done}/{len(own)}" if len(own) > 1 else ""
         table.add_row(mark, name, Text.assemble(bar(share), f" {count}"), Text(told[:60], "dim"))
-    table.add_row("", "", "", f"[dim]{seconds:.0f} s[/]")
+    table.add_row("", "", "", Text(f"{seconds:.0f} s", "dim"))
     return table
 
 
