@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         None, description="Keys besides those of `ytray keys`, comma-separated: NAME:KEY or NAME:KEY:SCOPE+SCOPE."
     )
     rate_limit: int = Field(200, ge=0, description="Requests a second that one API key may make; 0 = no limit.")
+    stream_limit: int = Field(
+        100, ge=0, description="Event streams that one API key may have open at each replica; 0 = no limit."
+    )
     cors_origins: CommaSeparated = Field((), description="Origins whose pages may call the API, comma-separated.")
 
     vertex_project: str | None = Field(None, description="The Google Cloud project that pays.")

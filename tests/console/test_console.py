@@ -6,9 +6,11 @@ import re
 import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.console.phone import fits_a_phone
 from tests.console.pictures import shot, shots
 from tests.serve.tasks_for_serve import blocked, film
 from ytray import dlq, job_tracker
@@ -258,3 +260,14 @@ def test_a_part_that_is_missing_and_an_api_that_is_away_are_told_above_the_page(
     page.unroute("**/api/**")
     expect(banner).to_be_hidden(timeout=10_000)
     page.context.close()
+
+
+def test_the_audit_trail_tells_who_did_what(page: Page, api_url: str) -> None:
+    for does in ("pause", "resume"):
+        assert httpx.post(f"{api_url}/api/queues/batch/{does}", timeout=30).status_code == 200
+    page.click("[data-test=nav-audit]")
+    entries = page.locator("[data-test=audit-entry]")
+    expect(entries.nth(0)).to_contain_text("resume queue")
+    expect(entries.nth(1)).to_contain_text("pause queue")
+    expect(entries.nth(0)).to_contain_text("anybody")
+    fits_a_phone(page)

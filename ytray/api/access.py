@@ -3,36 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from ytray.api.keys import Caller, KeyRing, Scope
-from ytray.api.problems import Forbidden, TooManyRequests
+from ytray.api.guesses import CLIENT, Guesses
+from ytray.api.keys import Caller, KeyRing, Scope, split_key
+from ytray.api.problems import Forbidden, TooManyGuesses, TooManyRequests
+from ytray.api.sessions import Sessions
 from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.model import JobStatus
 from ytray.engine.store import Store
+from ytray.errors import AccessDenied
 from ytray.settings import settings
 
-COOKIE = "ytray_key"  # set by POST /api/session, for browsers: EventSource and <video> send no headers
+COOKIE = "ytray_session"  # set by POST /api/session, for browsers: EventSource and <video> send no headers
+
+T = TypeVar("T")
 
 
-def needs(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency that lets a request pass if its key has the scope, and gives the caller.
+class Door:
+    """Tells who makes a request: by a key in its headers, or by the session in its cookie."""
 
-    Raises AccessDenied, Forbidden, TooManyRequests.
+    def __init__(self, keys: KeyRing, sessions: Sessions) -> None:
+        self.keys, self.sessions = keys, sessions
+        self._guesses = Guesses()
+
+    def caller(self, request: Request) -> Caller:
+        """Who makes this request. Raises AccessDenied, TooManyGuesses."""
+        key = _presented(request)
+        if key is None:
+            session = request.cookies.get(COOKIE)
+            if session is not None and not self.keys.is_open():
+                return self.sessions.caller(session)
+            return self.keys.caller(None)
+        return self.checked(request, key, lambda: self.keys.caller(key))
+
+    def checked(self, request: Request, key: str, check: Callable[[], T]) -> T:
+        """What `check` answers to a key, unless too many wrong ones came from there. Raises as `caller` does."""
+        address, key_id = address_of(request), split_key(key)[0]
+        if wait := self._guesses.wait(address, key_id):
+            raise TooManyGuesses(wait)
+        try:
+            return check()
+        except AccessDenied:
+            self._guesses.note(address, key_id)
+            raise
+
+    def still_lets_in(self, request: Request, caller: Caller) -> bool:
+        """Whether who was let in with this request would be now: its key, or its session, may have ended."""
+        if self.keys.holder(caller.key_id) is None:
+            return False
+        session = request.cookies.get(COOKIE)
+        if session is None or _presented(request) is not None or not caller.key_id:
+            return True
+        try:
+            return self.sessions.caller(session).key_id == caller.key_id
+        except AccessDenied:
+            return False
+
+
+def needs(*scopes: Scope) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency that lets a request pass if its key has one of the scopes, and gives the caller.
+
+    Raises AccessDenied, Forbidden, TooManyGuesses, TooManyRequests.
     """
 
     async def check(request: Request) -> Caller:
-        caller = ring(request).caller(_presented(request))
-        if scope not in caller.scopes and not caller.is_admin:
-            raise Forbidden(f"this key may not do that: it takes the scope {scope!r}")
+        caller = door(request).caller(request)
+        if caller.scopes.isdisjoint(scopes) and not caller.is_admin:
+            raise Forbidden(f"this key may not do that: it takes the scope {' or '.join(map(repr, scopes))}")
         rate = settings().rate_limit
         if caller.key_id and rate:
             wait = await run_in_threadpool(_store(request).admit, caller.key_id, rate)
             if wait:
                 raise TooManyRequests(wait)
+        if ring(request).is_use_unnoted(caller.key_id):
+            await run_in_threadpool(ring(request).note_use, caller.key_id)
         return caller
 
     return check
@@ -72,10 +120,26 @@ def user_of(caller: Caller, asked: str | None) -> str | None:
     return caller.sees_only
 
 
+def door(request: Request) -> Door:
+    """The application's door."""
+    found: Door = request.app.state.door
+    return found
+
+
 def ring(request: Request) -> KeyRing:
     """The application's key ring."""
-    found: KeyRing = request.app.state.keys
-    return found
+    return door(request).keys
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, as far as can be told: what HAProxy says of it, else the other end.
+
+    Who reaches a replica past HAProxy may say anything: it serves for logs, and to slow down.
+    """
+    told = request.headers.getlist(CLIENT)
+    if told:
+        return told[-1][:64]
+    return request.client.host if request.client else "unknown"
 
 
 def _store(request: Request) -> Store:
@@ -88,4 +152,4 @@ def _presented(request: Request) -> str | None:
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key:
         return key.strip()
-    return headers.get("x-api-key") or request.cookies.get(COOKIE)
+    return headers.get("x-api-key") or None

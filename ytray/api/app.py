@@ -13,10 +13,25 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
-from ytray.api import artifacts, batches, deadletters, events, jobs, nodes, problems, queues, spending, system, videos
+from ytray.api import (
+    artifacts,
+    auditing,
+    batches,
+    deadletters,
+    events,
+    jobs,
+    nodes,
+    problems,
+    queues,
+    spending,
+    system,
+    videos,
+)
+from ytray.api.access import Door
 from ytray.api.events import EventHub
 from ytray.api.guard import Guard
 from ytray.api.keys import KeyRing
+from ytray.api.sessions import Sessions
 from ytray.engine.store import Store
 from ytray.settings import settings
 
@@ -49,10 +64,11 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
     app.state.store = where
     app.state.quick = quick
     app.state.keys = keys
+    app.state.door = door = Door(keys, Sessions(quick, keys))
     app.state.hub = EventHub(where)
     app.state.ray_dashboard = ray_dashboard
     problems.install(app)
-    for part in (jobs, artifacts, videos, batches, queues, nodes, deadletters, spending, events, system):
+    for part in (jobs, artifacts, videos, batches, queues, nodes, deadletters, spending, events, auditing, system):
         app.include_router(part.router)
     _add_pages(app)
     _describe_keys(app)
@@ -64,7 +80,7 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )
-    app.add_middleware(Guard, keys=keys, largest=settings().max_payload, origins=settings().cors_origins)
+    app.add_middleware(Guard, where=where, door=door, largest=settings().max_payload, origins=settings().cors_origins)
     return app
 
 

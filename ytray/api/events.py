@@ -22,7 +22,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from ytray.api.access import Reader, check_owner, visible_batch
+from ytray.api.access import Reader, check_owner, door, visible_batch
 from ytray.api.event_entries import (
     Event,
     EventReader,
@@ -32,9 +32,10 @@ from ytray.api.event_entries import (
     read_place,
     written_place,
 )
-from ytray.api.problems import documented
+from ytray.api.problems import TooManyStreams, documented
 from ytray.engine.store import Store
 from ytray.errors import InvalidArguments
+from ytray.settings import settings
 
 router = APIRouter(tags=["events"])
 
@@ -42,6 +43,7 @@ _HEARTBEAT = 15.0  # seconds between signs of life, so that proxies keep the con
 _BACKLOG = 5_000  # events a client may fall behind before it is disconnected
 _READ_AT_ONCE = 500  # entries of the stream
 _LEFT = object()  # tells a client's queue that it fell behind
+_LOOKS = 0.5  # seconds between two looks whether a client's key was revoked
 
 _log = structlog.get_logger("ytray.api.events")
 
@@ -53,6 +55,8 @@ class Listener:
     user: str | None
     job_id: str | None = None
     batch_id: str | None = None
+    key_id: str = ""
+    is_let_in: Callable[[], bool] = lambda: True
     waiting: asyncio.Queue[Any] = field(default_factory=lambda: asyncio.Queue(_BACKLOG))
 
     def wants(self, event: Event) -> bool:
@@ -76,13 +80,25 @@ class Listener:
                     return
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """What waits, as it is to be sent, with signs of life between. Ends when the client fell behind."""
+        """What waits, as it is to be sent, with signs of life between.
+
+        Ends when the client fell behind, and when it would not be let in any more.
+        """
+        looked_at = told_at = time.monotonic()
         while True:
+            now = time.monotonic()
+            if now - looked_at >= _LOOKS:
+                looked_at = now
+                if not self._may_go_on():
+                    return
             try:
-                event = await asyncio.wait_for(self.waiting.get(), _HEARTBEAT)
+                event = await asyncio.wait_for(self.waiting.get(), _LOOKS)
             except TimeoutError:
-                yield b": alive\n\n"
+                if now - told_at >= _HEARTBEAT:
+                    told_at = now
+                    yield b": alive\n\n"
                 continue
+            told_at = now
             found = []
             while event is not _LEFT:
                 found.append(event)
@@ -92,6 +108,12 @@ class Listener:
             yield b"".join(event.text for event in newest_of_batches(found))
             if event is _LEFT:
                 return
+
+    def _may_go_on(self) -> bool:
+        try:
+            return self.is_let_in()
+        except redis.RedisError:
+            return True  # what cannot be asked stays as it was; it is asked again
 
 
 class EventHub:
@@ -105,7 +127,7 @@ class EventHub:
         self._reader: _Reader | None = None
 
     async def listen(self, listener: Listener, after: Place | None) -> AsyncIterator[bytes]:
-        """The events for one client from now on, or from a place in the past. Ends when the client falls behind."""
+        """The events for one client from now on, or from a place in the past; ends as `Listener.chunks` does."""
         self._listeners.add(listener)
         if self._reader is None:
             self._reader = _Reader(self._store, self._key, self._entries.events, self._hand_out)
@@ -148,6 +170,10 @@ class EventHub:
             self._store.redis.xrange(self._key, start, f"{until[0]}-{until[1]}", count=_READ_AT_ONCE),
         )
         return self._entries.events(rows), (rows[-1][0].decode() if len(rows) == _READ_AT_ONCE else None)
+
+    def number_of(self, key_id: str) -> int:
+        """How many streams of that key are open."""
+        return sum(listener.key_id == key_id for listener in self._listeners)
 
     def _is_gone(self, place: Place, reached: Place) -> bool:
         """Whether events after that place have been cut off (or another Redis stands in the old one's place)."""
@@ -247,7 +273,13 @@ async def events(
         (owner,) = await run_in_threadpool(where.fields, job_id, "user")
         check_owner(caller, job_id, owner.decode() if owner else None)
     after = None if not last_event_id else read_place(last_event_id)
-    stream = hub.listen(Listener(caller.sees_only, job_id, batch_id), after)
+    most = settings().stream_limit
+    if caller.key_id and most and hub.number_of(caller.key_id) >= most:
+        raise TooManyStreams(f"this key has {most} event streams open")
+    listener = Listener(
+        caller.sees_only, job_id, batch_id, caller.key_id, lambda: door(request).still_lets_in(request, caller)
+    )
+    stream = hub.listen(listener, after)
     return StreamingResponse(
         _until_gone(stream),
         media_type="text/event-stream",

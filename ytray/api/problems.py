@@ -80,12 +80,29 @@ class TooManyRequests(YtrayError):
         self.wait = wait
 
 
+class TooManyGuesses(YtrayError):
+    """Too many wrong API keys came from this address: none is looked at for a while."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(f"too many wrong keys came from this address; the next is looked at in {wait:.1f} s")
+        self.wait = wait
+
+
+class TooManyStreams(YtrayError):
+    """The API key has as many event streams open as YTRAY_STREAM_LIMIT allows."""
+
+    wait = 5.0  # seconds: one of the others may have ended by then
+
+
 class BodyTooLarge(YtrayError):
     """The request's body is larger than the API takes."""
 
 
+_TOO_MANY = (TooManyRequests, TooManyGuesses, TooManyStreams)
 _ANSWERS[Forbidden] = (403, "use a key with the scope, or of the user, that this takes")
 _ANSWERS[TooManyRequests] = (429, "slow down, or ask for a higher YTRAY_RATE_LIMIT")
+_ANSWERS[TooManyGuesses] = (429, "`ytray keys list` shows the keys there are; `ytray keys create` makes one")
+_ANSWERS[TooManyStreams] = (429, "close streams that nobody reads, or ask for a higher YTRAY_STREAM_LIMIT")
 _ANSWERS[BodyTooLarge] = (413, "put large data into a file and pass its address")
 
 # For the OpenAPI document: what any route may answer, besides what it does when all is well.
@@ -120,7 +137,7 @@ def answer(request: Request, error: YtrayError) -> Response:
     )
     if status in (409, 422) and "node" in request.path_params:
         hint = _NODES
-    wait = max(1, round(error.wait + 0.5)) if isinstance(error, TooManyRequests) else _RETRY_AFTER
+    wait = max(1, round(error.wait + 0.5)) if isinstance(error, _TOO_MANY) else _RETRY_AFTER
     headers = {"Retry-After": str(wait)} if status in (429, 503) else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"

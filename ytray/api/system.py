@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response
 
 from ytray import metrics
-from ytray.api.access import COOKIE, Reader, ring
-from ytray.api.keys import SCOPES, Scope
+from ytray.api.access import COOKIE, Reader, door, needs, ring
+from ytray.api.keys import SCOPES, Caller, Scope
 from ytray.api.problems import Forbidden, documented, explanation
 from ytray.api.readiness import Readiness, readiness
+from ytray.api.sessions import LASTS
 from ytray.engine.model import Time, time_of
 from ytray.engine.parts import known_parts, trouble
 from ytray.settings import settings
 from ytray.system.parts import Part
 
 router = APIRouter(tags=["system"])
-_A_MONTH = 30 * 86400  # seconds that a browser stays signed in
 
 
 class System(BaseModel):
@@ -90,23 +90,28 @@ def _told(part: Part) -> PartStatus:
 
 @router.post("/api/session", status_code=204, response_class=Response, responses=documented())
 def sign_in(given: SignIn, request: Request) -> Response:
-    """Exchange a key for a cookie: a browser's event streams and videos cannot send headers."""
-    ring(request).caller(given.key)
+    """Exchange a key for a session in a cookie: a browser's event streams and videos cannot send headers."""
+    sessions = door(request).sessions
+    session = door(request).checked(request, given.key, lambda: sessions.open(given.key))
     response = Response(status_code=204)
-    response.set_cookie(
-        COOKIE,
-        given.key,
-        max_age=_A_MONTH,
-        httponly=True,
-        samesite="strict",
-        secure=request.headers.get("x-forwarded-proto", request.url.scheme) == "https",
-    )
+    if session is not None:
+        response.set_cookie(
+            COOKIE,
+            session,
+            max_age=LASTS,
+            httponly=True,
+            samesite="strict",
+            secure=request.headers.get("x-forwarded-proto", request.url.scheme) == "https",
+        )
     return response
 
 
 @router.delete("/api/session", status_code=204, response_class=Response)
-def sign_out() -> Response:
-    """Forget the cookie."""
+def sign_out(request: Request) -> Response:
+    """End the session."""
+    session = request.cookies.get(COOKIE)
+    if session is not None:
+        door(request).sessions.end(session)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
@@ -125,9 +130,9 @@ def ready(request: Request) -> Readiness:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=documented())
-def render_metrics(caller: Reader) -> Response:
+def render_metrics(caller: Annotated[Caller, Depends(needs("read", "metrics"))]) -> Response:
     """Prometheus metrics, the same from every replica: they are counted in Redis."""
-    if caller.sees_only is not None:
+    if caller.sees_only is not None and "metrics" not in caller.scopes:
         raise Forbidden("the metrics tell of all users: this takes a key that is not bound to one user")
     return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

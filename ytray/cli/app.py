@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from ytray.cli import (
+    audit,
     batches,
     clusters,
     deadletters,
@@ -24,6 +26,7 @@ from ytray.cli import (
 )
 from ytray.cli import keys as api_keys
 from ytray.cli.backend import Reach
+from ytray.cli.terminal import tell_of_a_crash
 
 app = typer.Typer(
     name="ytray",
@@ -58,6 +61,7 @@ logs.add_to(app)
 top.add_to(app)
 nodes.add_to(app)
 spending.add_to(app)
+audit.add_to(app)
 operating.add_to(app)
 state.add_to(app)
 upgrading.add_to(app)
@@ -70,4 +74,5 @@ app.add_typer(clusters.app, name="cluster")
 
 def run() -> None:
     """Run the command line of this process."""
+    sys.excepthook = tell_of_a_crash
     app()

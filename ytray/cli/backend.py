@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from ytray.client.model import LogPage
+    from ytray.engine.audit import AuditPage
     from ytray.engine.batch.model import (
         BatchOptions,
         BatchPage,
@@ -194,6 +195,9 @@ class Backend(Protocol):
 
     def allow_call(self, key: str) -> Entry:
         """Let an uncertain call be made again."""
+
+    def audit(self, limit: int, cursor: str | None) -> AuditPage:
+        """Who did what, the newest first."""
 
     def budgets(self) -> list[Budget]:
         """What users may spend this month, and have spent."""

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import ytray
 from ytray.artifacts import ArtifactStore
 from ytray.client.model import LogPage
+from ytray.engine import audit
+from ytray.engine.audit import AuditPage
 from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.batch.model import (
     BatchOptions,
@@ -104,6 +106,7 @@ class Inside:
     def cancel(self, job_id: str) -> None:
         """Cancel a job."""
         _tracker().cancel(job_id)
+        audit.record_here(open_store(), "cancel job", job_id)
 
     def jobs(
         self,
@@ -149,10 +152,12 @@ class Inside:
     def pause(self, queue: str) -> None:
         """Start no more jobs of a queue."""
         _tracker().pause(queue)
+        audit.record_here(open_store(), "pause queue", queue)
 
     def resume(self, queue: str) -> None:
         """Start jobs of a queue again."""
         _tracker().resume(queue)
+        audit.record_here(open_store(), "resume queue", queue)
 
     def nodes(self) -> list[NodeStatus]:
         """Every node of the cluster."""
@@ -163,6 +168,7 @@ class Inside:
         """Take a node out of service."""
         self._check_for_a_cluster()
         drained = drain(node, deadline_seconds, reason)
+        audit.record_here(open_store(), "drain node", drained.node_id, reason)
         # Ray would end this process together with the node, when it is the one that the command runs on.
         ytray.shutdown()
         import ray
@@ -198,11 +204,11 @@ class Inside:
 
     def replay(self, job_ids: Sequence[str] | None) -> list[str]:
         """Run these jobs of it once more, or all."""
-        return self._settled(job_ids, dlq.retry_task)
+        return self._settled(job_ids, dlq.retry_task, "replay")
 
     def discard(self, job_ids: Sequence[str] | None) -> list[str]:
         """Take these jobs out of it, or all."""
-        return self._settled(job_ids, dlq.remove)
+        return self._settled(job_ids, dlq.remove, "discard")
 
     def prepare_batch(
         self, source: Path, *, task: str, options: BatchOptions, told: Callable[[int], None]
@@ -243,29 +249,43 @@ class Inside:
 
     def resume_batch(self, batch_id: str, source: Path | None) -> Resumed:
         """Go on with a batch."""
-        return Batch(batch_id).resume(source)
+        resumed = Batch(batch_id).resume(source)
+        audit.record_here(open_store(), "resume batch", batch_id)
+        return resumed
 
     def pause_batch(self, batch_id: str) -> BatchStatus:
         """Start no more items of a batch."""
-        return _batch(batch_id).pause()
+        paused = _batch(batch_id).pause()
+        audit.record_here(open_store(), "pause batch", batch_id)
+        return paused
 
     def cancel_batch(self, batch_id: str) -> BatchStatus:
         """Cancel every item of a batch that has not ended."""
-        return _batch(batch_id).cancel()
+        cancelled = _batch(batch_id).cancel()
+        audit.record_here(open_store(), "cancel batch", batch_id)
+        return cancelled
 
     def change_batch(
         self, batch_id: str, *, priority: int | None, concurrency: int | None, budget_usd: float | None
     ) -> BatchStatus:
         """Change how a batch is run."""
-        return _batch(batch_id).change(priority=priority, concurrency=concurrency, budget_usd=budget_usd)
+        changed = _batch(batch_id).change(priority=priority, concurrency=concurrency, budget_usd=budget_usd)
+        given = {"priority": priority, "concurrency": concurrency, "budget_usd": budget_usd}
+        told = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+        audit.record_here(open_store(), "change batch", batch_id, told)
+        return changed
 
     def replay_errors(self, batch_id: str, fingerprint: str) -> int:
         """Run the failed items of a group of errors once more."""
-        return Batch(batch_id).replay(fingerprint)
+        number = Batch(batch_id).replay(fingerprint)
+        audit.record_here(open_store(), "replay items", f"{batch_id}/errors/{fingerprint}")
+        return number
 
     def discard_errors(self, batch_id: str, fingerprint: str) -> int:
         """Give the failed items of a group of errors up."""
-        return _batch(batch_id).discard(fingerprint)
+        number = _batch(batch_id).discard(fingerprint)
+        audit.record_here(open_store(), "discard items", f"{batch_id}/errors/{fingerprint}")
+        return number
 
     def batch_report(self, batch_id: str, form: Literal["markdown", "html"]) -> str:
         """What came of a batch, to read."""
@@ -280,7 +300,9 @@ class Inside:
 
     def allow_call(self, key: str) -> Entry:
         """Let an uncertain call be made again."""
-        return journal.allow(open_store(), key)
+        allowed = journal.allow(open_store(), key)
+        audit.record_here(open_store(), "allow call", key)
+        return allowed
 
     def budgets(self) -> list[Budget]:
         """What users may spend this month, and have spent."""
@@ -288,7 +310,14 @@ class Inside:
 
     def set_budget(self, user_id: str, limit_usd: float | None) -> Budget:
         """Let a user spend so many US dollars a month."""
-        return budgets.set_user_budget(open_store(), user_id, limit_usd)
+        budget = budgets.set_user_budget(open_store(), user_id, limit_usd)
+        told = "the default" if limit_usd is None else f"{limit_usd} USD"
+        audit.record_here(open_store(), "set budget", user_id, told)
+        return budget
+
+    def audit(self, limit: int, cursor: str | None) -> AuditPage:
+        """Who did what, the newest first."""
+        return audit.page(open_store(), limit, cursor)
 
     def models(self) -> list[ModelStatus]:
         """Every model that has a price."""
@@ -308,7 +337,7 @@ class Inside:
                 "no Ray cluster is running here: `ytray up` starts one, and RAY_ADDRESS names one to be joined"
             )
 
-    def _settled(self, job_ids: Sequence[str] | None, settle: Callable[[str], None]) -> list[str]:
+    def _settled(self, job_ids: Sequence[str] | None, settle: Callable[[str], None], action: str) -> list[str]:
         settled = []
         for job_id in [letter.job_id for letter in self.dead_letters()] if job_ids is None else job_ids:
             try:
@@ -316,6 +345,7 @@ class Inside:
             except UnknownJob:
                 continue
             settled.append(job_id)
+            audit.record_here(open_store(), action, job_id)
         return settled
 
 

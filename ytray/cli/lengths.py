@@ -11,11 +11,11 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _PART = rf"({_NUMBER})\s*([smhd])"
 
 
-def seconds_of(deadline: str) -> float:
-    """Seconds of 90, 90s, 1.5h or 1h30m, given as --deadline. Raises InvalidArguments."""
-    text = deadline.strip().lower()
+def seconds_of(given: str, option: str = "--deadline") -> float:
+    """Seconds of 90, 90s, 1.5h or 1h30m, given as that option. Raises InvalidArguments."""
+    text = given.strip().lower()
     if re.fullmatch(_NUMBER, text):
         return float(text)
     if not re.fullmatch(rf"(?:{_PART}\s*)+", text):
-        raise InvalidArguments(f"--deadline {deadline!r} is no length of time such as 90s, 6h or 1h30m")
+        raise InvalidArguments(f"{option} {given!r} is no length of time such as 90s, 6h or 1h30m")
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ytray.artifacts import owner_and_name
 from ytray.client import Client, LogPage
 from ytray.client.model import BatchChoices
+from ytray.engine.audit import AuditPage
 from ytray.engine.batch.model import (
     BatchOptions,
     BatchPage,
@@ -266,6 +267,10 @@ class Remote:
     def set_budget(self, user_id: str, limit_usd: float | None) -> Budget:
         """Let a user spend so many US dollars a month."""
         return self._client.set_budget(user_id, limit_usd)
+
+    def audit(self, limit: int, cursor: str | None) -> AuditPage:
+        """Who did what, the newest first."""
+        return self._client.audit(limit, cursor)
 
     def models(self) -> list[ModelStatus]:
         """Every model that has a price."""

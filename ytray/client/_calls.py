@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from ytray.client.model import Artifact, Ended, LogPage, TaskInfo
+from ytray.engine.audit import AuditPage
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
 from ytray.errors import InvalidArguments
@@ -226,6 +227,11 @@ def allow_call(key: str) -> Call[Entry]:
     """Allow an uncertain call."""
     path = f"/api/spend/{segment(key)}/allow"
     return Call("POST", path, Entry.model_validate_json, repeatable=False)
+
+
+def audit(limit: int, cursor: str | None) -> Call[AuditPage]:
+    """A page of the audit trail."""
+    return Call("GET", "/api/audit", AuditPage.model_validate_json, given({"limit": str(limit), "cursor": cursor}))
 
 
 def budgets() -> Call[list[Budget]]:

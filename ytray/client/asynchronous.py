@@ -22,6 +22,7 @@ from ytray.client._forks import open_anew_after_fork
 from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
+from ytray.engine.audit import AuditPage
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
 from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
@@ -476,6 +477,10 @@ class AsyncClient(AsyncBatchMethods):
         Raises UnknownJob when the journal does not have it, InvalidTransition when it is not uncertain.
         """
         return await self._do(_calls.allow_call(key))
+
+    async def audit(self, limit: int = 100, cursor: str | None = None) -> AuditPage:
+        """Who paused, drained, cancelled, replayed, set a budget, made or revoked a key: the newest first."""
+        return await self._do(_calls.audit(limit, cursor))
 
     async def budgets(self) -> list[Budget]:
         """What each user may spend this month in US dollars, for those who have a budget or have spent something."""

@@ -23,6 +23,7 @@ from ytray.client._forks import open_anew_after_fork
 from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
+from ytray.engine.audit import AuditPage
 from ytray.engine.context import refuse_in_flow
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
@@ -468,6 +469,10 @@ class Client(BatchMethods):
         Raises UnknownJob when the journal does not have it, InvalidTransition when it is not uncertain.
         """
         return self._do(_calls.allow_call(key))
+
+    def audit(self, limit: int = 100, cursor: str | None = None) -> AuditPage:
+        """Who paused, drained, cancelled, replayed, set a budget, made or revoked a key: the newest first."""
+        return self._do(_calls.audit(limit, cursor))
 
     def budgets(self) -> list[Budget]:
         """What each user may spend this month in US dollars, for those who have a budget or have spent something."""

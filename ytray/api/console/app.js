@@ -4,6 +4,7 @@ import { get, post, remove } from "./api.js";
 import { forgetParts, watchParts } from "./banner.js";
 import { el, empty, fill, notice, throttled } from "./dom.js";
 import { connect, disconnect, listen } from "./live.js";
+import { show as audit } from "./views/audit.js";
 import { show as batch } from "./views/batch.js";
 import { show as batches } from "./views/batches.js";
 import { show as create } from "./views/create.js";
@@ -22,7 +23,7 @@ let leave = null;
 let system = null;
 let shown = 0;
 
-const VIEWS = { "": overview, jobs, batches, "batches/new": newBatch, deadletters, spending, nodes, create };
+const VIEWS = { "": overview, jobs, batches, "batches/new": newBatch, deadletters, spending, nodes, audit, create };
 const PAGES = { jobs: job, batches: batch }; // of one of them
 
 async function route() {
