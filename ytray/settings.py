@@ -42,6 +42,10 @@ class Settings(BaseSettings):
         None, validation_alias="RAY_ADDRESS", description="Ray cluster to join; without it a local one."
     )
     imports: CommaSeparated = Field((), description="Modules with your own tasks, comma-separated.")
+    stored_code: bool = Field(True, description="Whether code that scripts ship is run; else only what is installed.")
+    code_secret: SecretStr | None = Field(
+        None, min_length=32, description="Signs code that scripts ship; without it a file of YTRAY_HOME does."
+    )
     provider: ProviderName = Field("offline", description="Who makes text, speech, pictures and clips.")
     provider_text: ProviderName | None = Field(None, description="Who writes, where it is not YTRAY_PROVIDER.")
     provider_speech: ProviderName | None = Field(None, description="Who speaks, where it is not YTRAY_PROVIDER.")

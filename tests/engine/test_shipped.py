@@ -17,6 +17,7 @@ from ytray.engine.flow import Flow
 from ytray.engine.link import CodeNotStored
 from ytray.engine.schema import MIGRATIONS
 from ytray.engine.shipped import digest_of, renew
+from ytray.engine.signing import signed
 from ytray.engine.store import Store, Submission
 from ytray.engine.task import Task
 
@@ -159,6 +160,8 @@ def test_a_job_whose_code_is_lost_is_tried_again_and_says_what_to_do(
         job.get(timeout=60)
     assert job.status().retry_count == 2
     # Whoever has the task ships it, and the job is replayed.
-    system.redis.copy(key_of(system, twice), system.key(f"code:{lost}"))
+    code = system.redis.get(key_of(system, twice))
+    assert isinstance(code, bytes)
+    system.redis.set(system.key(f"code:{lost}"), signed(code, lost))
     dlq.retry_task(lost)
     assert job.get(timeout=60) == 8

@@ -12,6 +12,7 @@ from ray import serve
 
 from ytray.api.app import build
 from ytray.api.keys import KeyRing
+from ytray.engine import signing
 from ytray.engine.connection import adopt_store, connect, store
 from ytray.engine.worker import pack_setup, unpack_setup
 from ytray.errors import SystemUnavailable
@@ -67,7 +68,7 @@ def application(_: dict[str, str] | None = None) -> serve.Application:
             "`serve deploy` needs a running system: start it with `ytray up`, or set YTRAY_REDIS_URL for the cluster"
         )
     connect()
-    setup = pack_setup(store().redis_url, settings())
+    setup = pack_setup(store().redis_url, settings(), signing.secret())
     dashboard = ray_cluster.recorded(settings().home, "dashboard")
     deployment: Any = Api
     bound: serve.Application = deployment.options(num_replicas=settings().http_replicas).bind(setup, dashboard)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
+from redis.exceptions import NoPermissionError
 
 from ytray.cli.lengths import seconds_of
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
@@ -33,6 +35,7 @@ def upgrade(
     """
     from ytray.engine.actors import replace_actors
     from ytray.engine.connection import joined_system, store
+    from ytray.engine.signing import sign_what_is_stored
     from ytray.engine.tracking import job_tracker
 
     patience = seconds_of(deadline)
@@ -49,6 +52,8 @@ def upgrade(
         while (running := where.redis.zcard(where.key("leases:tracker"))) and time.monotonic() < until:
             time.sleep(_LOOK_EVERY)
         replace_actors(joined)
+        with suppress(NoPermissionError):  # where ytray's user of Redis may not look for keys
+            sign_what_is_stored(where)
     finally:
         for queue in held:
             try:

@@ -14,6 +14,7 @@ from ytray.engine.error_text import in_words, is_rays_order
 from ytray.engine.link import CodeNotStored
 from ytray.engine.names import escaped, unescaped
 from ytray.errors import PermanentError
+from ytray.settings import settings
 
 CODE_KEPT: Final = 30 * 86400  # seconds since a job needed it last; lua/prelude.lua has the same
 _SHIPPED = "value:"
@@ -68,13 +69,20 @@ def resolve(words: str, store: Store) -> Any:
     if _VALUE.fullmatch(words):
         from ray import cloudpickle
 
+        from ytray.engine import signing
+
+        if not settings().stored_code:
+            raise PermanentError(
+                "YTRAY_STORED_CODE is false: code that a script ships is not run; put the task into a module that "
+                "every node has, and name that in YTRAY_IMPORTS"
+            )
         code = store.redis.get(store.key(f"code:{shipped_in(words)}"))
         if code is None:
             raise CodeNotStored(
                 "the code of this job's task is not stored any more: run the script that defines it again, and submit "
                 "any job of it; then this one finds it when it is tried again or replayed"
             )
-        task = cloudpickle.loads(cast(bytes, code))
+        task = cloudpickle.loads(signing.checked(cast(bytes, code), shipped_in(words)))
         task.__dict__["_reference"] = (store, words)  # what it submits of itself is the same code
         return task
     name, _, folder = words.partition("@")

@@ -7,6 +7,7 @@ import os
 import threading
 from dataclasses import dataclass, replace
 
+from ytray.engine import signing
 from ytray.engine.schema import bring_up_to_date
 from ytray.engine.store import Store
 from ytray.settings import settings
@@ -78,6 +79,9 @@ def _store_of(joined: System) -> Store:
     where = Store(joined.redis_url, settings().namespace, PATIENCE)
     try:
         bring_up_to_date(where)
+        if settings().redis_url is None and not signing.has_own_secret():
+            # A Redis that is this home's own, from before code was signed, or new.
+            signing.sign_what_is_stored(where)
     except BaseException:
         where.close()
         joined.leave()

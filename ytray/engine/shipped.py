@@ -18,11 +18,12 @@ from typing import Any, cast
 import redis
 from ray.cloudpickle import cloudpickle
 
-from ytray.engine import logs
+from ytray.engine import logs, signing
 from ytray.engine.code import CODE_KEPT
 from ytray.engine.model import QUEUE_PRIORITIES, JobState
 from ytray.engine.store import Store
-from ytray.errors import SystemUnavailable
+from ytray.errors import InvalidArguments, SystemUnavailable
+from ytray.settings import settings
 
 _RENEW_EVERY = 86400  # seconds
 _LOOK_EVERY = 600.0  # seconds between looks whether it is time to renew
@@ -33,10 +34,15 @@ _log = logs.get("ytray.shipped")
 
 
 def ship(task: Any, store: Store) -> str:
-    """Put the code of a task into Redis, or keep it there; returns its digest."""
+    """Put the code of a task into Redis, or keep it there; returns its digest. Raises InvalidArguments."""
+    if not settings().stored_code:
+        raise InvalidArguments(
+            f"task {task.name} is defined in a script or a function, and YTRAY_STORED_CODE is false: put it into a "
+            "module that every node has, and name that in YTRAY_IMPORTS"
+        )
     dumps: Callable[[Any], bytes] = cloudpickle.dumps
     digest = digest_of(task)
-    store.redis.set(store.key(f"code:{digest}"), dumps(task), ex=CODE_KEPT)
+    store.redis.set(store.key(f"code:{digest}"), signing.signed(dumps(task), digest), ex=CODE_KEPT)
     store.secure()
     return digest
 

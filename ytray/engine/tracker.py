@@ -21,7 +21,7 @@ import redis
 from ray.exceptions import TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ytray.engine import alerts, logs, shipped
+from ytray.engine import alerts, logs, shipped, signing
 from ytray.engine.autoscale import Autoscaling
 from ytray.engine.batch import notices
 from ytray.engine.batch.feeder import Feeder
@@ -122,6 +122,10 @@ class JobTracker:
             "slots": self._slots.known,
             "free_cards": sum(cards.free for cards in self._slots.cards.values()),
         }
+
+    def code_secret(self) -> bytes:
+        """By which workers know the code that the system has signed: for who ships some."""
+        return signing.secret()
 
     def _flush_to_disk(self) -> None:
         while True:

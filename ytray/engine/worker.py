@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ytray.engine import joblog, logs, tracing
+from ytray.engine import joblog, logs, signing, tracing
 from ytray.engine.capacity import NODE_WORD, here
 from ytray.engine.code import resolve
 from ytray.engine.connection import adopt_store
@@ -64,12 +64,15 @@ def run_lease(setup: bytes, jobs: Sequence[tuple[Any, ...]]) -> Report:
     return _worker(setup).run([Claimed.received(job) for job in jobs])
 
 
-def pack_setup(redis_url: str, given: Settings) -> bytes:
+def pack_setup(redis_url: str, given: Settings, code_secret: bytes | None = None) -> bytes:
     """What a worker needs to join the system. It travels as an argument, which no dashboard shows.
+
+    `code_secret` is by which it knows the code that the system has signed; that of this home, if none is given.
 
     The worker may be of another version: it takes the settings that it knows, and its own default for what is missing.
     """
-    return pickle.dumps({"redis_url": redis_url, "settings": given.model_dump()})
+    known = code_secret or signing.own_secret()
+    return pickle.dumps({"redis_url": redis_url, "settings": given.model_dump(), "code_secret": known})
 
 
 def unpack_setup(setup: bytes, patience: float = PATIENCE, *, waits_for_room: bool = False) -> Store:
@@ -77,6 +80,7 @@ def unpack_setup(setup: bytes, patience: float = PATIENCE, *, waits_for_room: bo
     packed = pickle.loads(setup)
     given = Settings.of_system(packed["settings"])
     adopt(given)
+    signing.adopt(packed.get("code_secret", b""))
     where = Store(packed["redis_url"], given.namespace, patience, waits_for_room=waits_for_room)
     adopt_store(where)
     logs.configure()
