@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TextIO, cast
 
+import structlog
 import typer
 
 from ytray.cli.output import guarded
+from ytray.full_disk import LossyStream
 from ytray.settings import settings
 from ytray.supervision.picture import Patience
 from ytray.supervision.supervisor import Supervisor
@@ -18,13 +22,14 @@ class WithoutRay(Supervisor):
 
 
 def _up() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LossyStream(sys.stderr))))
     home = settings().home
     with only_one(home):
         WithoutRay(
             home,
             with_standby=False,
             tell=lambda _: print("up", flush=True),
-            patience=Patience(limit=2, stop=5),
+            patience=Patience(limit=2, stop=5, hang=float(os.environ.get("HANG", "60"))),
         ).run()
 
 

@@ -9,14 +9,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
 
+from ytray.engine.store import Store
+from ytray.supervision.mirror import Mirror
 from ytray.supervision.picture import Patience, Picture
 from ytray.supervision.report import read_report
 from ytray.system import redis_server
@@ -37,11 +41,11 @@ class Supervised:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("YTRAY_", "RAY_"))}
         self.environment = {**kept, "YTRAY_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
 
-    def up(self, node: str = "comes up", **more: str) -> subprocess.Popen[str]:
+    def up(self, node: str = "comes up", log: IO[str] | int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.supervision.supervised", node],
             env={**self.environment, **more},
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
         )
@@ -140,6 +144,72 @@ def test_what_dies_is_brought_back_and_the_rest_is_left_alone(
     assert up.wait(60) == 0
     assert not any(process.is_alive() for process in (*after.values(), redis))
     assert sorted(path.name for path in supervised.home.iterdir()) == ["node.log", "notify", "redis", "up.lock"]
+
+
+def test_a_full_disk_ends_nothing_and_what_happened_meanwhile_is_kept_when_there_is_room(
+    disk: Path, until: Until
+) -> None:
+    supervised = Supervised(disk)
+    with (disk / "ytray.log").open("w") as log:
+        up = supervised.up(log=log)
+    until(supervised.is_whole, 90)
+    redis = supervised.processes()["redis"]
+    with (disk / "rest").open("wb") as rest, suppress(OSError):
+        rest.write(bytes(1 << 20))
+    redis.signal(signal.SIGKILL)
+    until(lambda: redis_server.process(disk) not in (None, redis), 90)
+    until(lambda: redis_server.is_running(disk), 90)
+    assert supervised.part("redis").restarts == 0
+    assert up.poll() is None
+    (disk / "rest").unlink()
+    until(lambda: supervised.part("redis").restarts == 1, 90)
+    up.terminate()
+    assert up.wait(60) == 0
+
+
+def test_what_is_stopped_is_ended_and_brought_back(supervised: Supervised, until: Until) -> None:
+    up = supervised.up(HANG="1")
+    until(supervised.is_whole, 90)
+    before = supervised.processes()
+    for name in ("redis", "raylet"):
+        before[name].signal(signal.SIGSTOP)
+        until(lambda name=name: supervised.part(name).restarts == 1, 90)
+        assert "was stopped by a signal for" in supervised.part(name).last_end
+        until(supervised.is_whole, 90)
+    assert not any(process.is_alive() for process in before.values())
+    up.terminate()
+    assert up.wait(60) == 0
+
+
+def test_who_answers_no_more_is_told_from_who_cannot(
+    bare_store: Store, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ytray.supervision.mirror._AGAIN", 0.05)
+    monkeypatch.setattr("ytray.supervision.mirror._ANSWER_WITHIN", 0.2)
+    mirror = Mirror(bare_store.redis_url, bare_store.namespace)
+
+    def silent() -> set[str]:
+        return {name for name in ("redis", "job_tracker", "haproxy") if mirror.silent_for(name) > 0.3}
+
+    written = bare_store.key("parts")
+    mirror.show([Part("raylet", "up", 0, 0.0, "")], Counter())
+    until(lambda: bare_store.redis.delete(written))
+    until(lambda: bare_store.redis.exists(written))
+    assert silent() == set()  # no tracker has ever been there
+    bare_store.redis.set(bare_store.key("at_work"), "tracker")
+    until(lambda: bare_store.redis.delete(written))
+    until(lambda: bare_store.redis.delete(written))
+    bare_store.redis.delete(bare_store.key("at_work"))
+    until(lambda: silent() == {"job_tracker"})
+    redis = psutil.Process(bare_store.redis.info("server")["process_id"])
+    redis.suspend()
+    try:
+        until(lambda: silent() == {"redis"})
+    finally:
+        redis.resume()
+    until(lambda: silent() == {"job_tracker"})
+    mirror.forget("job_tracker")
+    assert silent() == set()
 
 
 def test_what_dies_again_and_again_makes_it_exit_with_a_sentence(supervised: Supervised, until: Until) -> None:

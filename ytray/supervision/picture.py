@@ -20,6 +20,7 @@ class Patience:
     start: float = 150.0  # until a node must be up, on a busy machine too
     silence: float = 120.0  # until a node that reports nothing is taken for dead: it reports every few seconds
     self_healing: float = 60.0  # until a part that Ray itself should bring back is brought back by a new node
+    hang: float = 60.0  # until a part that is stopped, or that has answered and does so no more, is ended
     stop: float = 40.0  # until a node that was asked to stop is ended
 
 

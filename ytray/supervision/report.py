@@ -5,12 +5,14 @@ A file and no pipe, so that a supervisor that takes over from one that was kille
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter
 
+from ytray.errors import DiskFull
 from ytray.system.identity import Identity
 from ytray.system.kept import keep
 
@@ -41,8 +43,13 @@ _report = TypeAdapter(Report)
 
 
 def write_report(home: Path, report: Report) -> None:
-    """Keep the report; the supervisor looks twice a second."""
-    keep(report_path(home), _report.dump_json(report))
+    """Keep the report; the supervisor looks twice a second. On a full disk it still sees that the node is alive."""
+    try:
+        keep(report_path(home), _report.dump_json(report))
+    except DiskFull:
+        if not report_path(home).exists():
+            raise
+        os.utime(report_path(home))
 
 
 def read_report(home: Path) -> Report | None:

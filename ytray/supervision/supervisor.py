@@ -4,6 +4,7 @@
 - Without the raylet, the GCS, an agent or the node's own process the local Ray is no use: it is taken down whole and a
   new node is started. Redis is left alone, so the jobs are there, and what was in flight is requeued.
 - Everything else is brought back by Ray and Serve themselves, or by the node; where none does, by a new node.
+- What does not die but stands still (it was stopped by a signal; Redis or the tracker answers no more) is killed.
 
 What dies again and again is started later and later, and in the end this process gives up, for the init system to
 decide. It imports no Ray.
@@ -24,9 +25,10 @@ from typing import ClassVar
 
 import structlog
 
-from ytray.errors import SystemUnavailable, YtrayError
+from ytray.errors import DiskFull, SystemUnavailable, YtrayError
 from ytray.settings import settings
 from ytray.supervision import standby
+from ytray.supervision.hanging import Hanging
 from ytray.supervision.mirror import Mirror
 from ytray.supervision.notify import notify
 from ytray.supervision.picture import Patience, Picture
@@ -83,6 +85,8 @@ class Supervisor:
         self._statuses: dict[int, int] = {}  # of children that have ended, by their numbers
         # Ends of which the node's next report tells what they were.
         self._unexplained: dict[str, Identity] = {}
+        self._hanging = Hanging(self._mirror, self._patience.hang)
+        self._killed: dict[Identity, str] = {}  # by us, and why
         self._due: dict[str, float] = {}  # when what is not there is to be started
         self._node: Identity | None = None
         self._node_since = 0.0
@@ -92,6 +96,7 @@ class Supervisor:
         self._stops = False
         self._why_given_up = ""
         self._shown: object = None
+        self._is_full = False  # the disk
         self._notified = 0.0
 
     def run(self) -> None:
@@ -210,6 +215,7 @@ class Supervisor:
             os.close(descriptor)
             return False
         self._watched[descriptor] = (name, process)
+        self._mirror.forget(name)
         self._poll.register(descriptor, select.POLLIN)
         return True
 
@@ -290,6 +296,9 @@ class Supervisor:
                     how = f"{part.name} was not brought back within {self._patience.self_healing:.0f} s"
                     self._take_down(part.name, f"{how}; {part.last_end}" if part.last_end else how)
                     break
+        for process, why in self._hanging.look(self._watched.values()):
+            self._killed[process] = why
+            process.signal(signal.SIGKILL)
         if now - self._notified > 1:
             self._notified = now
             notify("WATCHDOG=1")
@@ -357,7 +366,8 @@ class Supervisor:
     def _how(self, name: str, process: Identity | None) -> str:
         number = f" (process {process.pid})" if process is not None else ""
         status = self._statuses.get(process.pid) if process is not None else None
-        ended = (
+        killed = self._killed.pop(process, "") if process is not None else ""
+        ended = killed or (
             "has ended"
             if status is None
             else f"was ended by {signal.Signals(-status).name}"
@@ -385,8 +395,15 @@ class Supervisor:
         parts, new = self._picture.parts(), self._picture.new_restarts
         if parts != self._shown or new:
             self._shown, self._picture.new_restarts = parts, type(new)()
-            write_parts(self._home, parts)
             self._mirror.show(parts, new)
+            try:
+                write_parts(self._home, parts)
+                self._is_full = False
+            except DiskFull as full:
+                self._shown = None  # to be kept when there is room
+                if not self._is_full:
+                    _log.warning("what the parts do cannot be kept", reason=str(full))
+                self._is_full = True
 
     def _end(self) -> None:
         notify("STOPPING=1")

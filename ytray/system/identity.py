@@ -28,6 +28,11 @@ class Identity:
         """Whether it runs."""
         return started(self.pid) == self.started
 
+    def is_stopped(self) -> bool:
+        """Whether it was stopped by a signal, and waits for another to go on."""
+        fields = _told_of(self.pid)
+        return fields is not None and fields[0] == "T" and self.is_alive()
+
     def signal(self, number: int) -> bool:
         """Send it a signal; False when it has ended. A process that has its number by now gets none."""
         with contextlib.suppress(OSError):
@@ -73,13 +78,17 @@ def wait_until_ended(processes: Iterable[Identity], seconds: float) -> list[Iden
 
 def started(pid: int) -> str | None:
     """When the process of that number started; None when there is none that runs."""
+    fields = _told_of(pid)
+    return None if fields is None or fields[0] in "ZXx" else f"{fields[19]}@{_boot()}"
+
+
+def _told_of(pid: int) -> list[str] | None:
+    """What the kernel tells of a process: its state and, 19 fields on, its start."""
     try:
         told = Path(f"/proc/{pid}/stat").read_text()
     except (OSError, UnicodeDecodeError):
         return None
-    # The name stands in brackets and may hold anything; what follows are the state and, 19 fields on, the start.
-    fields = told.rpartition(")")[2].split()
-    return None if fields[0] in "ZXx" else f"{fields[19]}@{_boot()}"
+    return told.rpartition(")")[2].split()  # the name stands in brackets before it, and may hold anything
 
 
 @functools.cache
