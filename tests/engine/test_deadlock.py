@@ -124,6 +124,17 @@ def test_a_task_that_waits_for_its_own_slot_is_told_at_once_what_to_do(one_slot:
     assert one_slot.redis.hlen(one_slot.key("waits")) == 0
 
 
+def test_a_task_that_waits_for_a_batch_whose_items_need_its_slot_is_told_at_once(one_slot: Store) -> None:
+    one_slot.redis.hset(one_slot.key("b:batch"), mapping={"state": "RUNNING"})
+    one_slot.submit([("elsewhere", b"{}")], Submission("children", "media", "media", 4))
+    one_slot.redis.sadd(one_slot.key("ba:batch"), "elsewhere")
+    with pytest.raises(TimeoutError):
+        next(one_slot.endings(["batch"], 1, "b"))
+    one_slot.redis.sadd(one_slot.key("ba:batch"), "child")
+    with pytest.raises(Deadlock, match=r"waits for job child.*queue default.*only slot"):
+        next(one_slot.endings(["batch"], 30, "b"))
+
+
 def test_a_task_may_wait_for_another_queue(one_slot: Store) -> None:
     one_slot.submit([("elsewhere", b"{}")], Submission("children", "media", "media", 4))
     with pytest.raises(TimeoutError):
@@ -135,12 +146,14 @@ def test_a_task_that_waits_for_a_flow_of_its_own_queue_is_told(
 ) -> None:
     monkeypatch.setattr("ytray.engine.deadlock._EVERY", 0.2)
     monkeypatch.setattr("ytray.engine.deadlock._FRESH", 0.5)
+    steps = ["flow.1", "flow2"]
+    one_slot.submit([(step, b"{}") for step in steps], Submission("steps", "default", "default", 4))
     one_slot.take_office("flows", "runner", 60)
     one_slot.submit([("flow", b"{}")], Submission("flows", "default", FLOW_LANE, 4))
     ((flow,),) = one_slot.claim("flows", "runner", 60_000, [LaneRoom(FLOW_LANE, 0, 1)], worker="runner")
-    awaited = told_ids(flow.fence, ["child"])
+    awaited = told_ids(flow.job_id, flow.fence, [*steps, "child"])
     assert one_slot.note((flow.job_id, flow.fence), "runner", "awaits", "waits for children child (QUEUED)", awaited)
-    with pytest.raises(Deadlock, match=r"waits, through a flow, for job child, .*queue default.*only slot"):
+    with pytest.raises(Deadlock, match=r"waits, through a flow, for job flow.1, .*queue default.*only slot"):
         one_slot.wait_until_ended("flow", 30)
     # What an earlier run of the flow awaited does not count.
     one_slot.redis.hincrby(one_slot.key("j:flow"), "fence", 1)

@@ -17,9 +17,10 @@ from tests.engine.tasks_for_tests import (
     times,
     two_then_gate,
 )
-from ytray import InvalidArguments, JobCancelled, JobFailed, JobState, dlq, flow, job_tracker
+from ytray import InvalidArguments, Job, JobCancelled, JobFailed, JobState, dlq, flow, job_tracker
 from ytray.engine.deadlock import told_ids
-from ytray.engine.store import Store
+from ytray.engine.model import FLOW_LANE
+from ytray.engine.store import Store, Submission
 
 Until = Callable[..., None]
 
@@ -125,6 +126,28 @@ def test_a_step_whose_arguments_differ_from_run_to_run_is_done_once(system: Stor
     assert " ".join(map(str, told)) == (tmp_path / "first").read_text()
 
 
+def test_a_module_that_hangs_as_it_is_imported_keeps_no_other_flow_waiting(system: Store, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    (tmp_path / "hangs_at_first.py").write_text(
+        f"import time\nfrom pathlib import Path\nfrom ytray import flow\n"
+        f"while not Path({str(gate)!r}).exists():\n    time.sleep(0.01)\n\n"
+        f"@flow(name='hangs_at_first')\nasync def hangs() -> int:\n    return 1\n"
+    )
+    spec = b'{"code":"hangs_at_first:hangs@%s","args":{}}' % str(tmp_path).encode()
+    ids = [f"hangs-{number}" for number in range(9)]
+    system.submit([(job_id, spec) for job_id in ids], Submission("hangs_at_first", "default", FLOW_LANE, 4))
+
+    @flow(name="comes_after")
+    async def comes_after() -> int:
+        return 2
+
+    try:
+        assert comes_after.delay().get(timeout=30) == 2
+    finally:
+        gate.touch()
+    assert [Job[int](job_id).get(timeout=30) for job_id in ids] == [1] * 9
+
+
 def test_a_flow_says_what_it_waits_for_and_fails_when_that_is_deleted(
     system: Store, tmp_path: Path, until: Until
 ) -> None:
@@ -133,7 +156,7 @@ def test_a_flow_says_what_it_waits_for_and_fails_when_that_is_deleted(
     (step,) = job_tracker.children(job.id)
     assert job.status().progress_message == f"waits for counted {step.job_id} (PENDING)"
     fence, awaited = system.fields(job.id, "fence", "awaited")
-    assert (fence, awaited) == (b"1", told_ids(1, [step.job_id]).encode())
+    assert (fence, awaited) == (b"1", told_ids(job.id, 1, [step.job_id]).encode())
     kept = system.redis.dump(system.key(f"j:{step.job_id}"))
     assert kept is not None
     system.redis.delete(system.key(f"j:{step.job_id}"))

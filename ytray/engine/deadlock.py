@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import redis
 from pydantic_core import from_json, to_json
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _FIRST, _EVERY = 0.2, 2.0  # seconds of waiting before the first look, and between looks
 _FRESH = 6.0  # seconds for which a task counts as waiting after it said so
 _FORGOTTEN = 60.0  # seconds after which what it said is removed
+_LONGEST_TOLD = 1_000  # bytes: Redis keeps the hash of a job small while no value is longer (docs/redis.md)
 _MOST = 100  # jobs that a task says it waits for: one that waits for all of more is judged by these
 _ANSWER_WITHIN = 0.5  # seconds
 
@@ -116,24 +117,26 @@ def _behind_flows(still: Mapping[str, tuple[str, str]], flows: Collection[str], 
 class Lookout:
     """Looks, for a task that waits, whether the wait can end.
 
-    `needs_all`: whether the task waits for all of the jobs, or for any.
+    `what`: whether it waits for jobs ("j"), or batches ("b"), which need the jobs of all their items; `needs_all`:
+    whether for all of the jobs, or for any.
     """
 
-    def __init__(self, job: CurrentJob, where: Link, *, needs_all: bool) -> None:
+    def __init__(self, job: CurrentJob, where: Link, what: Literal["j", "b"], *, needs_all: bool) -> None:
         self._job = job
         self._where = where
-        self._needs_all = needs_all
+        self._what = what
+        self._needs_all = needs_all or what == "b"
         self._next = time.monotonic() + _FIRST
         self._suspected: float | None = None
         self._client: redis.Redis | None = None
 
     @classmethod
-    def of_this_task(cls, where: Link, *, needs_all: bool) -> Lookout | None:
+    def of_this_task(cls, where: Link, what: Literal["j", "b"] = "j", *, needs_all: bool) -> Lookout | None:
         """The lookout of the task that runs here; None outside of one, and where more slots may come by themselves."""
         job = running_job()
         if job is None or job.is_flow or job.store is None or settings().autoscale_most:
             return None
-        return cls(job, where, needs_all=needs_all)
+        return cls(job, where, what, needs_all=needs_all)
 
     @property
     def next_look(self) -> float:
@@ -145,6 +148,8 @@ class Lookout:
         self._next = time.monotonic() + _EVERY
         missing = tuple(missing)[:_MOST]
         try:
+            if self._what == "b":
+                missing = self._items_of(missing)
             found = self._look(missing)
         except (redis.RedisError, SystemUnavailable):
             return  # it is away, and so is the answer
@@ -171,11 +176,22 @@ class Lookout:
                 self._client.hdel(self._where.key("waits"), self._job.id)
             self._client.connection_pool.disconnect()
 
-    def _look(self, missing: tuple[str, ...]) -> tuple[str, str, int, bool] | None:
+    @property
+    def _asked(self) -> redis.Redis:
         if self._client is None:
             self._client = self._where.quick_client(_ANSWER_WITHIN)
+        return self._client
+
+    def _items_of(self, batches: Iterable[str]) -> tuple[str, ...]:
+        """Jobs that are in the making for the batches."""
+        pipe = self._asked.pipeline(transaction=False)
+        for batch in batches:
+            pipe.srandmember(self._where.key(f"ba:{batch}"), _MOST)
+        return tuple(job_id.decode() for jobs in pipe.execute() for job_id in jobs)[:_MOST]
+
+    def _look(self, missing: tuple[str, ...]) -> tuple[str, str, int, bool] | None:
         key, own = self._where.key, self._job
-        pipe = self._client.pipeline(transaction=False)
+        pipe = self._asked.pipeline(transaction=False)
         pipe.time()
         pipe.hgetall(key("waits"))
         pipe.hgetall(key("slots"))
@@ -199,7 +215,7 @@ class Lookout:
             for name, entry in known.items()
             if now - entry["at"] <= _FRESH
         }
-        pipe = self._client.pipeline(transaction=False)
+        pipe = self._asked.pipeline(transaction=False)
         pipe.hset(key("waits"), own.id, to_json(known[own.id]))
         if old:
             pipe.hdel(key("waits"), *old)
@@ -216,24 +232,29 @@ class Lookout:
 
     def _standings(self, ids: set[str]) -> dict[str, Standing]:
         """Where the jobs stand, and what flows among them await, and flows among that."""
-        assert self._client is not None, "looking"
         jobs: dict[str, Standing] = {}
         while ids:
-            asked, pipe = sorted(ids), self._client.pipeline(transaction=False)
+            asked, pipe = sorted(ids), self._asked.pipeline(transaction=False)
             for job_id in asked:
                 pipe.hmget(self._where.key(f"j:{job_id}"), "state", "queue", "worker", "lane", "fence", "awaited")
-            found = {job_id: _standing(*fields) for job_id, fields in zip(asked, pipe.execute(), strict=True)}
+            found = {job_id: _standing(job_id, *fields) for job_id, fields in zip(asked, pipe.execute(), strict=True)}
             jobs |= found
             ids = {job_id for job in found.values() for job_id in job.awaited} - jobs.keys()
         return jobs
 
 
-def told_ids(fence: int, ids: Sequence[str]) -> str:
-    """What a flow's runner keeps with the flow for those who wait for it: what the attempt with that fence awaits."""
-    return to_json([fence, ids if len(ids) <= _MOST else []]).decode()
+def told_ids(flow: str, fence: int, ids: Sequence[str]) -> str:
+    """What a flow's runner keeps with the flow for those who wait for it: what the attempt with that fence awaits.
+
+    Of its own steps it keeps what follows the flow's id. Nothing where that takes too much.
+    """
+    own = len(flow)
+    told = to_json([fence, [job_id[own:] if job_id.startswith(f"{flow}.") else job_id for job_id in ids]])
+    return told.decode() if len(told) <= _LONGEST_TOLD else ""
 
 
 def _standing(
+    job_id: str,
     state: bytes | None,
     queue: bytes | None,
     worker: bytes | None,
@@ -245,7 +266,8 @@ def _standing(
     awaited: tuple[str, ...] = ()
     if not takes_slot and told and state == JobState.EXECUTING.encode():
         of, ids = from_json(told)
-        awaited = tuple(ids) if fence is not None and of == int(fence) else ()
+        if fence is not None and of == int(fence):
+            awaited = tuple(f"{job_id}{step}" if step.startswith(".") else step for step in ids)
     return Standing(
         (state or b"").decode(),
         (queue or b"").decode(),

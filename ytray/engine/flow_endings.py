@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from ytray.engine.deadlock import told_ids
 from ytray.engine.model import JobState
 from ytray.engine.records import why_waiting
 from ytray.engine.store import Store
-from ytray.errors import SystemUnavailable, UnknownJob
+from ytray.errors import DamagedJob, SystemUnavailable, UnknownJob
 from ytray.system.redis_address import url_now
 
 _SWEEP_EVERY = 2.0  # seconds between looks at awaited jobs, for those that no message tells of
@@ -130,10 +131,11 @@ class Endings:
         for flow, first in firsts.items():
             more = len(awaited[flow]) - 1
             text = f"waits for {described[first]}" + (f" and {more} more" if more else "")
-            told[flow] = text, told_ids(flow[1], awaited[flow])
+            told[flow] = text, told_ids(*flow, awaited[flow])
         for flow in told.keys() | self._told.keys():
             if (now := told.get(flow, ("", ""))) != self._told.get(flow):
-                self._store.note(flow, self._worker, "awaits", *now)
+                with suppress(UnknownJob, DamagedJob):  # deleted, or written over: the others are told
+                    self._store.note(flow, self._worker, "awaits", *now)
         self._told = told
 
     def _describe(self, ids: list[str]) -> dict[str, str]:

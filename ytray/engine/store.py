@@ -369,7 +369,7 @@ class Store(Reading):
         Raises TimeoutError after `timeout` seconds, however Redis is; SystemUnavailable when it stays away; in a task,
         Deadlock when what it waits for waits for its slot.
         """
-        lookout = Lookout.of_this_task(self, needs_all=needs_all) if what == "j" else None
+        lookout = Lookout.of_this_task(self, what, needs_all=needs_all)
         begun = time.monotonic()
         deadline = float("inf") if timeout is None else begun + timeout
         told = threading.Event()

@@ -71,7 +71,11 @@ class Batch:
         return report(self.status(), self.errors())
 
     def wait(self, timeout: float | None = None) -> BatchStatus:
-        """Wait for its end, at most `timeout` seconds. Raises TimeoutError, UnknownBatch; BlockingCall in a flow."""
+        """Wait for its end, at most `timeout` seconds.
+
+        Raises TimeoutError, UnknownBatch; in a task, Deadlock when its items need the slot that the task keeps; in a
+        flow, BlockingCall.
+        """
         refuse_in_flow("batch.wait()", "`await asyncio.to_thread(batch.wait)`")
         for _ in store().endings([self.id], timeout, "b"):
             break
