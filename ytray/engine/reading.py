@@ -258,7 +258,7 @@ class Reading(Link):
         pipe = self.redis.pipeline(transaction=False)
         for job_id in ids:
             pipe.hget(self.key(f"j:{job_id}"), "state")
-        found = pipe.execute(raise_on_error=False)
+        found = _whatever_type(pipe.execute(raise_on_error=False))
         return [
             None if state is None else read_state(b"" if isinstance(state, Exception) else state) for state in found
         ]

@@ -32,6 +32,7 @@ _AGAIN = 0.5  # seconds until Sentinels are tried again when none answers
 _SWITCH = "+switch-master"  # the Sentinels' channel for a new master: "NAME old-host old-port host port"
 
 # How a server begins that was master and is none any more, or that lacks the replicas which it was told to insist on.
+_BUSY = re.compile(r"BUSY\b")
 _NOT_MASTER = re.compile(rf"{WRAPPED}(?:READONLY|UNBLOCKED|NOREPLICAS|MASTERDOWN|WAIT cannot be used with replica)\b")
 
 _parse: Callable[[str], dict[str, Any]] = redis_connection.parse_url
@@ -177,13 +178,15 @@ def _sentinels(places: tuple[tuple[str, int], ...], service: str, options: tuple
 
 
 class _Plain(redis_connection.AbstractConnection):
-    """A connection that says in plain words why a server takes no changes."""
+    """A connection that says in plain words why a server takes no changes; while that takes no commands it is lost."""
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         read: Callable[..., Any] = super().read_response
         try:
             return read(*args, **options)
         except redis.ResponseError as refused:
+            if _BUSY.match(str(refused)):
+                raise redis.BusyLoadingError(str(refused)) from None  # tried again, as one that has just been started
             plain = in_plain_words(refused)
             if plain is None:
                 raise
