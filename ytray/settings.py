@@ -172,6 +172,19 @@ class Settings(BaseSettings):
             raise ValueError("a retry delay is in seconds, from 0 to a year")
         return value
 
+    @field_validator("cleanup_cron")
+    @classmethod
+    def _comes_round(cls, value: str) -> str:
+        from croniter import croniter  # only for who sets it: it takes a while to import
+
+        try:
+            if len(value.split()) != 5:
+                raise ValueError("it has not five fields")
+            croniter(value).get_next()
+        except ValueError as wrong:
+            raise ValueError(f"{value!r} is no cron expression (five fields, as in '*/10 * * * *'): {wrong}") from None
+        return value
+
     def slots(self, queue: str) -> int:
         """Jobs of `queue` that one node runs at once."""
         asked: int = getattr(self, f"slots_{queue}")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tests.engine.tasks_for_batches import plain_item
 from ytray.engine.batch.feeder import Feeder
@@ -20,6 +21,7 @@ from ytray.engine.clocks import ClockWatch
 from ytray.engine.cron import latest_until, next_after
 from ytray.engine.schedule import Schedule
 from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.settings import Settings
 
 DAY = timedelta(days=1)
 START = datetime(2026, 3, 7, 12, 0, 30, tzinfo=UTC)
@@ -66,6 +68,25 @@ def test_what_a_sleep_of_days_missed_is_made_up_for_once(
     schedule.submit_due()
     schedule.submit_due()
     assert fired() == ["20260310T121000"]
+
+
+@pytest.mark.parametrize("wrong", ["whenever", "0 0 30 2 *", "* * * * * *", "0 25 * * *"])
+def test_a_schedule_that_never_comes_round_is_refused_at_the_door(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="is no cron expression"):
+        Settings(cleanup_cron=wrong)
+
+
+@pytest.mark.parametrize("stored", ["soon", "2026-03-10T12:00:00", b"\xff"])
+def test_a_firing_that_cannot_be_read_keeps_no_tracker_from_its_work(
+    bare_store: Store, fired: Callable[[], list[str]], with_settings: Callable[..., None], stored: str | bytes
+) -> None:
+    with_settings(cleanup_cron="*/10 * * * *")
+    bare_store.redis.hset(bare_store.key("schedules"), Schedule.TASK, stored)
+    clock = Clock()
+    schedule = Schedule.of_system(bare_store, clock)
+    clock.now += timedelta(minutes=10)
+    schedule.submit_due()
+    assert len(fired()) == 1
 
 
 def test_a_new_tracker_neither_leaves_out_nor_doubles_a_due_time(

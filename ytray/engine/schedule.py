@@ -10,11 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import cast
 
-from croniter import croniter
-
 from ytray.engine.cron import latest_until, name_of, next_after, was_set_back
 from ytray.engine.store import Store, Submission
-from ytray.errors import SettingsError
 from ytray.settings import settings
 
 
@@ -38,10 +35,6 @@ class Schedule:
         remember: Callable[[datetime], None] = lambda _: None,
     ) -> None:
         self._cron = settings().cleanup_cron
-        if not croniter.is_valid(self._cron):
-            raise SettingsError(
-                f"YTRAY_CLEANUP_CRON is no cron expression: {self._cron!r} (five fields, as in '*/10 * * * *')"
-            )
         self._store = store
         self._clock = clock
         self._remember = remember
@@ -56,7 +49,7 @@ class Schedule:
         return cls(
             store,
             clock,
-            fired=None if known is None else datetime.fromisoformat(known.decode()),
+            fired=_moment(known or b""),
             remember=lambda due: cast(None, store.redis.hset(key, cls.TASK, due.isoformat())),
         )
 
@@ -74,3 +67,12 @@ class Schedule:
             self._latest = due if self._latest is None else max(self._latest, due)
             self._remember(due)
         return (next_after(self._cron, now) - now).total_seconds()
+
+
+def _moment(stored: bytes) -> datetime | None:
+    """The time that was stored; None for what is none: then nothing is made up for."""
+    try:
+        found = datetime.fromisoformat(stored.decode())
+    except ValueError:
+        return None
+    return None if found.tzinfo is None else found
