@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import pytest
 
 from ytray import JobState
-from ytray.engine.model import JobStatus
+from ytray.engine.context import CurrentJob, enter_job
+from ytray.engine.flow_endings import Endings
+from ytray.engine.flow_runner import marked_flows
+from ytray.engine.marks import mark_of
+from ytray.engine.model import FLOW_LANE, JobStatus
 from ytray.engine.store import LaneRoom, Store, Submission
 from ytray.errors import DamagedJob, UnknownJob, YtrayError
 
@@ -77,6 +84,47 @@ def test_a_running_job_does_not_keep_the_next_tracker_from_taking_office(store: 
     assert store.take_office("tracker", "f", 60) == 1
     assert claim(store, epoch="f") == ["b"]
     assert listed(store, "leases:tracker") == [b"b"]
+
+
+@CANNOT_MOVE
+def test_a_flow_that_awaits_a_job_does_not_end_the_runner_of_the_others(
+    bare_store: Store, damage: Damage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ytray.engine.flow_endings._SWEEP_EVERY", 0.05)
+    monkeypatch.setattr("ytray.engine.flow_endings._WORTH_TELLING", 0.05)
+    bare_store.take_office("flows", "runner", 60)
+    submit(bare_store, "step-a", "step-b")
+    bare_store.submit([("a", SPEC), ("b", SPEC)], Submission("flows", "default", FLOW_LANE, 4))
+    (flows,) = bare_store.claim("flows", "runner", 60_000, [LaneRoom(FLOW_LANE, 0, 2)], worker="runner")
+
+    async def awaits(endings: Endings, flow: str) -> JobState:
+        fences = {claimed.job_id: claimed.fence for claimed in flows}
+        enter_job(CurrentJob(flow, "flows", fence=fences[flow], worker="runner", store=bare_store))
+        return await endings.wait_for(f"step-{flow}")
+
+    async def run() -> tuple[bool, list[bytes | None]]:
+        endings = Endings(bare_store, "runner", threads)
+        listening = asyncio.create_task(endings.listen())
+        awaiting = [asyncio.create_task(awaits(endings, flow)) for flow in ("a", "b")]
+        damage(bare_store, "a")
+        deadline = time.monotonic() + 20
+        while (told := bare_store.fields("b", "awaits")) == [None] and time.monotonic() < deadline:
+            await asyncio.wait([listening], timeout=0.1)
+        for task in (listening, *awaiting):
+            task.cancel()
+        return listening.done(), told
+
+    with ThreadPoolExecutor(2) as threads:
+        assert asyncio.run(run()) == (False, [b"waits for add step-b (QUEUED)"])
+
+
+@CANNOT_MOVE
+def test_whose_code_ended_the_flow_runner_is_found_beside_a_damaged_flow(bare_store: Store, damage: Damage) -> None:
+    bare_store.take_office("flows", "runner", 60)
+    bare_store.submit([("a", SPEC), ("b", SPEC)], Submission("flows", "default", FLOW_LANE, 4))
+    bare_store.claim("flows", "runner", 60_000, [LaneRoom(FLOW_LANE, 0, 2)], worker="runner")
+    damage(bare_store, "a")
+    assert marked_flows(bare_store, {mark_of("b", 1)}) == [("b", 1, mark_of("b", 1))]
 
 
 @CANNOT_MOVE

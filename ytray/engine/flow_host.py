@@ -84,6 +84,7 @@ class FlowHost:
         self._look_every = min(_LOOK_AT_LEAST_EVERY, self._lease / _LOOKS_IN_A_LEASE)
         self._running: dict[str, _Held] = {}
         self._resolved: dict[str, Task[..., Any]] = {}
+        self._finding: dict[str, asyncio.Future[Task[..., Any]]] = {}
         self._loop = FlowLoop(marks, self._on_exit, self._look_every)
         self._importing = MarkedThreads(marks, _IMPORTING, "ytray-flow-import")
         self._endings = Endings(store, worker, self._loop.own_threads)
@@ -194,9 +195,13 @@ class FlowHost:
     async def _find_code(self, words: str) -> Task[..., Any]:
         # An import may take long, and others are not to wait for it.
         if words not in self._resolved:
-            finding = self._loop.run_in_executor(self._importing, resolve, words, self._store)
+            # One import for all flows of that code: each that hangs keeps a thread for ever.
+            finding = self._finding.get(words)
+            if finding is None or finding.done():
+                finding = self._loop.run_in_executor(self._importing, resolve, words, self._store)
+                self._finding[words] = finding
             try:
-                self._resolved[words] = await asyncio.wait_for(finding, _LONGEST_IMPORT)
+                self._resolved[words] = await asyncio.wait_for(asyncio.shield(finding), _LONGEST_IMPORT)
             except TimeoutError:
                 raise PermanentError(
                     f"the code of this flow ({words}) could not be imported within {_LONGEST_IMPORT:.0f} s"

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from typing import Any, cast
 
 import redis
@@ -26,7 +27,7 @@ from ytray.engine.flow_host import FlowHost
 from ytray.engine.link import Deposed
 from ytray.engine.marks import Marks, last_marks, mark_of
 from ytray.engine.model import FLOW_LANE
-from ytray.engine.store import Claimed, LaneRoom
+from ytray.engine.store import Claimed, LaneRoom, Store
 from ytray.engine.worker import unpack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
@@ -87,7 +88,7 @@ class FlowRunner:
     def _take_office(self) -> None:
         epoch = (cast("bytes | None", self._store.redis.get(self._store.key("epoch:flows"))) or b"").decode()
         last = last_marks(self._marks_path, epoch)
-        suspects = self._suspects({last.loop, *last.threads} - {None})
+        suspects = marked_flows(self._store, {last.loop, *last.threads} - {None})
         blamed = []
         for job_id, fence, mark in suspects:
             # What the loop ran has most likely done it. Of several threads nobody knows which one.
@@ -97,25 +98,6 @@ class FlowRunner:
         self._store.take_office(
             "flows", self._name, settings().result_ttl, blamed, beside=not blamed and last.lived < _SOON
         )
-
-    def _suspects(self, marks: set[bytes | None]) -> list[tuple[str, int, bytes]]:
-        """The flows (id, fence, mark) that were marked: in flight, or requeued by the reaper meanwhile."""
-        if not marks:
-            return []
-        where = self._store
-        ids: list[str] = []
-        for key in ("leases:flows", f"ready:{FLOW_LANE}"):
-            members = cast("list[bytes]", where.redis.zrange(where.key(key), 0, -1))
-            ids += [member.decode() for member in members]
-        pipe = where.redis.pipeline(transaction=False)
-        for job_id in ids:
-            pipe.hget(where.key(f"j:{job_id}"), "fence")
-        found = []
-        for job_id, fence in zip(ids, pipe.execute(), strict=True):
-            mark = mark_of(job_id, int(fence or 0))
-            if mark in marks:
-                found.append((job_id, int(fence), mark))
-        return found
 
     def _turn(self, host: FlowHost, alone: Isolation) -> None:
         room = LaneRoom(FLOW_LANE, 0, _MOST_CLAIMED)
@@ -143,3 +125,23 @@ class FlowRunner:
         for job_id in again:
             pipe.hexists(self._store.key(f"j:{job_id}"), "suspect")
         return {job_id for job_id, is_suspect in zip(again, pipe.execute(), strict=True) if is_suspect}
+
+
+def marked_flows(where: Store, marks: Collection[bytes | None]) -> list[tuple[str, int, bytes]]:
+    """The flows (id, fence, mark) that were marked: in flight, or requeued by the reaper meanwhile."""
+    if not marks:
+        return []
+    ids: list[str] = []
+    for key in ("leases:flows", f"ready:{FLOW_LANE}"):
+        members = cast("list[bytes]", where.redis.zrange(where.key(key), 0, -1))
+        ids += [member.decode(errors="replace") for member in members]
+    pipe = where.redis.pipeline(transaction=False)
+    for job_id in ids:
+        pipe.hget(where.key(f"j:{job_id}"), "fence")
+    found = []
+    for job_id, fence in zip(ids, pipe.execute(raise_on_error=False), strict=True):
+        if isinstance(fence, bytes) and fence.isdigit():  # else it was never claimed, or somebody wrote over it
+            mark = mark_of(job_id, int(fence))
+            if mark in marks:
+                found.append((job_id, int(fence), mark))
+    return found
