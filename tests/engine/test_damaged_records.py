@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from tests.engine.tasks_for_tests import add
@@ -82,6 +83,26 @@ def test_a_job_that_does_not_say_what_to_run_fails_at_once_and_the_others_run(sy
         with pytest.raises(JobFailed, match=f"what Redis has of job {job_id} does not say what to run"):
             Job[int](job_id).get(timeout=30)
         assert job_id in [letter.job_id for letter in dlq.page().dead_letters]
+        dlq.remove(job_id)
+
+
+def test_a_damaged_dead_letter_keeps_no_other_from_being_replayed(system: Store, api_url: str) -> None:
+    submission = Submission("add", "default", "default", 4)
+    system.submit([("replayed", b'{"args":{}}'), ("written-over", b'{"args":{}}')], submission)
+    both = ["written-over", "replayed"]
+    for job_id in both:
+        with pytest.raises(JobFailed):
+            Job[int](job_id).get(timeout=30)
+    system.redis.delete(system.key("j:written-over"))
+    system.redis.set(system.key("j:written-over"), "mine")
+    assert dlq.retry_many(both) == 1
+    with pytest.raises(JobFailed):
+        Job[int]("replayed").get(timeout=30)
+    assert httpx.post(f"{api_url}/api/dlq/retry", json={"job_ids": both}).json() == {"job_ids": ["replayed"]}
+    assert httpx.post(f"{api_url}/api/dlq/written-over/retry").status_code == 409
+    with pytest.raises(JobFailed):
+        Job[int]("replayed").get(timeout=30)
+    for job_id in both:
         dlq.remove(job_id)
 
 

@@ -14,7 +14,7 @@ from ytray.api.problems import documented
 from ytray.engine.dlq import dlq
 from ytray.engine.model import DeadLetter, DeadLetterPage
 from ytray.engine.tracking import job_tracker
-from ytray.errors import InvalidArguments, UnknownJob
+from ytray.errors import DamagedJob, InvalidArguments, UnknownJob
 
 router = APIRouter(prefix="/api/dlq", tags=["dead-letter queue"])
 
@@ -96,6 +96,6 @@ def _settle(caller: Caller, chosen: Chosen, what: Literal["retry", "remove"]) ->
             check_owner(caller, job_id, letter.user_id)
             (dlq.retry_task if what == "retry" else dlq.remove)(job_id)
             settled.append(job_id)
-        except UnknownJob:
-            continue  # somebody else was faster
+        except (UnknownJob, DamagedJob):
+            continue  # somebody else was faster, or wrote over it
     return settled

@@ -78,4 +78,4 @@ def _told(chosen: list[str] | None, settled: list[str], what: str, as_json: bool
     elif settled or not missing:
         console.print(f"{len(settled)} {what}")
     if missing:
-        raise UnknownJob(f"not in the dead-letter queue: {', '.join(missing)}")
+        raise UnknownJob(f"not in the dead-letter queue, or not to be read: {', '.join(missing)}")

@@ -33,7 +33,7 @@ from ytray.engine.nodes import NodeStatus, drain, list_nodes, workers_of
 from ytray.engine.store import Store
 from ytray.engine.task import all_tasks, find
 from ytray.engine.tracking import Tracking, job_tracker
-from ytray.errors import InvalidArguments, SystemUnavailable, UnknownJob
+from ytray.errors import DamagedJob, InvalidArguments, SystemUnavailable, UnknownJob
 from ytray.settings import settings
 from ytray.spend import budgets, journal
 from ytray.spend.model import Budget, Entry
@@ -342,7 +342,7 @@ class Inside:
         for job_id in [letter.job_id for letter in self.dead_letters()] if job_ids is None else job_ids:
             try:
                 settle(job_id)
-            except UnknownJob:
+            except (UnknownJob, DamagedJob):
                 continue
             settled.append(job_id)
             audit.record_here(open_store(), action, job_id)

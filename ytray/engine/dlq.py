@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ytray.engine.connection import store, submitting_store
 from ytray.engine.model import DeadLetter, DeadLetterPage
 from ytray.engine.records import read_cursor, write_cursor
-from ytray.errors import UnknownJob
+from ytray.errors import DamagedJob, UnknownJob
 
 
 class DeadLetterQueue:
@@ -47,7 +47,7 @@ class DeadLetterQueue:
         submitting_store().settle_dead_letter(job_id, "retry")
 
     def retry_many(self, job_ids: Iterable[str] | None = None) -> int:
-        """Replay these jobs, or all; returns how many were in the queue."""
+        """Replay these jobs, or all; returns how many were in the queue and could be read."""
         ids = [letter.job_id for letter in self.list_all()] if job_ids is None else list(job_ids)
         return sum(self._settled(job_id, "retry") for job_id in ids)
 
@@ -58,7 +58,7 @@ class DeadLetterQueue:
     def _settled(self, job_id: str, what: str) -> bool:
         try:
             submitting_store().settle_dead_letter(job_id, what)
-        except UnknownJob:
+        except (UnknownJob, DamagedJob):
             return False
         return True
 

@@ -94,7 +94,7 @@ def _forget_jobs(where: Store, dry_run: bool) -> tuple[str, ...]:
                 ids = where.redis.zrangebyscore(
                     where.key(f"in:{queue}:{state}"), "-inf", before_ms, start=kept, num=_PAGE
                 )
-                page = [job_id.decode() for job_id in ids if isinstance(job_id, bytes)]
+                page = [job_id.decode(errors="replace") for job_id in ids if isinstance(job_id, bytes)]
                 if not page:
                     break
                 removed = where.forget(page, before_ms, dry_run=dry_run)
