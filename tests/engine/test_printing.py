@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
+from ytray.engine.context import CurrentJob
+from ytray.engine.joblog import JobLog, read_log
 from ytray.engine.store import Store
 
 Told = dict[str, dict[str, Any]]
@@ -79,3 +83,17 @@ def test_logging_set_up_by_a_file_loses_nothing_without_a_word_either(told: Told
 
 def test_no_job_logs_by_the_set_up_of_another(told: Told) -> None:
     assert told["after"]["log"] == ["by a silenced logger", "a warning", "an error"]
+
+
+def test_a_line_that_comes_while_others_are_written_is_not_lost(
+    bare_store: Store, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+) -> None:
+    log = JobLog(bare_store)
+
+    def slow(line: object) -> bytes:
+        log._flush()  # as the thread that writes does at this moment
+        return to_json(line)
+
+    monkeypatch.setattr("ytray.engine.joblog.to_json", slow)
+    log.keep(CurrentJob("job", "logs"), "INFO", "a line")
+    until(lambda: [line.message for line in read_log(bare_store, "job")[0]] == ["a line"])

@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from logging import config as logging_config
 from typing import Any, TextIO, cast
@@ -68,7 +68,7 @@ class JobLog:
 
     def __init__(self, where: Store) -> None:
         self.store = where
-        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting: deque[tuple[str, bytes]] = deque()  # threads of tasks add to it while another takes from it
         self._some = threading.Event()
         threading.Thread(target=self._flush_forever, name="ytray-joblog", daemon=True).start()
 
@@ -100,9 +100,9 @@ class JobLog:
                 self._flush()
 
     def _flush(self) -> None:
-        lines, self._waiting = self._waiting, []
         by_job: dict[str, list[bytes]] = defaultdict(list)
-        for job_id, line in lines:
+        for _ in range(len(self._waiting)):
+            job_id, line = self._waiting.popleft()
             by_job[job_id].append(line)
         pipe = self.store.redis.pipeline(transaction=False)
         for job_id, own in by_job.items():
