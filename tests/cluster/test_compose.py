@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.cluster.reading import CLUSTER, REPOSITORY, document, wanted
-from ytray.api.keys import SCOPES, KeyRing
+from ytray.api.keys import KeyRing
 from ytray.engine.store import Store
 from ytray.system import redis_server
 
@@ -127,10 +127,10 @@ def test_the_keys_of_the_docs_may_do_what_they_are_for(bare_store: Store, with_s
     assert made is not None
     with_settings(api_keys=re.sub(r"\$\(cat (\w+)\)", r"\1-for-this-test", made[1]))
     keys = KeyRing(bare_store)
-    assert keys.caller("admin_key-for-this-test").scopes == set(SCOPES)
+    assert keys.caller("admin_key-for-this-test").scopes == {"read", "submit", "admin"}
     prometheus = keys.caller("metrics_key-for-this-test")
     assert prometheus.sees_only is None  # the metrics tell of all users
-    assert "submit" not in prometheus.scopes
+    assert prometheus.scopes == {"metrics"}
 
 
 def test_grafana_finds_its_dashboards_and_its_prometheus() -> None:
