@@ -160,6 +160,15 @@ def test_what_is_no_picture_is_named(content: bytes, why: str, tmp_path: Path) -
         normal_still(file, tmp_path)
 
 
+def test_an_avif_is_told_from_a_heic_by_all_that_it_says_to_be(tmp_path: Path) -> None:
+    written = io.BytesIO()
+    _picture().save(written, "AVIF", quality=95)
+    file = tmp_path / "still.avif"
+    file.write_bytes(written.getvalue().replace(b"ftypavif", b"ftypmif1", 1))
+    assert b"avif" in file.read_bytes()[16:40]
+    assert _apart(pixels(normal_still(file, tmp_path)), np.asarray(_picture())) <= 24
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"none\.jpg is not there"):
         normal_still(tmp_path / "none.jpg", tmp_path)

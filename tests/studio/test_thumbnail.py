@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from tests.studio.measure import Pixels, pixels
@@ -203,6 +205,15 @@ def test_the_crop_keeps_the_subject_clear(place: float) -> None:
     if place >= 0.3:  # what stands at the edge of the frame cannot be moved beyond it
         assert clear.holds(shown)
     assert picture.holds(shown)
+
+
+@given(*[st.integers(2, 20_000)] * 2, *[st.floats(0, 1)] * 4)
+def test_the_crop_of_a_frame_of_any_size_lies_inside_it(
+    width: int, height: int, left: float, top: float, wide: float, high: float
+) -> None:
+    at = Box(left * width, top * height, wide * (1 - left) * width, high * (1 - top) * height)
+    seen = window((width, height), Box(400, 0, 880, 720), Box(660, 20, 600, 680), at)
+    assert Box(0, 0, width, height).holds(seen)
 
 
 def test_what_stands_out_is_found() -> None:

@@ -23,6 +23,7 @@ from ytray.studio.render.work import work_folder
 
 _CELLS = 32  # of a side: what frames are compared by
 _SOUGHT_FROM, _BEFORE = 60.0, 30.0  # seconds: from where on a clip is sought, and how much earlier
+_MOST_TIMES = 8  # as of slow motion of 240 a second; a coarse clock may claim a thousand
 _MOST_HELD = 20_000  # pictures of a clip, a kilobyte each; of a longer stretch each frame of the video's rate is held
 
 Frames = NDArray[np.uint8]  # (frames, 32, 32): the mean greys of their cells
@@ -62,7 +63,8 @@ def of_video(video: Path, stretches: list[tuple[int, int]]) -> Iterator[Frames]:
 
 def finer(found: Probed, frames: int) -> int:
     """How many pictures of a clip are looked at for each of the video's, where it has more of them a second."""
-    return max(1, min(ceil((found.frames_per_second or 0) / FRAMES_PER_SECOND - 0.05), _MOST_HELD // frames))
+    wanted = ceil((found.frames_per_second or 0) / FRAMES_PER_SECOND - 0.05)
+    return max(1, min(wanted, _MOST_TIMES, _MOST_HELD // frames))
 
 
 def of_clip(
