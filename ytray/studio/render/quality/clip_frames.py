@@ -23,6 +23,7 @@ from ytray.studio.render.work import work_folder
 
 _CELLS = 32  # of a side: what frames are compared by
 _SOUGHT_FROM, _BEFORE = 60.0, 30.0  # seconds: from where on a clip is sought, and how much earlier
+_FINE = 320  # pixels, the shorter side in which clips are framed
 _MOST_TIMES = 8  # as of slow motion of 240 a second; a coarse clock may claim a thousand
 _MOST_HELD = 20_000  # pictures of a clip, a kilobyte each; of a longer stretch each frame of the video's rate is held
 
@@ -76,6 +77,8 @@ def of_clip(
     """
     rate = FRAMES_PER_SECOND * times
     sought = start - _BEFORE if start > _SOUGHT_FROM and found.container in INDEXED else 0.0
+    share = min(1.0, _FINE / min(size))  # the frame of the video in little: the same is seen of the clip
+    size = round(size[0] * share), round(size[1] * share)
     covering = f"{scaled(size, ':force_original_aspect_ratio=increase')},crop={size[0]}:{size[1]}"
     whole = f"{scaled(size, ':force_original_aspect_ratio=decrease')},pad={size[0]}:{size[1]}:-1:-1"
     first = round((start - sought) * FRAMES_PER_SECOND) * times
