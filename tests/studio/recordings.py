@@ -129,7 +129,7 @@ RECORDINGS: dict[str, Recording] = {
     "a GIF": _animated("gif", "-c:v gif"),
     "an animated PNG": _animated("apng", "-c:v apng -plays 0"),
     "an animated WebP": _animated("webp", "-c:v libwebp_anim -lossless 1 -loop 0"),
-    "a sequence of AVIF": _animated("avif", "-c:v libsvtav1 -preset 12 -crf 12"),
+    "a sequence of AVIF": _animated("avif", "-c:v libsvtav1 -preset 11 -crf 12"),
     "two broadcasts that were joined": Recording(ending="ts", broken=1000),
     "a broadcast whose clock went back": Recording(ending="ts", broken=-500),
 }

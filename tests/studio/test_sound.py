@@ -498,7 +498,7 @@ def _check_speakers(layout: str, speakers: list[str], ending: str, folder: Path)
         if speaker.startswith("LFE") and says_layout:
             assert max(levels) < 0.001, (layout, ending, speaker, levels)
         elif ("L" in speaker or "R" in speaker) and says_layout:
-            assert levels["R" in speaker] > 0.003 > 10 * levels["L" in speaker], (layout, ending, speaker, levels)
+            assert levels["R" in speaker] > max(0.003, 5 * levels["L" in speaker]), (layout, ending, speaker, levels)
         else:
             assert speaker.startswith("LFE") or max(levels) > 0.003, (layout, ending, speaker, levels)
     return True
@@ -511,10 +511,10 @@ def test_every_loudspeaker_but_the_low_ones_is_heard_on_its_side(layout: str, tm
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
-def test_every_layout_in_every_container_is_heard(tmp_path: Path) -> None:
-    for ending in _CODECS:
-        written = [name for name, them in _layouts().items() if _check_speakers(name, them, ending, tmp_path)]
-        print(f"{ending}: {len(written)} of {len(_layouts())} layouts can be written, and are heard: {written}")
+@pytest.mark.parametrize("ending", _CODECS)
+def test_every_layout_in_every_container_is_heard(ending: str, tmp_path: Path) -> None:
+    written = [name for name, them in _layouts().items() if _check_speakers(name, them, ending, tmp_path)]
+    print(f"{ending}: {len(written)} of {len(_layouts())} layouts can be written, and are heard")
 
 
 def test_more_channels_than_can_be_mixed_down_are_refused_by_name(tmp_path: Path) -> None:
