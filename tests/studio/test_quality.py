@@ -461,7 +461,7 @@ compose(timeline, Path(sys.argv[2]))
 used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 print(len(examine(Path(sys.argv[2]), timeline).checks), max(used))
 """
-_LARGE = [(16_384, 1), (1, 16_384), (16_384, 6_000), (10_000, 10_000), (2, 3), (1919, 1079)]
+_LARGE = [(16_384, 1), (1, 16_384), (16_384, 6_000), (10_000, 10_000)]
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,8 @@ _LARGE = [(16_384, 1), (1, 16_384), (16_384, 6_000), (10_000, 10_000), (2, 3), (
 def test_a_still_of_any_shape_is_rendered_and_checked_in_little_memory(
     size: tuple[int, int], fit: Fit, tmp_path: Path
 ) -> None:
-    Image.effect_noise(size, 60).convert("RGB").save(tmp_path / "still.png")
+    noise = Image.effect_noise((min(400, size[0]), min(400, size[1])), 60).resize(size, Image.Resampling.NEAREST)
+    noise.convert("RGB").save(tmp_path / "still.png", compress_level=1)
     shown = TimelineScene(picture=str(tmp_path / "still.png"), seconds=2.6, motion="none", fit=fit)
     timeline = Timeline(width=180, height=320, captions=False, scenes=[shown])
     command = [sys.executable, "-c", RENDERED, timeline.model_dump_json(), str(tmp_path / "video.mp4")]
