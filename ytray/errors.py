@@ -22,6 +22,10 @@ class PermanentError(YtrayError):
     """
 
 
+class ForeignArtifact(PermanentError):
+    """A file that a job of a user names is not of that user's jobs."""
+
+
 class BlockingCall(PermanentError):
     """A flow has blocked, or was about to block, the one thread that all flows share; the message names the call."""
 

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     redis_replicas: int = Field(
         0, ge=0, le=16, description="Replicas of Redis that must have a move before it counts as made."
     )
+    redis_memory: int = Field(
+        0, ge=0, description="Bytes that the embedded Redis may use; 0 = half of the machine's memory."
+    )
     ray_address: str | None = Field(
         None, validation_alias="RAY_ADDRESS", description="Ray cluster to join; without it a local one."
     )
@@ -84,6 +87,7 @@ class Settings(BaseSettings):
     cancel_grace: float = Field(2.0, ge=0, description="Seconds a cancelled task has to tidy up before it is killed.")
     result_ttl: int = Field(3600, ge=1, description="Seconds a result is kept after the job's end.")
     history_ttl: int = Field(7 * 86400, ge=1, description="Seconds an ended job and its history are kept.")
+    batch_rows: int = Field(1_000_000, ge=1, description="Rows that one batch may have.")
     batch_ttl: int = Field(90 * 86400, ge=1, description="Seconds an ended batch is kept, and with it its items.")
     kept_ttl: int = Field(
         14 * 86400, ge=86400, description="Seconds that rendered scenes, sounds and given files are kept unused."
@@ -106,6 +110,14 @@ class Settings(BaseSettings):
         100, ge=0, description="Event streams that one API key may have open at each replica; 0 = no limit."
     )
     cors_origins: CommaSeparated = Field((), description="Origins whose pages may call the API, comma-separated.")
+
+    user_jobs: int = Field(20_000, ge=0, description="Jobs that have not ended of a user with a key; 0 = no limit.")
+    user_bytes: int = Field(1024**3, ge=0, description="Bytes of these jobs' arguments together; 0 = no limit.")
+    user_rows: int = Field(
+        1_000_000, ge=0, description="Rows of batches that such a user may have waiting; 0 = no limit."
+    )
+    user_schedules: int = Field(10, ge=0, description="Batches by cron that such a user may have; 0 = none.")
+    user_priority: int = Field(9, ge=0, le=9, description="The highest priority that such a user may give.")
 
     vertex_project: str | None = Field(None, description="The Google Cloud project that pays.")
     vertex_location: str = Field("global", description="The region that is asked.")

@@ -17,7 +17,7 @@ from ytray.engine.store import Store
 from ytray.errors import AccessDenied, SettingsError
 
 ALICES, BOBS = "job-of-alice", "job-of-bob"
-ROWS: dict[str, Any] = {"items": [{"dry_run": True}], "task": "cleanup_old_results"}
+ROWS: dict[str, Any] = {"items": [{"prompt": "hello"}], "task": "generate_hook"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Route:
     scope: str
     body: object = None
     own: int = 200  # what the owner of the job or batch gets
-    others: int = 403  # what another user gets
+    others: int = 404  # what another user gets
 
 
 PUBLIC = {"/healthz", "/readyz", "/problems/{kind}", "/api/session"}
@@ -118,7 +118,7 @@ def guarded(bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.
     made = {}
     for job_id, user in ((ALICES, "alice"), (BOBS, "bob")):
         bare_store.track(job_id, JobState.QUEUED, b"{}", 60, ("any", "default", 4, user, b"{}"))
-        made[job_id] = batches.submit(ROWS["items"], task="cleanup_old_results", user_id=user).id
+        made[job_id] = batches.submit(ROWS["items"], task="generate_hook", user_id=user).id
     with httpx.Client(base_url=serving(bare_store, open_without_keys=False), timeout=30) as api:
         yield Guarded(api, ring, keys, made)
 
@@ -147,10 +147,10 @@ def test_every_route_keeps_users_apart(guarded: Guarded) -> None:
             assert guarded.ask(route, guarded.keys["bob"]) == route.others, route
         assert guarded.ask(route, guarded.keys["alice"]) == route.own, route
     headers = {"X-API-Key": guarded.keys["alice"]}
-    assert guarded.api.post("/api/jobs/results", json={"job_ids": [ALICES, BOBS]}, headers=headers).status_code == 403
+    assert guarded.api.post("/api/jobs/results", json={"job_ids": [ALICES, BOBS]}, headers=headers).status_code == 404
     for event_of in (BOBS,):
         for of in ({"job_id": event_of}, {"batch_id": guarded.batches[event_of]}):
-            assert guarded.api.get("/api/events", params=of, headers=headers).status_code == 403
+            assert guarded.api.get("/api/events", params=of, headers=headers).status_code == 404
 
 
 def test_an_admin_may_do_everything(guarded: Guarded) -> None:
@@ -165,7 +165,7 @@ def test_a_user_lists_only_their_own_jobs_and_submits_only_their_own(guarded: Gu
     assert guarded.api.get("/api/jobs", params={"user_id": "bob"}, headers=headers).status_code == 403
     everybodys = guarded.api.get("/api/jobs", headers={"X-API-Key": guarded.keys["admin"]}).json()["jobs"]
     assert {job["job_id"] for job in everybodys} == {ALICES, BOBS}
-    order = {"task": "cleanup_old_results", "args": {}, "user_id": "bob"}
+    order = {"task": "generate_hook", "args": {"prompt": "hello"}, "user_id": "bob"}
     assert guarded.api.post("/api/jobs", json=order, headers=headers).status_code == 403
     del order["user_id"]
     accepted = guarded.api.post("/api/jobs", json=order, headers=headers)

@@ -52,6 +52,16 @@ def shut(redis_url: str, serving: Callable[..., str]) -> Iterator[Attacked]:
     connection._current = before
 
 
+@pytest.fixture(scope="module")
+def apart(redis_url: str, serving: Callable[..., str], request: pytest.FixtureRequest) -> Iterator[Attacked]:
+    """The same for one module, where nobody else's jobs are."""
+    where = Store(redis_url, request.module.__name__.rpartition(".")[2])
+    before = connection._current
+    connection._current = connection._Connection(where, has_ray=True)
+    yield Attacked(serving(where, open_without_keys=False), where, KeyRing(where))
+    connection._current = before
+
+
 @pytest.fixture(scope="package")
 def opened(redis_url: str, serving: Callable[..., str]) -> Attacked:
     """An API on loopback for which no key was made yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +14,9 @@ from ytray.api.problems import Forbidden, TooManyGuesses, TooManyRequests
 from ytray.api.sessions import Sessions
 from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.model import JobStatus
+from ytray.engine.records import unknown_batch, unknown_job
 from ytray.engine.store import Store
+from ytray.engine.task import Task
 from ytray.errors import AccessDenied
 from ytray.settings import settings
 
@@ -91,23 +93,28 @@ Submitter = Annotated[Caller, Depends(needs("submit"))]
 Admin = Annotated[Caller, Depends(needs("admin"))]
 
 
+def is_hidden(caller: Caller, owner: str | None) -> bool:
+    """Whether what belongs to that user is not for the caller to know of: it then is as if it did not exist."""
+    return caller.sees_only is not None and caller.sees_only != owner
+
+
 def check_owner(caller: Caller, job_id: str, owner: str | None) -> None:
-    """Raises Forbidden when the job is not one that the caller may see."""
-    if caller.sees_only is not None and caller.sees_only != owner:
-        raise Forbidden(f"job {job_id} belongs to another user")
+    """Raises UnknownJob, as for a job that there is not, when the caller may not see it."""
+    if is_hidden(caller, owner):
+        raise unknown_job(job_id)
 
 
 def may_see(caller: Caller, job: JobStatus) -> JobStatus:
-    """The job, if the caller may see it. Raises Forbidden."""
+    """The job, if the caller may see it. Raises UnknownJob."""
     check_owner(caller, job.job_id, job.user_id)
     return job
 
 
 def visible_batch(caller: Caller, batch_id: str) -> Batch:
-    """The batch, if the caller may see it. Raises UnknownBatch, Forbidden."""
+    """The batch, if the caller may see it. Raises UnknownBatch."""
     found = batches.get(batch_id)
-    if caller.sees_only is not None and caller.sees_only != found.status().user_id:
-        raise Forbidden(f"batch {batch_id} belongs to another user")
+    if is_hidden(caller, found.status().user_id):
+        raise unknown_batch(batch_id)
     return found
 
 
@@ -124,6 +131,14 @@ def door(request: Request) -> Door:
     """The application's door."""
     found: Door = request.app.state.door
     return found
+
+
+def check_task(caller: Caller, task: Task[..., Any]) -> None:
+    """Raises Forbidden when the caller may not submit jobs of the task."""
+    if caller.tasks and task.name not in caller.tasks:
+        raise Forbidden(f"this key may submit {', '.join(caller.tasks)}, not {task.name}")
+    if not task.is_public and caller.sees_only is not None:
+        raise Forbidden(f"task {task.name} is not for keys that are bound to a user")
 
 
 def ring(request: Request) -> KeyRing:

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from ytray.api.access import Reader, Submitter, check_owner
+from ytray.api.access import Reader, Submitter, is_hidden
 from ytray.api.jobs import Accepted, JobId
 from ytray.api.keys import Caller
 from ytray.api.problems import documented
 from ytray.engine.dlq import dlq
 from ytray.engine.model import DeadLetter, DeadLetterPage
+from ytray.engine.records import not_dead
 from ytray.engine.tracking import job_tracker
 from ytray.errors import DamagedJob, InvalidArguments, UnknownJob
 
@@ -79,7 +80,8 @@ def remove(job_id: JobId, caller: Submitter) -> None:
 
 def _letter(caller: Caller, job_id: str) -> DeadLetter:
     letter = dlq.show(job_id)
-    check_owner(caller, job_id, letter.user_id)
+    if is_hidden(caller, letter.user_id):
+        raise not_dead(job_id)
     return letter
 
 
@@ -90,12 +92,9 @@ def _settle(caller: Caller, chosen: Chosen, what: Literal["retry", "remove"]) ->
     settled = []
     for job_id in ids:
         try:
-            letter = dlq.show(job_id)
-            if chosen.all and caller.sees_only not in (None, letter.user_id):
-                continue
-            check_owner(caller, job_id, letter.user_id)
+            _letter(caller, job_id)
             (dlq.retry_task if what == "retry" else dlq.remove)(job_id)
             settled.append(job_id)
         except (UnknownJob, DamagedJob):
-            continue  # somebody else was faster, or wrote over it
+            continue  # somebody else was faster, or wrote over it, or it is another user's
     return settled

@@ -20,9 +20,10 @@ from typing import Final, Literal, cast
 import redis
 from pydantic import BaseModel, ValidationError
 
-from ytray.engine.model import Time, time_of
+from ytray.engine.model import DEFAULT_PRIORITY, Time, time_of
 from ytray.engine.names import checked_word
 from ytray.engine.store import Store
+from ytray.engine.task import Options
 from ytray.errors import AccessDenied, InvalidArguments, SettingsError, SystemUnavailable
 from ytray.settings import settings
 
@@ -38,7 +39,10 @@ _LONGEST_LIFE = 3650 * 86400.0  # seconds
 
 
 class ApiKey(BaseModel):
-    """A key as it is kept: everything but its secret. `user_id` None: it sees the jobs of all users."""
+    """A key as it is kept: everything but its secret. `user_id` None: it sees the jobs of all users.
+
+    `tasks` are those that it may submit (none: any), `priority` is the highest that it may give.
+    """
 
     key_id: str
     name: str
@@ -47,6 +51,8 @@ class ApiKey(BaseModel):
     created_at: Time
     expires_at: Time | None = None
     secret_hash: str
+    tasks: tuple[str, ...] = ()
+    priority: int | None = None
 
     def has_expired(self) -> bool:
         """Whether its end has come."""
@@ -55,12 +61,14 @@ class ApiKey(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request: what it may do, and whose jobs it sees (None: everybody's)."""
+    """Who makes a request: what it may do, whose jobs it sees (None: everybody's), and what it may submit."""
 
     key_id: str
     scopes: frozenset[str]
     user_id: str | None
     name: str = ""  # of the key
+    tasks: tuple[str, ...] = ()
+    priority: int | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -96,10 +104,18 @@ class KeyRing:
         self._has_read = False
 
     def create(
-        self, name: str, scopes: Iterable[str], user_id: str | None, lasts: float | None = None
+        self,
+        name: str,
+        scopes: Iterable[str],
+        user_id: str | None,
+        lasts: float | None = None,
+        *,
+        tasks: Iterable[str] = (),
+        priority: int | None = None,
     ) -> tuple[str, ApiKey]:
         """Make a key that lasts so many seconds; returns it, which is the only time it is seen, and its record.
 
+        `tasks` are those that it may submit, any by default, and `priority` is the highest that it may give.
         Raises InvalidArguments. From now on the API asks for a key, also when none is left: `open_again` ends that.
         """
         wanted = tuple(dict.fromkeys(scopes))
@@ -114,6 +130,11 @@ class KeyRing:
         if lasts is not None and not 1 <= lasts <= _LONGEST_LIFE:
             raise InvalidArguments("a key lasts from a second to ten years")
         made_at = time_of(time.time() * 1000)
+        for task in (named := tuple(dict.fromkeys(tasks))):
+            checked_word(task, "the name of a task")
+        if "admin" in wanted and (named or priority is not None):
+            raise InvalidArguments("a key with the scope admin may submit anything: leave out its tasks and priority")
+        Options(priority=DEFAULT_PRIORITY if priority is None else priority)
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         record = ApiKey(
             key_id=key_id,
@@ -123,6 +144,8 @@ class KeyRing:
             created_at=made_at,
             expires_at=None if lasts is None else made_at + timedelta(seconds=lasts),
             secret_hash=_hash(secret),
+            tasks=named,
+            priority=priority,
         )
         self._shut()
         self._store.redis.hset(self._key, key_id, record.model_dump_json())
@@ -209,7 +232,7 @@ class KeyRing:
             raise AccessDenied("the API key is wrong or was revoked")
         if record.has_expired():
             raise AccessDenied(f"the API key expired at {record.expires_at:%Y-%m-%d %H:%M} UTC")
-        return Caller(record.key_id, frozenset(record.scopes), record.user_id, record.name)
+        return _caller(record)
 
     def holder(self, key_id: str) -> Caller | None:
         """Who holds the key of that id now (of `Caller.key_id`); None when it was revoked or has expired.
@@ -224,7 +247,7 @@ class KeyRing:
         record = self._current().get(key_id)
         if record is None or record.has_expired():
             return None
-        return Caller(record.key_id, frozenset(record.scopes), record.user_id, record.name)
+        return _caller(record)
 
     def proof(self, key_id: str, session: str) -> str:
         """What tells that a session was opened with a key of YTRAY_API_KEYS as it is now; "" for keys kept in Redis.
@@ -271,6 +294,11 @@ def _keys_of_settings() -> list[tuple[str, str, frozenset[str]]]:
 def _of_settings(name: str, scopes: frozenset[str]) -> Caller:
     sees_all = "admin" in scopes or scopes == {"metrics"}
     return Caller(f"{_OF_SETTINGS}{name}", scopes, None if sees_all else name, name)
+
+
+def _caller(record: ApiKey) -> Caller:
+    scopes = frozenset(record.scopes)
+    return Caller(record.key_id, scopes, record.user_id, record.name, record.tasks, record.priority)
 
 
 def split_key(key: str) -> tuple[str, str]:

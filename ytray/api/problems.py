@@ -47,6 +47,7 @@ _ANSWERS: dict[type[YtrayError], tuple[int, str]] = {
     Unpriced: (422, "GET /api/models lists the models that have a price; YTRAY_PRICES names a table of your own"),
     errors.SystemUnavailable: (503, "try again; with the same Idempotency-Key nothing is done twice"),
     errors.DiskFull: (503, "`df -h` on the server shows which disk it is; then try again"),
+    errors.ForeignArtifact: (403, "name files of this user's own jobs: GET /api/jobs/{id}/artifacts lists them"),
     errors.PermanentError: (404, "GET /api/jobs/{id}/artifacts lists a job's files"),
 }
 _RETRY_AFTER = 1  # seconds, for a system that is away
@@ -69,7 +70,7 @@ class Problem(BaseModel):
 
 
 class Forbidden(YtrayError):
-    """The API key is right, but does not allow this, or the job belongs to another user."""
+    """The API key is right, but does not allow this."""
 
 
 class TooManyRequests(YtrayError):
@@ -94,6 +95,10 @@ class TooManyStreams(YtrayError):
     wait = 5.0  # seconds: one of the others may have ended by then
 
 
+class OverQuota(YtrayError):
+    """The user of the key has as much under way as a user may; the message says of what."""
+
+
 class BodyTooLarge(YtrayError):
     """The request's body is larger than the API takes."""
 
@@ -103,6 +108,7 @@ _ANSWERS[Forbidden] = (403, "use a key with the scope, or of the user, that this
 _ANSWERS[TooManyRequests] = (429, "slow down, or ask for a higher YTRAY_RATE_LIMIT")
 _ANSWERS[TooManyGuesses] = (429, "`ytray keys list` shows the keys there are; `ytray keys create` makes one")
 _ANSWERS[TooManyStreams] = (429, "close streams that nobody reads, or ask for a higher YTRAY_STREAM_LIMIT")
+_ANSWERS[OverQuota] = (429, "wait until some of it has ended, or cancel it")
 _ANSWERS[BodyTooLarge] = (413, "put large data into a file and pass its address")
 
 # For the OpenAPI document: what any route may answer, besides what it does when all is well.

@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from ytray.api.access import Admin, Reader, Submitter, check_owner, may_see, user_of
+from ytray.api.access import Admin, Reader, Submitter, is_hidden, may_see, user_of
 from ytray.api.problems import documented
 from ytray.engine.store import Store
 from ytray.engine.tracking import job_tracker
 from ytray.errors import InvalidArguments
 from ytray.spend.budgets import set_user_budget, user_budget, user_budgets
-from ytray.spend.journal import allow, entries_of_job, entry_of, latest_entries
+from ytray.spend.journal import allow, entries_of_job, entry_of, latest_entries, unknown_call
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus, model_statuses
 from ytray.spend.prices import price_table
@@ -76,7 +76,8 @@ def spending(
 def allow_call(key: Key, caller: Submitter, request: Request) -> Entry:
     """Let an uncertain call be made again, and paid again, by the next attempt that wants it: replay its job."""
     found = entry_of(_store(request), key)
-    check_owner(caller, found.job_id, found.user_id)
+    if is_hidden(caller, found.user_id):
+        raise unknown_call(key)
     return allow(_store(request), key)
 
 

@@ -3,7 +3,7 @@
 from ytray.artifacts.digests import media_type
 from ytray.artifacts.names import BOUGHT, TAKEN_IN, StoredFile, attempt_folder, is_folder, owner_and_name
 from ytray.artifacts.places import OpenArtifact
-from ytray.artifacts.store import ArtifactStore
+from ytray.artifacts.store import ArtifactStore, readable_by
 
 __all__ = [
     "BOUGHT",
@@ -15,4 +15,5 @@ __all__ = [
     "is_folder",
     "media_type",
     "owner_and_name",
+    "readable_by",
 ]

@@ -39,7 +39,10 @@ class Folder:
 
     def key(self, uri: str) -> str | None:
         """The place of an artifact by its URI; None for a path that leads out of the store."""
-        path = Path(uri.removeprefix("file://")).resolve()
+        try:
+            path = Path(uri.removeprefix("file://")).resolve()
+        except (ValueError, RuntimeError):  # a NUL, or links in a circle
+            return None
         base = self._base.resolve()
         return path.relative_to(base).as_posix() if path != base and path.is_relative_to(base) else None
 

@@ -87,6 +87,12 @@ def is_partial(name: str) -> bool:
     return _PARTIAL.fullmatch(name) is not None
 
 
+def is_key(key: str) -> bool:
+    """Whether an artifact may lie there: no seal, nothing unfinished, no place of another system's in this one's."""
+    folder, _, name = key.rpartition("/")
+    return is_folder(folder) and is_name(name) and not is_partial(name)
+
+
 def is_of_attempt(key: str) -> bool:
     """Whether an attempt of a job made the artifact at `key`, a place relative to the store."""
     return key.count("/") == 2

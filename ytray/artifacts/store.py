@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ytray.artifacts.cache import Cache
 from ytray.artifacts.folder import Folder
-from ytray.artifacts.names import TAKEN_IN, StoredFile, checked_folder, checked_name, is_partial
+from ytray.artifacts.names import TAKEN_IN, StoredFile, checked_folder, checked_name, is_key, is_partial
 from ytray.artifacts.objects import Objects
 from ytray.artifacts.places import OpenArtifact, Places
 from ytray.errors import PermanentError, SettingsError, SystemUnavailable
@@ -77,9 +77,14 @@ class ArtifactStore:
         a copy in the folder `into`.
 
         In a folder, what is named by its content then counts as used today, and clean-up leaves it. Raises
-        PermanentError for an artifact that is gone or none of this system's; DamagedArtifact for one that came with
-        another content than was published; DiskFull.
+        PermanentError for an artifact that is gone or none of this system's; ForeignArtifact for one that the user of
+        the running job may not read; DamagedArtifact for one that came with another content than was published;
+        DiskFull.
         """
+        return self._places.fetch(self._readable(uri), into)
+
+    def fetch_kept(self, uri: str, into: Path) -> Path:
+        """`fetch` for a URI that the reading job did not get from anybody, but names itself by what it has made."""
         return self._places.fetch(self._inside(uri), into)
 
     def copy_to(self, uri: str, target: Path) -> None:
@@ -87,18 +92,27 @@ class ArtifactStore:
         beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
         try:
             with telling_of_full_disk(target):
-                self._places.copy_to(self._inside(uri), beside)
+                self._places.copy_to(self._readable(uri), beside)
                 beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
 
     def exists(self, uri: str) -> bool:
         """Whether the artifact is still there. Raises PermanentError for a URI that is none of this system's."""
+        return self._places.look(self._readable(uri)) is not None
+
+    def has_kept(self, uri: str) -> bool:
+        """`exists` as `fetch_kept` is `fetch`."""
         return self._places.look(self._inside(uri)) is not None
 
     def holds(self, uri: str) -> bool:
         """Whether the URI is one of this system's."""
-        return self._places.key(uri) is not None
+        return self.key(uri) is not None
+
+    def key(self, uri: str) -> str | None:
+        """The place of an artifact in the store by its URI; None for what is no artifact of this system."""
+        key = self._places.key(uri)
+        return key if key is not None and is_key(key) else None
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The size in bytes of each artifact in a folder, by name."""
@@ -184,8 +198,14 @@ class ArtifactStore:
         if self.open(folder, "probe") is not None:
             raise SystemUnavailable(f"{self.root}: a file that was deleted is still there")
 
+    def _readable(self, uri: str) -> str:
+        key = self._inside(uri)
+        if _rule is not None:
+            _rule(uri, key)
+        return key
+
     def _inside(self, uri: str) -> str:
-        key = self._places.key(uri)
+        key = self.key(uri)
         if key is None:
             hint = ""
             if self.is_folder and Path(uri).is_absolute() and uri.count("/") > 2:
@@ -195,6 +215,15 @@ class ArtifactStore:
                 )
             raise PermanentError(f"{uri} is not an artifact of this system ({self.root}){hint}")
         return key
+
+
+_rule: Callable[[str, str], None] | None = None
+
+
+def readable_by(rule: Callable[[str, str], None]) -> None:
+    """From now on `rule` decides in this process who may read what: it is given URI and key, and raises."""
+    global _rule
+    _rule = rule
 
 
 def root_of(given: Settings) -> str:

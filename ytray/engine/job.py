@@ -71,7 +71,10 @@ class Job(Generic[R_co]):
     async def _wait(self) -> R_co:
         job = running_job()
         if job is not None and job.wait_for_end is not None:
-            return self.outcome(store().ending(self.id, await job.wait_for_end(self.id)))
+            state = await job.wait_for_end(self.id)
+            if job.steps is not None:
+                job.steps.ended(self.id)
+            return self.outcome(store().ending(self.id, state))
         where = await asyncio.to_thread(store)  # which may have to connect
         return self.outcome(await where.ending_of(self.id))
 

@@ -30,7 +30,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
 from ytray.engine import logs
-from ytray.engine.records import unknown_job
+from ytray.engine.records import unknown_batch, unknown_job
 from ytray.engine.refusals import as_unavailable
 from ytray.errors import (
     DamagedBatch,
@@ -39,7 +39,6 @@ from ytray.errors import (
     InvalidBatchMove,
     InvalidTransition,
     SystemUnavailable,
-    UnknownBatch,
     YtrayError,
 )
 from ytray.settings import settings
@@ -58,6 +57,7 @@ _FULL_AGAIN = (0.1, 2.0)  # seconds between tries while Redis is full: the first
 _PROMISE_NOTHING = frozenset(
     (
         "page",
+        "shown",
         "admit",
         "breaker",
         "clock",
@@ -381,7 +381,7 @@ def explain(refused: ResponseError) -> YtrayError:
         case "ORPHAN", [parent, state, *_]:
             return InvalidTransition(f"flow {parent} is no longer running (it is {state}); it submits no more steps")
         case "NOBATCH", [batch_id, *_]:
-            return UnknownBatch(f"no batch {batch_id}: it never existed, or it has been cleaned up")
+            return unknown_batch(batch_id)
         case "BATCH", [batch_id, state, what, *_]:
             return InvalidBatchMove(f"batch {batch_id} is {state}, so one cannot {what} it; nothing was changed")
         case "GONE", _:

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from ytray.engine.model import MICRO, QUEUE_PRIORITIES, DeadLetter, JobState, JobStatus, Transition, time_of
 from ytray.engine.values import read
-from ytray.errors import InvalidArguments, UnknownJob
+from ytray.errors import InvalidArguments, UnknownBatch, UnknownJob
 
 T = TypeVar("T")
 Stored = dict[bytes, bytes] | Exception  # the hash of a job, or why Redis does not give it
@@ -23,6 +23,16 @@ _SHOWN = 60  # characters of what cannot be read
 def unknown_job(job_id: str) -> UnknownJob:
     """The error for an id that no job has."""
     return UnknownJob(f"no job {job_id}: it never existed, or its history has been cleaned up")
+
+
+def unknown_batch(batch_id: str) -> UnknownBatch:
+    """The error for an id that no batch has."""
+    return UnknownBatch(f"no batch {batch_id}: it never existed, or it has been cleaned up")
+
+
+def not_dead(job_id: str) -> UnknownJob:
+    """The error for an id that no job in the dead-letter queue has."""
+    return UnknownJob(f"job {job_id} is not in the dead-letter queue")
 
 
 def read_history(entries: Sequence[bytes]) -> list[Transition]:

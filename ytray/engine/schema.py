@@ -13,6 +13,7 @@ is begun again from its start, so it
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -60,8 +61,14 @@ def _escape_names(store: Store) -> Iterator[None]:
             yield
 
 
+def _make_a_secret(store: Store) -> Iterator[None]:
+    """From 2 to 3: new rows of batches get ids that only who has the system's secret can compute (batch/rows.py)."""
+    store.secret()
+    yield
+
+
 # The migration that leads from each version to the next.
-MIGRATIONS: list[Migration] = [_give_it_a_number, _escape_names]
+MIGRATIONS: list[Migration] = [_give_it_a_number, _escape_names, _make_a_secret]
 
 
 def current() -> int:
@@ -97,7 +104,7 @@ def version_of(store: Store) -> str:
 
 def _look(store: Store) -> int | None:
     """The store's version; None for that of this ytray, which a new store gets."""
-    found: str = store.call("schema", "look", current()).decode()
+    found: str = store.call("schema", "look", current(), secrets.token_hex(32)).decode()
     if found == RESTORING:
         raise SystemUnavailable(
             f"the restore of a backup into the system {store.namespace!r} was broken off, or goes on: wait for it, or "

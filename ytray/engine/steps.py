@@ -16,7 +16,7 @@ import json
 import re
 import threading
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,8 +25,11 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from ytray.engine import logs
+from ytray.engine.model import JobState
 from ytray.engine.store import Store
+from ytray.errors import PermanentError
 
+MOST_LIVING = 2_000  # steps of a flow that have not ended
 _TURN = re.compile(r"_\d+$")  # of a flow that was cancelled and taken up again, and of its steps
 
 _log = logs.get("ytray.flows")
@@ -51,6 +54,7 @@ class Steps:
         for step in recorded or ():
             self._alike.setdefault((step.task, step.digest), []).append(step.id)
         self._taken: set[str] = set()
+        self._living: set[str] = set()
         self._lock = threading.Lock()
         self._is_told = False
         self._root = Branch(self, "")
@@ -70,6 +74,30 @@ class Steps:
             found = self._find(place, task, payload) if self._recorded else place
             self._taken.add(found)
             return found
+
+    def make_room(self, number: int, states: Callable[[list[str]], list[JobState | None]]) -> None:
+        """Raises PermanentError when the flow would have more steps that have not ended than it may."""
+        with self._lock:
+            if len(self._living) + number <= MOST_LIVING:
+                return
+            ids = sorted(self._living)
+            ended = {step for step, state in zip(ids, states(ids), strict=True) if state is None or state.has_ended}
+            self._living -= ended
+            if len(self._living) + number > MOST_LIVING:
+                raise PermanentError(
+                    f"a flow has at most {MOST_LIVING:,} steps that have not ended, and these would be "
+                    f"{len(self._living) + number:,}: await some before others are submitted, or make a batch of them"
+                )
+
+    def submitted(self, steps: Iterable[str]) -> None:
+        """These steps are there, and have not ended as far as is known."""
+        with self._lock:
+            self._living.update(steps)
+
+    def ended(self, step: str) -> None:
+        """This step, or another job that the flow awaited, has ended."""
+        with self._lock:
+            self._living.discard(step)
 
     def _find(self, place: str, task: str, payload: bytes) -> str:
         digest = digest_of(payload)

@@ -19,6 +19,7 @@ from ytray.engine.deadlock import Lookout
 from ytray.engine.link import SCRIPTS, Deposed, explain
 from ytray.engine.model import JobState
 from ytray.engine.reading import Reading
+from ytray.engine.records import not_dead
 from ytray.engine.waiting import Ending, Listener, Wait
 from ytray.errors import PermanentError, SystemUnavailable, UnknownJob
 from ytray.system.redis_refusals import RedisIsFull
@@ -121,6 +122,7 @@ class Store(Reading):
     ) -> None:
         super().__init__(redis_url, namespace, patience, answer_within, waits_for_room=waits_for_room)
         self._listener = Listener(self, patience)
+        self._secret: bytes | None = None
         self.given_up = ""  # why nothing runs jobs any more, once that is so
 
     # ------------------------------------------------------------------------------------------ submitting
@@ -322,11 +324,20 @@ class Store(Reading):
         try:
             self.call("replay", job_id, what)
         except UnknownJob:
-            raise UnknownJob(f"job {job_id} is not in the dead-letter queue") from None
+            raise not_dead(job_id) from None
 
     def pause(self, queue: str, *, paused: bool) -> None:
         """Stop or resume the starting of jobs of a queue."""
         self.call("pause", queue, "pause" if paused else "resume")
+
+    def secret(self) -> bytes:
+        """What only this system knows; made by whoever asks first."""
+        if self._secret is None:
+            key = self.key("secret")
+            if self.redis.set(key, secrets.token_hex(32), nx=True):
+                self.secure()
+            self._secret = cast("bytes", self.redis.get(key))
+        return self._secret
 
     def admit(self, caller: str, rate: int) -> float:
         """Count one request of a caller that may make `rate` a second: 0 when it may, else seconds to wait."""

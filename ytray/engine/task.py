@@ -23,6 +23,7 @@ from ytray.engine.limits import check_limits, limits_in_force
 from ytray.engine.link import CodeNotStored
 from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, queue_of_module
 from ytray.engine.names import checked_word
+from ytray.engine.ownership import check_arguments
 from ytray.engine.retry import RetryPolicy, is_delay
 from ytray.engine.store import Store, Submission
 from ytray.errors import InvalidArguments, PayloadTooLarge, UnknownTask
@@ -84,6 +85,7 @@ class Task(Generic[P, R]):
         soft_time_limit: float | None = None,
         time_limit: float | None = None,
         gpu: float = 0.0,
+        public: bool = True,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -95,6 +97,7 @@ class Task(Generic[P, R]):
         self.queue = queue or queue_of_module(function.__module__)
         self.retry = retry or RetryPolicy()
         self.gpu = gpu
+        self.is_public = public
         Options(queue=self.queue)
         if not 0 <= gpu <= 1:
             raise ValueError(f"task {self.name}: gpu is a share of one card, from 0 to 1, not {gpu!r}")
@@ -124,7 +127,7 @@ class Task(Generic[P, R]):
         """Submit one job; it is durable when this returns.
 
         `metadata` and `user_id` are the job's own unless the function has parameters of these names.
-        Raises InvalidArguments, PayloadTooLarge, IdempotencyConflict; then nothing was submitted.
+        Raises InvalidArguments, PayloadTooLarge, IdempotencyConflict, ForeignArtifact; then nothing was submitted.
         """
         return self.submit(_DEFAULTS, args, kwargs)
 
@@ -177,9 +180,12 @@ class Task(Generic[P, R]):
     def _accept(self, options: Options, payloads: list[bytes], canonical: bytes | None = None) -> list[Job[R]]:
         where = submitting_store()
         parent = running_job()
+        if parent is None:  # what a job submits is decided when it is read
+            check_arguments(where, options.user_id, payloads)
         with tracing.submission(self.name) as trace:
             head = self.spec_head(options, where, trace)
             if parent is not None and parent.steps is not None:
+                parent.steps.make_room(len(payloads), where.states)
                 ids = [parent.steps.id_of(self.name, payload) for payload in payloads]
             else:
                 ids = [new_job_id()] if len(payloads) == 1 else new_job_ids(len(payloads))
@@ -206,6 +212,8 @@ class Task(Generic[P, R]):
             except CodeNotStored:  # it expired, or was lost with a part of Redis
                 self._ship_again(where)
                 accepted = where.submit(jobs, what)
+        if parent is not None and parent.steps is not None:
+            parent.steps.submitted(accepted)
         decode = self.signature.decode_result
         return [Job(job_id, decode) for job_id in accepted]
 
@@ -293,6 +301,7 @@ def task(
     soft_time_limit: float | None = None,
     time_limit: float | None = None,
     gpu: float = 0.0,
+    public: bool = True,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a task.
 
@@ -305,6 +314,7 @@ def task(
         time_limit: seconds after which its process, and the processes that it started, are killed; 30 minutes, or six
             fifths of a longer `soft_time_limit`.
         gpu: the share of a card that a job takes, 0 to 1, where a node of its queue has one; elsewhere it runs without.
+        public: whether users with API keys of their own may submit it.
 
     Raises InvalidArguments for an unknown queue, ValueError for wrong limits, a wrong share or a name already taken,
     TypeError for parameters that cannot be given by name.
@@ -319,6 +329,7 @@ def task(
             soft_time_limit=soft_time_limit,
             time_limit=time_limit,
             gpu=gpu,
+            public=public,
         )
         register(result)
         return result

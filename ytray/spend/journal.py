@@ -125,11 +125,16 @@ def latest_entries(store: Store, *, user_id: str | None = None, limit: int = 100
     return _entries(store, [key.decode() for key in keys])
 
 
+def unknown_call(key: str) -> UnknownJob:
+    """The error for a key that no call of the journal has."""
+    return UnknownJob(f"no call {key} in the journal")
+
+
 def entry_of(store: Store, key: str) -> Entry:
     """One paid call. Raises UnknownJob when the journal does not have it."""
     found = _entries(store, [key])
     if not found:
-        raise UnknownJob(f"no call {key} in the journal")
+        raise unknown_call(key)
     return found[0]
 
 
@@ -137,7 +142,7 @@ def allow(store: Store, key: str) -> Entry:
     """Let an uncertain call be made again, by the next attempt that wants it. Raises UnknownJob, InvalidTransition."""
     state = store.call("spend_allow", key).decode()
     if not state:
-        raise UnknownJob(f"no call {key} in the journal")
+        raise unknown_call(key)
     if state != SpendState.UNCERTAIN:
         raise InvalidTransition(f"call {key} is {state}; only an uncertain one needs to be allowed again")
     return entry_of(store, key)

@@ -32,7 +32,7 @@ from ytray.engine.code import resolve
 from ytray.engine.connection import store, submitting_store
 from ytray.engine.context import refuse_in_flow
 from ytray.engine.model import MICRO
-from ytray.engine.records import read_cursor, write_cursor
+from ytray.engine.records import read_cursor, unknown_batch, write_cursor
 from ytray.engine.task import Task, did_you_mean, find
 from ytray.errors import DamagedBatch, InvalidArguments, InvalidBatchMove, UnknownBatch, UnknownJob
 
@@ -270,7 +270,7 @@ def _ledger() -> Ledger:
 def _fields(ledger: Ledger, batch_id: str) -> dict[str, str]:
     fields = ledger.fields(batch_id)
     if not fields:
-        raise UnknownBatch(f"no batch {batch_id}: it never existed, or it has been cleaned up")
+        raise unknown_batch(batch_id)
     return fields
 
 

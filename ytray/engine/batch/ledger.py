@@ -55,7 +55,7 @@ class Ledger:
         """Put rows aside for a batch to be; returns a verdict for each (lua/batch_stage.lua)."""
         flat: list[Any] = []
         for row in rows:
-            flat += (row.line, row.job_id, row.key, int(row.given), row.payload, (row.before or ("", row.job_id))[1])
+            flat += (row.line, row.job_id, row.key, int(row.given), row.payload, " ".join(row.earlier_ids))
         reply = self.store.call("batch_stage", batch, part, STAGE_TTL, user, task, int(again), *flat)
         return [verdict.decode() for verdict in reply]
 

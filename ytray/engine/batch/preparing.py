@@ -25,8 +25,10 @@ from ytray.engine.canonical import canonical_json
 from ytray.engine.cron import next_after
 from ytray.engine.job import new_job_id
 from ytray.engine.model import MICRO, time_of
+from ytray.engine.ownership import check_arguments
 from ytray.engine.task import Options, Task
-from ytray.errors import InvalidArguments, SettingsError
+from ytray.errors import InvalidArguments, PayloadTooLarge, SettingsError
+from ytray.settings import settings
 
 _PART = 500  # rows put aside in one move
 _BAD_KEPT = 1000  # wrong rows that are told one by one
@@ -49,7 +51,8 @@ class Preparation:
         owner: the job that waits for the batch; when it is cancelled, so is the batch.
         told: called with how many rows were read so far, now and then.
 
-    Raises InvalidArguments when the source cannot be read at all, or the options do not fit.
+    Raises InvalidArguments when the source cannot be read at all, or the options do not fit; ForeignArtifact when a row
+    names an artifact that no job of the user may read.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class Preparation:
         self._digest, self._same = sha256(to_json(chosen)), sha256(canonical_json(chosen))
         self._tally = _Tally()
         try:
-            self._read(checked_rows(source, task, options.user_id, format), told)
+            self._read(checked_rows(source, task, options.user_id, format, secret=ledger.store.secret()), told)
         except BaseException:
             self.drop()
             raise
@@ -96,6 +99,7 @@ class Preparation:
         part, waiting, seen = 0, list[Row](), 0
         for found in checked:
             seen += 1
+            _check_number(seen)
             if isinstance(found, Row):
                 waiting.append(found)
                 if len(waiting) == _PART:
@@ -111,11 +115,12 @@ class Preparation:
 
     def _stage(self, part: int, rows: list[Row]) -> None:
         user, again = self._options.user_id or "", self._options.cron is not None
+        check_arguments(self._ledger.store, user, [row.payload for row in rows])
         verdicts = self._ledger.stage(self.batch_id, part, user, self._task.name, rows, again=again)
         costs = ITEM_COSTS.get(self._task.name)
         for row, verdict in zip(rows, verdicts, strict=True):
-            self._digest.update((row.before or ("", row.job_id))[1].encode())
-            self._same.update(row.job_id.encode())
+            self._digest.update(row.before[1].encode())
+            self._same.update(row.plain.encode())
             if verdict == "duplicate":
                 self._tally.duplicates += 1
                 self._refuse([BadRow(line=row.line, field="key", reason=_duplicate(row))])
@@ -207,12 +212,14 @@ class Comparison:
         self._ledger = ledger
         self._batch = batch
         self._list = f"bw:{batch}:{new_job_id()}"
-        self._salt = fields.get("salt", "")
+        self._salt, self._user = fields.get("salt", ""), fields.get("user")
         self._seen = bytearray(int(fields["total"]) // 8 + 1)
         self._new_keys = set[str]()
         self._bad: list[BadRow] = []
         self._bad_count, rows = 0, list[Row]()
-        for found in checked_rows(source, task, fields.get("user"), format):
+        checked = checked_rows(source, task, fields.get("user"), format, secret=ledger.store.secret())
+        for seen, found in enumerate(checked, 1):
+            _check_number(seen)
             if isinstance(found, Row):
                 rows.append(found)
                 if len(rows) == _PART:
@@ -232,6 +239,7 @@ class Comparison:
     def _compare(self, rows: list[Row]) -> None:
         if not rows:
             return
+        check_arguments(self._ledger.store, self._user, [row.payload for row in rows])
         rows, numbers = self._found(rows)
         known = {r.number: r for r in self._ledger.records(self._batch, [n for n in numbers if n is not None])}
         given_up = [number for number, record in known.items() if record.state is ItemState.DISCARDED]
@@ -247,14 +255,14 @@ class Comparison:
                 continue
             self._seen[number // 8] |= 1 << number % 8
             # After a cancellation the job that stands for a row has a turn at the end of its id.
-            ids = {job for own in (row.job_id, (row.before or ("", ""))[1]) for job in (own, self._salted(own))}
+            ids = {job for own in (row.job_id, *row.earlier_ids) for job in (own, self._salted(own))}
             if known[number].job_id.partition("_")[0] not in ids or number in back:
                 changes.append(Change("change", number, row))
         self._put(changes)
 
     def _found(self, rows: list[Row]) -> tuple[list[Row], list[int | None]]:
         """The rows under the keys that the batch has them by, and their numbers; None for one that it does not have."""
-        earlier = [row if row.before is None else replace(row, key=row.before[0]) for row in rows]
+        earlier = [replace(row, key=row.before[0]) for row in rows]
         now = self._ledger.numbers_of(self._batch, [row.key for row in rows])
         before = self._ledger.numbers_of(self._batch, [row.key for row in earlier])
         found = zip(rows, now, earlier, before, strict=True)
@@ -293,6 +301,12 @@ def check_options(options: BatchOptions) -> None:
         if url is not None:
             with contextlib.suppress(OSError):  # a name that is not known yet may be when it is needed
                 _check_webhook(name, url)
+
+
+def _check_number(rows: int) -> None:
+    most = settings().batch_rows
+    if rows > most:
+        raise PayloadTooLarge(f"a batch has at most {most:,} rows (YTRAY_BATCH_ROWS): split the input into several")
 
 
 def _check_webhook(name: str, url: str) -> None:

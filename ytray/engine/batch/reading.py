@@ -16,7 +16,7 @@ from ytray.engine.batch.stages import read_stages, slots_of, stages_of_task
 from ytray.engine.batch.triage import FailedItem
 from ytray.engine.model import MICRO, JobState, time_of
 from ytray.engine.reading import milliseconds
-from ytray.engine.records import UNREADABLE, percent, read_state
+from ytray.engine.records import UNREADABLE, percent, read_state, unknown_batch
 from ytray.engine.values import read
 from ytray.errors import DamagedBatch, UnknownBatch
 
@@ -47,7 +47,7 @@ def _batch_status(ledger: Ledger, batch: str) -> BatchStatus:
     pipe.time()
     stored, durations, budget, held, active, told = pipe.execute()
     if not stored:
-        raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
+        raise unknown_batch(batch)
     f = {name.decode(): value.decode() for name, value in stored.items()}
     states = ledger.store.states([job.decode() for job in active])
     counts = _counts(f, states)
@@ -152,7 +152,7 @@ def items_page(ledger: Ledger, batch: str, state: ItemState | None, limit: int, 
     """Items of a batch whose numbers come after `after`, in the order of the input. Raises UnknownBatch."""
     f = ledger.fields(batch)
     if not f:
-        raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
+        raise unknown_batch(batch)
     found: list[Record] = []
     for records in _records_after(ledger, batch, int(f["total"]), state, after):
         for record in records:
@@ -228,7 +228,7 @@ def _number(stored: bytes | None, kind: Callable[[bytes], float]) -> float:
 def failed_items(ledger: Ledger, batch: str) -> Iterator[FailedItem]:
     """Every item of a batch that failed or was cancelled, with the error of the step to blame. Raises UnknownBatch."""
     if not ledger.fields(batch):
-        raise UnknownBatch(f"no batch {batch}: it never existed, or it has been cleaned up")
+        raise unknown_batch(batch)
     numbers = ledger.unfinished(batch)
     for start in range(0, len(numbers), _LOOKED_AT):
         records = ledger.records(batch, numbers[start : start + _LOOKED_AT])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -39,8 +40,9 @@ class Row:
     """A row that can be an item. `payload` is the arguments of its job as JSON, in one way of many to write them.
 
     `key` tells it from the batch's other rows; `given` says whether the input named it, or the payload did. The same
-    key and arguments of the same user and task are always the same `job_id`. `before` are the key and the job that
-    versions before 2 made of the payload's bytes, which differ with the order of sets and mappings.
+    key and arguments of the same user and task are always the same `job_id`, which nobody can compute who does not know
+    the system's secret. `plain` is the one that versions before 3 computed without it; `before` are the key and the job
+    that versions before 2 made of the payload's bytes, which differ with the order of sets and mappings.
     """
 
     line: int
@@ -48,7 +50,13 @@ class Row:
     given: bool
     job_id: str
     payload: bytes
-    before: tuple[str, str] | None = None
+    plain: str = ""
+    before: tuple[str, str] = ("", "")
+
+    @property
+    def earlier_ids(self) -> tuple[str, str]:
+        """The ids that versions before would have given its job."""
+        return self.plain, self.before[1]
 
 
 def check_batchable(task_name: str) -> None:
@@ -58,14 +66,19 @@ def check_batchable(task_name: str) -> None:
 
 
 def checked_rows(
-    source: Source, task: Task[..., Any], user_id: str | None = None, format: Format | None = None
+    source: Source,
+    task: Task[..., Any],
+    user_id: str | None = None,
+    format: Format | None = None,
+    *,
+    secret: bytes = b"",
 ) -> Iterator[Row | list[BadRow]]:
     """Each row of a source (see `source_rows`) as the arguments of a task, or all that is wrong with it.
 
     Columns that a CSV has and the task does not are told once, and the rows are read without them.
     Raises InvalidArguments: the source cannot be read, or the task cannot be batched.
     """
-    return _checked(RowReader(task, user_id), source_rows(source, format))
+    return _checked(RowReader(task, user_id, secret=secret), source_rows(source, format))
 
 
 def _checked(reader: RowReader, raws: Iterator[Header | RawRow | BadRow]) -> Iterator[Row | list[BadRow]]:
@@ -82,10 +95,11 @@ class RowReader:
     """Checks rows against what a task takes.
 
     A task whose only parameter is a Pydantic model takes a row as that model; the columns of any other are its
-    parameters. The column `key` names the row, unless the task takes a `key` itself.
+    parameters. The column `key` names the row, unless the task takes a `key` itself. `secret` is the system's; without
+    it the ids of the rows' jobs can be computed by anybody.
     """
 
-    def __init__(self, task: Task[..., Any], user_id: str | None = None) -> None:
+    def __init__(self, task: Task[..., Any], user_id: str | None = None, *, secret: bytes = b"") -> None:
         check_batchable(task.name)
         self._task = task
         self._limit = settings().max_payload
@@ -94,7 +108,8 @@ class RowReader:
         self._names_rows = _KEY not in model.model_fields
         self._columns = frozenset({*model.model_fields, _KEY})
         self._lists, self._structures = _readings(task, model)
-        self._digest = sha256(to_json([user_id or "", task.name]))
+        whose = to_json([user_id or "", task.name])
+        self._digest, self._keyed = sha256(whose), hmac.new(secret, whose, "sha256")
 
     def unknown_columns(self, header: Header) -> list[BadRow]:
         """What is wrong with the columns of a CSV."""
@@ -122,15 +137,17 @@ class RowReader:
             wrong = wrong or [bad_row(raw.line, WHOLE_ROW, str(refused))]
         if wrong:
             return wrong[:_MOST_FAULTS]
-        (own, job_id), before = (self._named(key, content) for content in (canonical, payload))
-        return Row(raw.line, own, key is not None, job_id, payload, before)
-
-    def _named(self, key: str | None, content: bytes) -> tuple[str, str]:
-        """The key of a row that has or lacks one of its own, and the id of its job."""
-        key = key or sha256(content).hexdigest()[:_DIGITS]
-        digest = self._digest.copy()
-        digest.update(b"%s\0%s" % (key.encode(), content))  # no key has a NUL
-        return key, "i" + digest.hexdigest()[:_DIGITS]
+        own = key or sha256(canonical).hexdigest()[:_DIGITS]
+        old = key or sha256(payload).hexdigest()[:_DIGITS]
+        return Row(
+            line=raw.line,
+            key=own,
+            given=key is not None,
+            job_id=_id(self._keyed.copy(), own, canonical),
+            payload=payload,
+            plain=_id(self._digest.copy(), own, canonical),
+            before=(old, _id(self._digest.copy(), old, payload)),
+        )
 
     def _knows(self, column: str) -> bool:
         return self._open or column in self._columns
@@ -176,6 +193,11 @@ class RowReader:
             for column, error in worst.items()
             if column == WHOLE_ROW or self._knows(column)
         ]
+
+
+def _id(digest: Any, key: str, content: bytes) -> str:
+    digest.update(b"%s\0%s" % (key.encode(), content))  # no key has a NUL
+    return f"i{digest.hexdigest()[:_DIGITS]}"
 
 
 def _errors(task: Task[..., Any], arguments: dict[str, Any]) -> list[ErrorDetails]:

@@ -1,7 +1,7 @@
 -- Put rows of an input aside for a batch that is not there yet. What is never committed expires.
 -- ARGV: batch part ttl user task salted, then line, job-id, key, given, payload, before, …   (six a row)
 --   part    counts the calls for this batch: one that is repeated after a lost reply does nothing twice
---   before  the id that the row's job had before version 2: what was done then is done
+--   before  the ids that the row's job had in versions before, the newest first: what was done then is done
 --   salted  1: the batch runs again and again, so its rows are new each time
 -- Returns a verdict for each row: 'ok', 'known' (it was done before), 'running' (it is being done now),
 -- 'duplicate' (an earlier row has its key: left out), 'conflict <job>' (its key stands for another row: left out).
@@ -32,7 +32,14 @@ local verdicts = {}
 local number = redis.call('HLEN', P .. 'bi:' .. batch)
 for i = 7, #ARGV, 6 do
   local line, id, key, given, payload, before = unpack(ARGV, i, i + 5)
-  if is_there(before) and not is_there(id) then id = before end
+  if not is_there(id) then
+    for earlier in string.gmatch(before, '%S+') do
+      if is_there(earlier) then
+        id = earlier
+        break
+      end
+    end
+  end
   local verdict = verdict_on(id, key, given)
   if verdict == 'ok' or verdict == 'known' or verdict == 'running' then
     number = number + 1

@@ -21,6 +21,7 @@
 --   gauges            hash    what the helpers of ytray.metrics set
 --   code:<sha>        string  a task that a script defined, pickled; expires when none has needed it for a month (shipped.py)
 --   code_renewed      string  there for a day once the code that jobs need was renewed
+--   secret            string  of this system alone: what makes the ids of rows that nobody can compute (batch/rows.py)
 --   keys              hash    API keys by id, as JSON, with the hash of their secret (api/keys.py)
 --   rate:<key id>     hash    how many requests a key has left, and as of when; expires
 --   stage:<id>:<call> list    parts of a large submission that is not yet committed; expires

@@ -1,5 +1,6 @@
 -- The version of what is stored, and who brings it up to date.
 -- ARGV: what current token lock-ms from
+--   token  what tells the process that migrates from others; of a look the secret that a new store gets
 --   what  look: '' when the store is of the current version, or new: then it is from now on. Else the version that it
 --               has; without one it is of the time before versions, 0, unless it says that a restore was broken off
 --         take: be the one process that migrates for lock-ms from now on, or go on being it
@@ -16,6 +17,7 @@ if what == 'look' then
     if redis.call('EXISTS', P .. used) == 1 then return '0' end
   end
   redis.call('SET', P .. 'schema', current)
+  redis.call('SET', P .. 'secret', token, 'NX')
   return ''
 end
 local holder = redis.call('GET', P .. 'migrating')

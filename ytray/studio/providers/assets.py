@@ -21,9 +21,9 @@ def keep(data: bytes, call: Call, suffix: str) -> str:
 
 def is_kept(asset: Asset) -> bool:
     """Whether an asset can be used: it is not marked as unusable, and its file, if it has one, is still there."""
-    return "unusable" not in asset and ("uri" not in asset or ArtifactStore().exists(asset["uri"]))
+    return "unusable" not in asset and ("uri" not in asset or ArtifactStore().has_kept(asset["uri"]))
 
 
 def fetched(uri: str, folder: Path) -> Path:
     """A local file with what was kept."""
-    return ArtifactStore().fetch(uri, folder)
+    return ArtifactStore().fetch_kept(uri, folder)

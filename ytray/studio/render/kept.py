@@ -17,12 +17,12 @@ class KeptArtifacts:
 
     def has(self, name: str) -> bool:
         """Whether the part is kept."""
-        return self._store.exists(self._store.uri(Path(name).stem, name))
+        return self._store.has_kept(self._store.uri(Path(name).stem, name))
 
     def find(self, name: str, folder: Path) -> Path | None:
         """The part's file, or None; where the store is remote, a copy in `folder`."""
         try:
-            return self._store.fetch(self._store.uri(Path(name).stem, name), folder)
+            return self._store.fetch_kept(self._store.uri(Path(name).stem, name), folder)
         except PermanentError:  # also where clean-up has just taken it
             return None
 
