@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
 from pydantic_core import PydanticSerializationError, from_json
 
 from ytray.engine.canonical import canonical_json, with_sets_ordered
@@ -16,6 +24,7 @@ from ytray.engine.error_text import in_words
 from ytray.engine.values import NotKept, check_kept, check_limits, is_plain, told_with, why_not
 from ytray.errors import InvalidArguments, PayloadTooLarge, PermanentError
 
+_STORED = {"stored": True}  # the context in which arguments are read that were accepted before
 _KEYWORD_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _PLAIN_TYPES = (str, int, float, bool, type(None), Any, object)
 
@@ -147,7 +156,7 @@ class Signature:
     def decode(self, payload: Any) -> dict[str, Any]:
         """The keyword arguments of the call, from parsed JSON. Raises PermanentError: the code has changed since."""
         try:
-            model = self.model.__pydantic_validator__.validate_python(payload, strict=False)
+            model = self.model.__pydantic_validator__.validate_python(payload, strict=False, context=_STORED)
         except ValidationError as invalid:
             raise PermanentError(
                 f"the stored arguments no longer fit task {self._name}: {_first_error(invalid)}"
@@ -185,6 +194,11 @@ class Signature:
     def decode_result(self, payload: bytes) -> Any:
         """The stored result as what the function returned."""
         return self.result.validate_json(payload)
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether a validator reads what was accepted at the door before, maybe by a version that accepted more."""
+    return isinstance(info.context, dict) and bool(info.context.get("stored"))
 
 
 def _keeps_default(annotation: Any, default: Any) -> bool:

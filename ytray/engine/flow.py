@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from ytray.engine.model import FLOW_LANE
@@ -13,6 +14,10 @@ from ytray.errors import InvalidArguments
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
+
+_AT_ONCE = 500  # steps of `in_slices` that have not ended
+_SLICE = 20  # steps that are submitted before other flows have their turn
 
 
 class Flow(Task[P, T]):
@@ -35,7 +40,11 @@ class Flow(Task[P, T]):
 
 
 def flow(
-    *, name: str | None = None, queue: str | None = None, retry: RetryPolicy | None = None
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    retry: RetryPolicy | None = None,
+    public: bool = True,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Flow[P, T]]:
     """Make an async function a flow.
 
@@ -53,6 +62,7 @@ def flow(
         name: what it is called; the function's name by default.
         queue: the queue that it is listed under; by default the one that serves its module.
         retry: when it is run again after it raised by itself. A step that failed for good fails the flow at once.
+        public: whether users with API keys of their own may submit it.
 
     Raises TypeError when the function is not async.
     """
@@ -60,8 +70,33 @@ def flow(
     def made(function: Callable[P, Coroutine[Any, Any, T]]) -> Flow[P, T]:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"flow {function.__name__} must be an async function (`async def`)")
-        result: Flow[P, Any] = Flow(function, name=name, queue=queue, retry=retry)
+        result: Flow[P, Any] = Flow(function, name=name, queue=queue, retry=retry, public=public)
         register(result)
         return result
 
     return made
+
+
+async def in_slices(made: Task[..., R], calls: Iterable[Mapping[str, Any]]) -> list[R]:
+    """A step for each of many calls: some hundred at once, and other flows have their turn in between.
+
+    Returns their results in the order of the calls. When a step fails, no more are submitted, and its error is raised.
+    """
+    room = asyncio.Semaphore(_AT_ONCE)
+    has_failed = False
+
+    def ended(step: asyncio.Future[R]) -> None:
+        nonlocal has_failed
+        has_failed = has_failed or step.cancelled() or step.exception() is not None
+        room.release()
+
+    steps: list[asyncio.Future[R]] = []
+    for call in calls:
+        await room.acquire()
+        if has_failed:
+            break
+        steps.append(asyncio.ensure_future(made.delay(**call)))
+        steps[-1].add_done_callback(ended)
+        if len(steps) % _SLICE == 0:
+            await asyncio.sleep(0)
+    return await asyncio.gather(*steps)

@@ -13,6 +13,7 @@ from ytray.system.redis_refusals import RedisIsFull
 
 _WHEN_FULL = 10.0  # seconds until an attempt that Redis' lack of room ended is made again
 _PUT_OFF = (RetryLater, RedisIsFull)
+_NEVER_AGAIN = (MemoryError,)  # the same input takes as much the next time
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _decide(
         return "defer", max(0.0, *waits), ""
     if retry is None and isinstance(error, CodeNotStored):
         retry = RetryPolicy()  # whoever has the task may ship it again meanwhile
-    if retry is None or any(isinstance(one, final) for one in held):
+    if retry is None or any(isinstance(one, (*_NEVER_AGAIN, *final)) for one in held):
         return "dead", 0.0, ""
     delay = retry.delay_after(error, retries_used)
     if delay is None:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from ytray.engine.arguments import is_stored
 from ytray.settings import ProviderName
 from ytray.studio.render.platforms import DEFAULT_PLATFORM
 
 Aspect = Literal["9:16", "16:9", "1:1", "4:5"]
 Format = Literal["mp4", "webm", "gif", "mov", "m4a", "mp3"]
+_MOST_FORMATS = 6  # as many as there are
+
+
+def _each_once(formats: list[Format], info: ValidationInfo) -> list[Format]:
+    if len(formats) > _MOST_FORMATS and not is_stored(info):
+        raise ValueError(f"at most {_MOST_FORMATS} formats, not {len(formats):,}")
+    if len(set(formats)) < len(formats) and not is_stored(info):
+        raise ValueError("name each format once")
+    return list(dict.fromkeys(formats))
+
+
+Formats = Annotated[
+    list[Format],
+    AfterValidator(_each_once),
+    Field(json_schema_extra={"maxItems": _MOST_FORMATS, "uniqueItems": True}),
+]
 Duration = Annotated[int, Field(ge=5, le=180)]  # seconds; three minutes is the longest Short
 Codec = Literal["h264", "hevc", "vp9", "av1"]
 Mood = Literal["calm", "bright", "warm", "dark", "wild"]
@@ -262,7 +279,7 @@ class Brief(Model):
     prompt: Prompt
     aspect: Aspect = "9:16"
     duration: Duration = 30
-    formats: list[Format] = ["mp4"]
+    formats: Formats = ["mp4"]
     genre: str = "general"
     platform: str = DEFAULT_PLATFORM
     caption_style: CaptionStyle = "highlight"

@@ -25,11 +25,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import redis
 import structlog
 from redis.exceptions import NoPermissionError
 
 from ytray.errors import SystemUnavailable
+from ytray.settings import settings
 from ytray.system.identity import Identity, identity, wait_until_ended
 from ytray.system.redis_address import opened, shown
 from ytray.system.running import MARK
@@ -232,6 +234,7 @@ def _start(home: Path) -> subprocess.Popen[bytes]:
         "save": "",
         "appendonly": "yes",
         "appendfsync": "no",
+        "maxmemory": str(settings().redis_memory or psutil.virtual_memory().total // 2),
         "maxmemory-policy": "noeviction",
         packed: "1024",
         "logfile": str(log),

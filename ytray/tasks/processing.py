@@ -8,6 +8,7 @@ from typing import Any, cast
 from ytray import current_job, flow, task, unit_of_work
 from ytray.artifacts import ArtifactStore
 from ytray.engine.batch.costs import ITEM_COSTS
+from ytray.engine.flow import in_slices
 from ytray.engine.retention import Kind, cleanup
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName
@@ -28,6 +29,7 @@ from ytray.studio.model import (
     Exported,
     FinishedVideo,
     Format,
+    Formats,
     Mix,
     Prompt,
     Removed,
@@ -93,7 +95,7 @@ def generate_thumbnail(video: str, title: str) -> Thumbnails:
         )
 
 
-@task()
+@task(public=False)
 def cleanup_old_results(dry_run: bool = False, kinds: list[Kind] | None = None) -> CleanedUp:
     """Delete what has been kept long enough, of these kinds or of all. Runs by schedule (YTRAY_CLEANUP_CRON)."""
     cleaned = cleanup(dry_run=dry_run, kinds=kinds)
@@ -117,11 +119,12 @@ async def render_timeline(timeline: Timeline) -> Video:
 
 async def _rendered(timeline: Timeline, first_place: int = 0) -> None:
     """Have every part of a timeline rendered and kept; `first_place` is that of its first scene in the whole video."""
-    await asyncio.gather(
-        *(
-            render_scene.delay(timeline=one.timeline, part=one.part, first_place=one.first_place)
+    await in_slices(
+        render_scene,
+        (
+            {"timeline": one.timeline, "part": one.part, "first_place": one.first_place}
             for one in split(timeline, first_place)
-        )
+        ),
     )
 
 
@@ -130,7 +133,7 @@ async def create_video(
     prompt: Prompt,
     aspect: Aspect = "9:16",
     duration: Duration = 30,
-    formats: list[Format] = ["mp4"],  # noqa: B006  # the default is published in the JSON Schema and never changed
+    formats: Formats = ["mp4"],  # noqa: B006  # the default is published in the JSON Schema and never changed
     genre: str = "general",
     platform: str = DEFAULT_PLATFORM,
     provider: ProviderName | Mix | None = None,
@@ -151,7 +154,7 @@ async def create_video(
         prompt=prompt,
         aspect=aspect,
         duration=duration,
-        formats=formats,
+        formats=list(dict.fromkeys(formats)),
         genre=genre,
         platform=platform,
         provider=provider,

@@ -63,16 +63,23 @@ local function abort_unit(job, at)
   redis.call('DEL', P .. 'u:' .. job.id)
 end
 
+-- Whether a job is a step of a flow: its end is the flow's to deal with, or to fail of.
+local function is_step(job)
+  return job.parent and try(false, 'HGET', P .. 'j:' .. job.parent, 'lane') == '~flow'
+end
+
 local function dead_letter(job, at, why, trace, metadata, result_ttl)
   abort_unit(job, at)
   disown(job.id, 'failed', true)
   move(job, 'FAILED', at, metadata)
   redis.call('HSET', P .. 'j:' .. job.id, 'error', why, 'traceback', trace)
-  redis.call('ZADD', P .. 'dlq', int(at), job.id)
-  try(0, 'RPUSH', P .. 'alerts', job.id)
-  wake('tracker')
   count('tasks|' .. job.queue .. '|' .. escaped(job.task) .. '|failed')
-  count('dead')
+  if not is_step(job) then
+    redis.call('ZADD', P .. 'dlq', int(at), job.id)
+    try(0, 'RPUSH', P .. 'alerts', job.id)
+    wake('tracker')
+    count('dead')
+  end
   ended(job, at, result_ttl)
 end
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ytray.studio.render import effects, ffmpeg
+from ytray.errors import PermanentError
+from ytray.studio.render import effect_sizes, effects, ffmpeg
 from ytray.studio.render.encoders import TAGGED, Encoder
 from ytray.studio.render.parts import Part, Shown
 from ytray.studio.render.pictures import BLUR, DARKENED, ZOOM, source_of, window
@@ -74,6 +75,10 @@ def _picture(shown: Shown, part: Part, folder: Path, name: str, opened: ExitStac
     scene = shown.scene
     seconds = shown.in_all / FRAMES_PER_SECOND
     moving = _still(shown, part, folder) if scene.clip is None else _clip(shown, part, folder, name, opened)
+    try:
+        effect_sizes.check_sizes(scene.effects, part.size)
+    except ValueError as wrong:
+        raise PermanentError(str(wrong)) from None
     affected = moving.with_effects([effects.made(effect) for effect in scene.effects]).with_duration(seconds)
     if tuple(affected.size) != part.size:  # as after Crop, Resize or Rotate
         affected = CompositeVideoClip([affected.with_position("center")], size=part.size, bg_color=(0, 0, 0))

@@ -6,16 +6,28 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from ytray.engine.arguments import is_stored
 from ytray.errors import PermanentError
 from ytray.studio.model import SIZES, Aspect, CaptionStyle, Crossfade, Fit, Mood, SceneMedia, Speech, Word
+from ytray.studio.render.effect_sizes import check_sizes
 from ytray.studio.render.platforms import DEFAULT_PLATFORM, Platform
 from ytray.studio.render.text.word_times import in_order
 
 FRAMES_PER_SECOND = 30
 Motion = Literal["in", "out", "left", "right", "none"]
 Renderer = Literal["ffmpeg", "moviepy"]
+_LONGEST = 4 * 3600  # seconds of a whole timeline
 _MOTIONS: tuple[Motion, ...] = ("in", "right", "out", "left")
 _GAP = 0.12  # seconds of silence after each scene's narration, so that sentences do not run into each other
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -124,6 +136,24 @@ class Timeline(_Strict):
     scenes: Annotated[list[TimelineScene], Field(min_length=1, max_length=5000)]
 
     @model_validator(mode="after")
+    def _is_not_endless(self, info: ValidationInfo) -> Self:
+        if self.seconds > _LONGEST and not is_stored(info):
+            raise ValueError(
+                f"a timeline lasts at most {_LONGEST:,} s, and these {len(self.scenes):,} scenes last "
+                f"{self.seconds:,.0f} s together: render it in several"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_effects_of_its_size(self, info: ValidationInfo) -> Self:
+        for place, scene in enumerate(self.scenes if not is_stored(info) else ()):
+            try:
+                check_sizes(scene.effects, self.size)
+            except ValueError as wrong:
+                raise ValueError(f"scene {place + 1}: {wrong}") from None
+        return self
+
+    @model_validator(mode="after")
     def _ends_without_a_fade(self) -> Self:
         if self.scenes[-1].crossfade:
             raise ValueError("the last scene has no next one to fade into")
@@ -194,15 +224,18 @@ def timeline_of(media: list[SceneMedia], look: Look, *, place: int = 0) -> Timel
         for scene, following in pairwise(scenes):
             scene.crossfade = min(look.crossfade, scene.seconds / 2, following.seconds)
     width, height = SIZES[look.aspect]
-    return Timeline(
-        width=width,
-        height=height,
-        captions=look.captions,
-        caption_style=look.caption_style,
-        platform=look.platform,
-        music=look.music,
-        scenes=scenes,
-    )
+    try:
+        return Timeline(
+            width=width,
+            height=height,
+            captions=look.captions,
+            caption_style=look.caption_style,
+            platform=look.platform,
+            music=look.music,
+            scenes=scenes,
+        )
+    except ValidationError as wrong:
+        raise PermanentError(wrong.errors()[0]["msg"].removeprefix("Value error, ")) from wrong
 
 
 def scene_of(place: int, speech: Speech, **shown: Any) -> TimelineScene:
