@@ -31,6 +31,7 @@ from ytray.api.access import Door
 from ytray.api.events import EventHub
 from ytray.api.guard import Guard
 from ytray.api.keys import KeyRing
+from ytray.api.quotas import Quotas
 from ytray.api.sessions import Sessions
 from ytray.engine.store import Store
 from ytray.settings import settings
@@ -65,6 +66,7 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
     app.state.quick = quick
     app.state.keys = keys
     app.state.door = door = Door(keys, Sessions(quick, keys))
+    app.state.quotas = Quotas(where)
     app.state.hub = EventHub(where)
     app.state.ray_dashboard = ray_dashboard
     problems.install(app)

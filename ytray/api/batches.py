@@ -14,12 +14,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Json, Validati
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from ytray.api.access import Reader, Submitter, user_of, visible_batch
+from ytray.api.access import Reader, Submitter, check_task, user_of, visible_batch
 from ytray.api.artifacts import PAGE_POLICY
 from ytray.api.asking_ray import asked
 from ytray.api.jobs import IdempotencyKey, one_key
 from ytray.api.keys import Caller
-from ytray.api.problems import documented
+from ytray.api.problems import OverQuota, documented
+from ytray.api.quotas import Quotas, priority_for
 from ytray.api.uploads import is_upload, kept
 from ytray.engine.batch.batches import Batch, batches, checked_options
 from ytray.engine.batch.model import (
@@ -36,6 +37,7 @@ from ytray.engine.batch.model import (
 from ytray.engine.batch.plan import LONGEST_DEADLINE, Asked, Plan
 from ytray.engine.batch.plan import asked as as_asked
 from ytray.engine.connection import store
+from ytray.engine.task import find
 from ytray.errors import InvalidArguments
 from ytray.spend.planning import plan_batch, plan_items
 
@@ -62,6 +64,7 @@ class _Chosen(BatchOptions):
     def options(self, caller: Caller, key: str | None) -> BatchOptions:
         """The batch's options for a caller who may have sent an Idempotency-Key. Raises Forbidden, InvalidArguments."""
         given = self.model_dump(include=set(BatchOptions.model_fields), exclude_unset=True)
+        given["priority"] = priority_for(caller, given.get("priority"))
         given["user_id"] = user_of(caller, self.user_id)
         given["idempotency_key"] = one_key(self.idempotency_key, key)
         return checked_options(given)
@@ -201,30 +204,40 @@ async def submit(
     """Submit a batch: JSON, or a CSV or NDJSON file with the options in the address. All rows are checked first."""
     if is_upload(request):
         async with kept(request) as file:
-            return await _accept(file, asked, asked.options(caller, idempotency_key), only_prepare=asked.estimate)
+            return await _accept(request, caller, file, asked, idempotency_key, only_prepare=asked.estimate)
     if asked.model_fields_set - {"estimate"}:
         raise InvalidArguments("the options of a batch that is sent as JSON stand in its body, not in the address")
     given = await _read(request, BatchSubmission)
-    return await _accept(given.items, given, given.options(caller, idempotency_key), only_prepare=asked.estimate)
+    return await _accept(request, caller, given.items, given, idempotency_key, only_prepare=asked.estimate)
 
 
-async def _accept(source: Source, chosen: _Chosen, options: BatchOptions, *, only_prepare: bool) -> Response:
+async def _accept(
+    request: Request, caller: Caller, source: Source, chosen: _Chosen, key: str | None, *, only_prepare: bool
+) -> Response:
+    options, quotas = chosen.options(caller, key), request.app.state.quotas
     if only_prepare:
-        prepared = await _in_a_reader(lambda: _prepare(source, chosen.task, options))
+        prepared = await _in_a_reader(lambda: _prepare(caller, source, chosen, options))
         return Response(to_json(prepared), media_type="application/json")
-    accepted = await _in_a_reader(lambda: _submit(source, chosen, options))
+    accepted = await _in_a_reader(lambda: _submit(caller, source, chosen, options, quotas))
     headers = {"Location": f"/api/batches/{accepted.batch_id}"}
     return Response(to_json(accepted), 202, headers=headers, media_type="application/json")
 
 
-def _prepare(source: Source, task: str, options: BatchOptions) -> Prepared:
-    preparation = batches.prepare(source, task=task, options=options)
+def _prepare(caller: Caller, source: Source, chosen: _Chosen, options: BatchOptions) -> Prepared:
+    check_task(caller, find(chosen.task))
+    preparation = batches.prepare(source, task=chosen.task, options=options)
     preparation.drop()
     return preparation.prepared
 
 
-def _submit(source: Source, chosen: _Chosen, options: BatchOptions) -> AcceptedBatch:
+def _submit(caller: Caller, source: Source, chosen: _Chosen, options: BatchOptions, quotas: Quotas) -> AcceptedBatch:
+    check_task(caller, find(chosen.task))
     preparation = batches.prepare(source, task=chosen.task, options=options)
+    try:
+        quotas.check_batch(caller, preparation.prepared.accepted, repeats=options.cron is not None)
+    except OverQuota:
+        preparation.drop()
+        raise
     made = Batch(preparation.commit(skip_invalid=chosen.skip_invalid)).status()
     return AcceptedBatch(batch_id=made.batch_id, state=made.state, total=made.total)
 
@@ -337,6 +350,8 @@ def change(batch_id: BatchId, given: BatchChange, caller: Submitter) -> BatchSta
     changes = given.model_dump(exclude_none=True)
     if not changes:
         raise InvalidArguments("say what changes: priority, concurrency or budget_usd")
+    if given.priority is not None:
+        priority_for(caller, given.priority)
     return visible_batch(caller, batch_id).change(**changes)
 
 

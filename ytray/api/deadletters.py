@@ -88,7 +88,7 @@ def _letter(caller: Caller, job_id: str) -> DeadLetter:
 def _settle(caller: Caller, chosen: Chosen, what: Literal["retry", "remove"]) -> list[str]:
     if chosen.all == bool(chosen.job_ids):
         raise InvalidArguments('name the jobs in "job_ids", or say "all": true')
-    ids = [letter.job_id for letter in dlq.list_all()] if chosen.all else chosen.job_ids
+    ids = dlq.ids(caller.sees_only) if chosen.all else chosen.job_ids
     settled = []
     for job_id in ids:
         try:

@@ -13,9 +13,10 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from ytray.api.access import Reader, Submitter, check_owner, may_see, user_of
+from ytray.api.access import Reader, Submitter, check_owner, check_task, may_see, user_of
 from ytray.api.keys import Caller
 from ytray.api.problems import documented
+from ytray.api.quotas import Quotas, priority_for
 from ytray.engine.joblog import LogLine, read_log
 from ytray.engine.model import DEFAULT_PRIORITY, JobPage, JobState, JobStatus, Transition
 from ytray.engine.records import unknown_job
@@ -118,18 +119,20 @@ class Log(BaseModel):
     next: int
 
 
-async def accept(caller: Caller, given: Submission, key: str | None) -> Response:
-    """Submit a job for a caller. Raises what `Task.submit` does, and Forbidden."""
+async def accept(request: Request, caller: Caller, given: Submission, key: str | None) -> Response:
+    """Submit a job for a caller. Raises what `Task.submit` does, Forbidden and OverQuota."""
     options = Options(
         queue=given.queue,
-        priority=given.priority,
+        priority=priority_for(caller, given.priority if "priority" in given.model_fields_set else None),
         delay=given.delay,
         idempotency_key=one_key(given.idempotency_key, key),
         user_id=user_of(caller, given.user_id),
         metadata=given.metadata,
     )
     # One hop to a thread, since Redis may be restarting; FastAPI would make two of it.
-    job_id, state = await asyncio.get_running_loop().run_in_executor(_SUBMITTERS, _submit, given, options)
+    job_id, state = await asyncio.get_running_loop().run_in_executor(
+        _SUBMITTERS, _submit, request.app.state.quotas, caller, given, options
+    )
     return Response(
         to_json(Accepted(job_id=job_id, current_state=state)),
         202,
@@ -147,17 +150,23 @@ def one_key(in_body: str | None, in_header: str | None) -> str | None:
     return in_header if in_body is None else in_body
 
 
-def _submit(given: Submission, options: Options) -> tuple[str, JobState]:
-    job = find(given.task).submit(options, (), given.args)
+def _submit(quotas: Quotas, caller: Caller, given: Submission, options: Options) -> tuple[str, JobState]:
+    task = find(given.task)
+    check_task(caller, task)
+    if caller.sees_only is not None:
+        quotas.take(caller, len(to_json(given.args)))
+    job = task.submit(options, (), given.args)
     if options.idempotency_key:  # it may lead to a job that has gone far by now
         return job.id, job.status().current_state
     return job.id, JobState.PENDING if options.delay else JobState.QUEUED
 
 
 @router.post("", status_code=202, response_model=Accepted, responses=documented(409))
-async def submit(given: Submission, caller: Submitter, idempotency_key: IdempotencyKey = None) -> Response:
+async def submit(
+    given: Submission, caller: Submitter, request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Submit a job. It is durable once this has answered; the answer's `Location` is where to watch it."""
-    return await accept(caller, given, idempotency_key)
+    return await accept(request, caller, given, idempotency_key)
 
 
 @router.get("", responses=documented())

@@ -46,6 +46,7 @@ class TaskDescription(BaseModel):
     retry_delays: list[float]
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
+    public: bool = Field(description="Whether keys that are bound to a user may submit it.")
     schema_error: str | None = Field(
         description="Why it has no schemas: its annotations cannot be told as JSON Schema."
     )
@@ -74,9 +75,12 @@ class Counts(BaseModel):
 
 
 @router.get("/queues", responses=documented())
-def queues(_: Reader) -> Queues:
-    """Each queue's depth, what it executes, its slots, and whether it is paused."""
-    return Queues(queues=job_tracker.queues())
+def queues(caller: Reader) -> Queues:
+    """Each queue's depth, what it executes, its slots, and whether it is paused.
+
+    A key that is bound to a user is told of that user's jobs alone.
+    """
+    return Queues(queues=job_tracker.queues(caller.sees_only))
 
 
 @router.post("/queues/{name}/pause", responses=documented())
@@ -94,21 +98,32 @@ def resume(name: str, _: Admin) -> Paused:
 
 
 @router.get("/tasks", responses=documented())
-def tasks(_: Reader) -> Tasks:
-    """Each task with the JSON Schemas of its input and output."""
-    return Tasks(tasks=_described(), broken_imports=broken_imports())
+def tasks(caller: Reader) -> Tasks:
+    """Each task that the caller may submit, with the JSON Schemas of its input and output."""
+    wanted = [
+        task
+        for task in _described()
+        if (task.public or caller.sees_only is None) and (not caller.tasks or task.name in caller.tasks)
+    ]
+    return Tasks(tasks=wanted, broken_imports=broken_imports() if caller.sees_only is None else {})
 
 
 @router.get("/breakers", responses=documented())
-def breakers(_: Reader) -> Breakers:
-    """The circuit breaker of each dependency that was ever called through one."""
-    return Breakers(breakers=breaker_states())
+def breakers(caller: Reader) -> Breakers:
+    """The circuit breaker of each dependency that was ever called through one.
+
+    The errors of calls may tell of other users' jobs: a key that is bound to a user is not told them.
+    """
+    found = breaker_states()
+    if caller.sees_only is not None:
+        found = [BreakerState(name=one.name, state=one.state, opened_at=one.opened_at) for one in found]
+    return Breakers(breakers=found)
 
 
 @router.get("/counts", responses=documented())
-def counts(_: Reader) -> Counts:
-    """How many jobs there are in each state."""
-    return Counts(counts=job_tracker.counts())
+def counts(caller: Reader) -> Counts:
+    """How many jobs there are in each state, of those that the caller may see."""
+    return Counts(counts=job_tracker.counts(caller.sees_only))
 
 
 @cache
@@ -132,6 +147,7 @@ def _described() -> list[TaskDescription]:
                 soft_time_limit=None if is_flow else task.soft_time_limit,
                 time_limit=None if is_flow else task.time_limit,
                 retry_delays=list(task.retry.seconds()),
+                public=task.is_public,
                 input_schema=takes,
                 output_schema=gives,
                 schema_error=error,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import Response
@@ -45,6 +45,7 @@ class VideoOrder(Brief):
 async def create(
     given: VideoOrder,
     caller: Submitter,
+    request: Request,
     idempotency_key: IdempotencyKey = None,
     only_estimate: Annotated[
         bool, Query(alias="estimate", description="Tell what it would cost, and submit nothing.")
@@ -54,5 +55,5 @@ async def create(
     if only_estimate:
         return Response(to_json(estimate(given)), media_type="application/json")
     brief = given.model_dump(include=set(Brief.model_fields))
-    order = given.model_dump(exclude=set(Brief.model_fields))
-    return await accept(caller, Submission(task="create_video", args=brief, **order), idempotency_key)
+    order = given.model_dump(exclude=set(Brief.model_fields), exclude_unset=True)
+    return await accept(request, caller, Submission(task="create_video", args=brief, **order), idempotency_key)

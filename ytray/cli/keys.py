@@ -25,11 +25,16 @@ def create(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="From now until it ends: 90d, 12h. Without it never.")
     ] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option("--tasks", help="The tasks that it may submit, comma-separated; any by default.")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="The highest priority that it may give, 0 to 9.")] = None,
     as_json: AsJson = False,
 ) -> Exit | None:
     """Make a key and print it. It is kept as a hash: this is the only time it is seen."""
     lasts = None if expires is None else seconds_of(expires, "--expires")
-    key, record = _ring().create(name, scopes or ["read", "submit"], user, lasts)
+    named = [part.strip() for given in tasks or () for part in given.split(",") if part.strip()]
+    key, record = _ring().create(name, scopes or ["read", "submit"], user, lasts, tasks=named, priority=priority)
     _audited("make key", record.key_id, f"{name}: {', '.join(record.scopes)}, {f'of {user}' if user else 'of no user'}")
     if as_json:
         print_json({"key": key, **record.model_dump(mode="json", exclude={"secret_hash"})})
@@ -58,6 +63,8 @@ def list_keys(as_json: AsJson = False) -> Exit | None:
             key.name,
             ", ".join(key.scopes),
             key.user_id or "everybody's",
+            ", ".join(key.tasks) or "any task",
+            "" if key.priority is None else f"≤ {key.priority}",
             f"{key.created_at:%Y-%m-%d}",
             f"{used[key.key_id]:%Y-%m-%d %H:%M}" if key.key_id in used else "never",
             ("ended " if key.has_expired() else "") + f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never",
@@ -65,7 +72,7 @@ def list_keys(as_json: AsJson = False) -> Exit | None:
         for key in keys
     ]
     stays = ": the API lets nobody in; `ytray keys off` opens it to this machine" if ring.is_shut() else ""
-    columns = ("key", "name", "scopes", "sees jobs of", "made", "used last", "ends")
+    columns = ("key", "name", "scopes", "sees jobs of", "may submit", "priority", "made", "used last", "ends")
     print_table(columns, rows, f"there are no keys{stays}")
     return None
 

@@ -58,6 +58,7 @@ _PROMISE_NOTHING = frozenset(
     (
         "page",
         "shown",
+        "sizes",
         "admit",
         "breaker",
         "clock",

@@ -12,6 +12,7 @@ from ytray.engine.link import Link, ask
 from ytray.engine.model import QUEUE_PRIORITIES, DeadLetter, JobState, JobStatus, Transition
 from ytray.engine.records import (
     Stored,
+    not_dead,
     queue_in,
     read_dead_letter,
     read_history,
@@ -22,8 +23,10 @@ from ytray.engine.records import (
     why_waiting,
 )
 from ytray.engine.waiting import Ending, ending_of_fields
-from ytray.errors import DamagedJob, UnknownJob
+from ytray.errors import DamagedJob
 
+_SHOWN_AT_ONCE = 50  # jobs whose specs Redis looks through in one go
+_SIZED_AT_ONCE = 200  # jobs
 _LISTING_READS = 40  # pages of an index that one listing may read through when a filter matches little
 
 Place = tuple[float, str]  # of a job in a listing: when it was created (ms), and its id
@@ -169,14 +172,15 @@ class Reading(Link):
 
     def _present(self, ids: Sequence[str], *, results: bool) -> list[JobStatus | None]:
         """The status of each id; None for one that is gone: a listing may race with a clean-up."""
+        stored: list[Stored] = []
+        for start in range(0, len(ids), _SHOWN_AT_ONCE):
+            for shown in _whatever_type(self.call("shown", *ids[start : start + _SHOWN_AT_ONCE])):
+                is_there = isinstance(shown, list)
+                stored.append(dict(zip(shown[::2], shown[1::2], strict=True)) if is_there else shown)
         pipe = self.redis.pipeline(transaction=False)
-        for job_id in ids:
-            pipe.hgetall(self.key(f"j:{job_id}"))
-        if results:
-            for job_id in ids:
-                pipe.get(self.key(f"r:{job_id}"))
-        replies = _whatever_type(pipe.execute(raise_on_error=False))
-        stored, outcomes = replies[: len(ids)], replies[len(ids) :] or [None] * len(ids)
+        for job_id in ids if results else ():
+            pipe.get(self.key(f"r:{job_id}"))
+        outcomes = _whatever_type(pipe.execute(raise_on_error=False)) if results else [None] * len(ids)
         there = [place for place, fields in enumerate(stored) if fields]
         told = self._told(
             [ids[place] for place in there], [stored[place] for place in there], [outcomes[place] for place in there]
@@ -210,17 +214,21 @@ class Reading(Link):
         """The dead-letter queue, oldest first, or those of its jobs that are named. Raises UnknownJob."""
         if ids is None:
             rows = cast("list[tuple[bytes, float]]", self.redis.zrange(self.key("dlq"), 0, -1, withscores=True))
-            return self._read_dead_letters([(score, job_id.decode(errors="replace")) for job_id, score in rows])
+            return self.dead_letters_at([(score, job_id.decode(errors="replace")) for job_id, score in rows])
         scores = cast("list[float | None]", self.redis.zmscore(self.key("dlq"), list(ids)) if ids else [])
         entries = []
         for job_id, score in zip(ids, scores, strict=True):
             if score is None:
-                raise UnknownJob(f"job {job_id} is not in the dead-letter queue")
+                raise not_dead(job_id)
             entries.append((score, job_id))
-        return self._read_dead_letters(entries)
+        return self.dead_letters_at(entries)
 
     def dead_letters_after(self, after: Place | None, limit: int) -> list[DeadLetter]:
         """The next `limit` jobs of the dead-letter queue after a place in it (failed at ms, id), oldest first."""
+        return self.dead_letters_at(self.dead_places_after(after, limit))
+
+    def dead_places_after(self, after: Place | None, limit: int) -> list[Place]:
+        """The places of the same."""
         start, reach = ("-inf" if after is None else after[0]), limit
         while True:
             rows = cast(
@@ -230,10 +238,20 @@ class Reading(Link):
             entries = [(score, job_id.decode(errors="replace")) for job_id, score in rows]
             following = [entry for entry in entries if after is None or entry > after]
             if len(following) >= limit or len(rows) < reach:
-                return self._read_dead_letters(following[:limit])
+                return following[:limit]
             reach *= 2  # many failed in the very millisecond of the last one seen
 
-    def _read_dead_letters(self, entries: Sequence[Place]) -> list[DeadLetter]:
+    def owners_and_sizes(self, ids: Sequence[str]) -> list[tuple[str | None, int]]:
+        """Whose job each is, and how many bytes are stored of its arguments."""
+        found: list[tuple[str | None, int]] = []
+        for start in range(0, len(ids), _SIZED_AT_ONCE):
+            told = self.call("sizes", *ids[start : start + _SIZED_AT_ONCE])
+            users = (user.decode(errors="replace") or None for user in told[::2])
+            found += zip(users, told[1::2], strict=True)
+        return found
+
+    def dead_letters_at(self, entries: Sequence[Place]) -> list[DeadLetter]:
+        """The jobs at these places of the dead-letter queue."""
         pipe = self.redis.pipeline(transaction=False)
         for _, job_id in entries:
             pipe.hgetall(self.key(f"j:{job_id}"))

@@ -17,6 +17,7 @@ from ytray.engine.model import (
     Transition,
 )
 from ytray.engine.names import checked_word
+from ytray.engine.own_jobs import OwnJobs, own_jobs
 from ytray.engine.reading import Place, milliseconds
 from ytray.engine.records import read_cursor, write_cursor
 from ytray.engine.task import Options, did_you_mean
@@ -132,9 +133,11 @@ class Tracking:
             results=results,
         )
 
-    def counts(self) -> dict[JobState, int]:
-        """How many jobs are in each state."""
+    def counts(self, user_id: str | None = None) -> dict[JobState, int]:
+        """How many jobs are in each state: of all, or of a user's newest 20,000."""
         where = store()
+        if user_id is not None:
+            return own_jobs(where, user_id).counted()
         pipe = where.redis.pipeline(transaction=False)
         for state in JobState:
             for queue in QUEUE_PRIORITIES:
@@ -161,8 +164,8 @@ class Tracking:
         Options(queue=queue)
         store().pause(queue, paused=False)
 
-    def queues(self) -> list[QueueStatus]:
-        """Every queue now, the one that is worth most first."""
+    def queues(self, user_id: str | None = None) -> list[QueueStatus]:
+        """Every queue now, the one that is worth most first; with all jobs, or with those of a user (see `counts`)."""
         where = store()
         slots = _slots()
         pipe = where.redis.pipeline(transaction=True)
@@ -189,7 +192,23 @@ class Tracking:
                     oldest_wait_seconds=max(0.0, now_ms - first[0][1]) / 1000 if first and queued else 0.0,
                 )
             )
+        if user_id is not None:
+            own = own_jobs(where, user_id)
+            found = [_with_own_jobs(queue, own, now_ms) for queue in found]
         return sorted(found, key=lambda queue: -queue.priority)
+
+
+def _with_own_jobs(queue: QueueStatus, own: OwnJobs, now_ms: int) -> QueueStatus:
+    states = {state: own.jobs[queue.name, state] for state in JobState}
+    oldest = own.oldest_ms.get(queue.name)
+    return queue.model_copy(
+        update={
+            "depth": states[JobState.QUEUED],
+            "executing": states[JobState.EXECUTING],
+            "delayed": states[JobState.PENDING] + states[JobState.RETRYING],
+            "oldest_wait_seconds": 0.0 if oldest is None else max(0, now_ms - oldest) / 1000,
+        }
+    )
 
 
 def _readable(replies: list[Any]) -> list[Any]:
