@@ -138,7 +138,7 @@ def test_a_video_over_its_own_budget_ends_before_any_call_it_cannot_pay(system: 
     with pytest.raises(JobFailed, match="over budget"):
         job.get(timeout=60)
     assert vertex.billed() == 0
-    _forget(job.id)
+    dlq.remove(job.id)
 
 
 def test_an_unknown_model_is_dead_lettered_at_once_and_names_the_setting(system: Store, vertex: VertexServer) -> None:
@@ -371,10 +371,3 @@ def test_prices_are_replaced_model_by_model(tmp_path: Path, with_settings: Calla
     with_settings(prices=own)
     assert price_of("gemini-3.1-flash-image").of(images=2) == 2.0
     assert price_of("veo-3.1-generate-001").of(seconds=8) == pytest.approx(3.2)
-
-
-def _forget(job_id: str) -> None:
-    for step in job_tracker.children(job_id):
-        if step.current_state is JobState.FAILED:
-            dlq.remove(step.job_id)
-    dlq.remove(job_id)
