@@ -481,7 +481,7 @@ def _layouts() -> dict[str, list[str]]:
     return {name: speakers.split("+") for name, speakers in (line.split()[:2] for line in lines if line.strip())}
 
 
-_CODECS = {"wav": "pcm_s16le", "mp4": "pcm_s16le", "caf": "pcm_s16le", "flac": "flac", "opus": "libopus", "mkv": "ac3"}
+_CODECS = {"wav": "pcm_s16le", "mp4": "pcm_s16le", "caf": "pcm_s16le", "flac": "flac"}
 
 
 def _check_speakers(layout: str, speakers: list[str], ending: str, folder: Path) -> bool:
