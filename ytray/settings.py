@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -97,7 +98,10 @@ class Settings(BaseSettings):
 
     alert_webhook_url: str | None = Field(None, description="Told of each job that enters the dead-letter queue.")
     alert_webhook_secret: SecretStr | None = Field(None, description="Signs the webhook (HMAC-SHA256).")
-    alert_webhook_private: bool = Field(False, description="Allow a webhook on a private address.")
+    alert_webhook_private: bool = Field(False, description="Allow it any address, private ones too, and any port.")
+    webhook_networks: CommaSeparated = Field(
+        (), description="Networks and addresses that users' webhooks may lead to though not public, comma-separated."
+    )
 
     http_host: str = Field("127.0.0.1", description="Where the API listens; elsewhere than here it needs API keys.")
     http_port: int = Field(8000, ge=1, le=65535, description="The port of the API and the console.")
@@ -170,10 +174,17 @@ class Settings(BaseSettings):
         # Workers run in folders of their own.
         return value if not value or "://" in value else str(Path(value).expanduser().absolute())
 
-    @field_validator("imports", "cors_origins", mode="before")
+    @field_validator("imports", "cors_origins", "webhook_networks", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_networks", mode="after")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)  # its ValueError says what is wrong
+        return value
 
     @field_validator("retry_delays", mode="before")
     @classmethod

@@ -59,6 +59,8 @@ ROUTES = [
     Route("DELETE", "/api/dlq/{job_id}", "submit", own=404, others=404),
     Route("GET", "/api/spend", "read"),
     Route("POST", "/api/spend/{key}/allow", "submit", own=404),
+    Route("GET", "/api/webhooks/secret", "submit"),
+    Route("POST", "/api/webhooks/secret/rotate", "submit"),
     Route("GET", "/api/budgets", "read"),
     Route("PUT", "/api/budgets/{user_id}", "admin", {"limit_usd": None}, own=403),
     Route("GET", "/api/models", "read"),

@@ -405,3 +405,13 @@ def test_the_picture_says_what_runs_and_warns_of_the_budget() -> None:
 )
 def test_an_eta_is_told_with_its_range_in_one_unit(seconds: float, low: float, high: float, told: str) -> None:
     assert eta_of(Eta(seconds=seconds, low_seconds=low, high_seconds=high, method="x")) == told
+
+
+def test_the_secret_of_webhooks_is_shown_and_rotated(ytray: Ytray) -> None:
+    first = ytray("webhooks", "secret", "--user", "hooked").stdout.strip()
+    assert first.startswith("whsec_")
+    rotated = json.loads(ytray("webhooks", "secret", "--user", "hooked", "--rotate", "--json").stdout)
+    assert (rotated["user_id"], rotated["secret"] != first, bool(rotated["previous_until"])) == ("hooked", True, True)
+    shown = ytray("webhooks", "secret", "--user", "hooked")
+    assert shown.stdout.strip() == rotated["secret"]
+    assert "until" in shown.stderr

@@ -382,3 +382,17 @@ def test_forked_processes_get_their_own_answers(server: Server) -> None:
         assert [told.get() for _ in range(3)] == [True] * 3
         for child in children:
             child.join(60)
+
+
+def test_the_secret_of_webhooks_is_asked_for_and_rotated_once(server: Server, connect: Connect) -> None:
+    server.answer = lambda _: json({"user_id": "u", "secret": "whsec_aa==", "previous_until": None, "more": 1})
+    client = connect()
+    assert client.webhook_secret().secret == "whsec_aa=="
+    assert client.rotate_webhook_secret("u").user_id == "u"
+    assert [(seen.method, seen.path, seen.query) for seen in server.seen] == [
+        ("GET", "/api/webhooks/secret", {}),
+        ("POST", "/api/webhooks/secret/rotate", {"user_id": "u"}),
+    ]
+    server.answer = lambda _: json({}, 503)
+    with pytest.raises(errors.SystemUnavailable):
+        client.rotate_webhook_secret()

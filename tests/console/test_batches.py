@@ -173,3 +173,18 @@ def test_a_batch_is_paused_resumed_and_cancelled_and_stands_in_the_overview(page
     shots(page, "batches")
     fits_a_phone(page)
     assert not any(times(tmp_path, name) for name in names)
+
+
+def test_the_secret_of_webhooks_is_shown_when_asked_for_and_made_anew(page: Page) -> None:
+    page.goto("#/batches")
+    place = page.locator("[data-test=webhooks]")
+    place.locator("summary").click()
+    place.locator("[data-test=show-webhook-secret]").click()
+    secret = place.locator("[data-test=webhook-secret]")
+    expect(secret).to_have_text(re.compile("^whsec_"))
+    before = secret.inner_text()
+    fits_a_phone(page)
+    place.locator("[data-test=rotate-webhook-secret]").click()
+    page.click("[data-test=confirm]")
+    expect(place).to_contain_text("The one before signs, too")
+    assert secret.inner_text() != before

@@ -13,7 +13,7 @@ from ytray.api.event_entries import EventReader
 from ytray.api.keys import KeyRing
 from ytray.engine import metrics
 from ytray.engine.batch.batches import Batch, batches
-from ytray.engine.batch.notices import tell_next
+from ytray.engine.batch.notices import Notices
 from ytray.engine.breaker import breaker_states
 from ytray.engine.nodes import drain_records
 from ytray.engine.store import Store, Submission
@@ -130,7 +130,9 @@ def test_a_damaged_key_lets_nobody_in_and_keeps_nobody_out(bare_store: Store) ->
 
 def test_a_webhook_that_cannot_be_read_holds_up_no_other(bare_store: Store) -> None:
     bare_store.redis.zadd(bare_store.key("notices"), {"odd": 1, "gone complete 1 5": 2})
-    assert [tell_next(bare_store), tell_next(bare_store)] == [0.0, 0.0]
+    notices = Notices(bare_store)
+    notices.look()
+    assert (notices.tell_one(), notices.tell_one()) == (True, False)
     assert bare_store.redis.zcard(bare_store.key("notices")) == 0
 
 

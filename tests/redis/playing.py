@@ -13,6 +13,7 @@ from ytray.engine.batch.rows import Row
 from ytray.engine.link import SCRIPTS
 from ytray.engine.model import JobState
 from ytray.engine.store import Claimed, LaneRoom, Store, Submission
+from ytray.engine.webhook_secrets import webhook_secret
 
 SPEC = b'{"code":"x","args":{}}'
 TTL = 3600
@@ -95,6 +96,7 @@ def _jobs(store: Playing) -> None:
     submit(store, *(f"many-{n}" for n in range(30)))
     store.track("elsewhere", JobState.QUEUED, b"{}", TTL, ("theirs", "default", 4, "u", SPEC))
     assert store.admit("caller", 10) == 0
+    assert webhook_secret(store, "u").secret == webhook_secret(store, "u").secret
     assert store.call("clock", 0, 0)[1] == b"0"
     store.call("clock", -1000, 1000)
     store.redis.set(store.key("code:d19e57"), b"pickled")

@@ -26,6 +26,7 @@ from ytray.api import (
     spending,
     system,
     videos,
+    webhooks,
 )
 from ytray.api.access import Door
 from ytray.api.events import EventHub
@@ -70,7 +71,20 @@ def build(where: Store, *, open_without_keys: bool, ray_dashboard: str | None = 
     app.state.hub = EventHub(where)
     app.state.ray_dashboard = ray_dashboard
     problems.install(app)
-    for part in (jobs, artifacts, videos, batches, queues, nodes, deadletters, spending, events, auditing, system):
+    for part in (
+        jobs,
+        artifacts,
+        videos,
+        batches,
+        queues,
+        nodes,
+        deadletters,
+        spending,
+        webhooks,
+        events,
+        auditing,
+        system,
+    ):
         app.include_router(part.router)
     _add_pages(app)
     _describe_keys(app)

@@ -26,6 +26,7 @@ _ACTIONS: Final = [
         ("DELETE", r"dlq/([^/]+)", "discard"),
         ("POST", r"spend/([^/]+)/allow", "allow call"),
         ("PUT", r"budgets/([^/]+)", "set budget"),
+        ("POST", r"webhooks/secret/()rotate", "rotate webhook secret"),
         ("PATCH", r"batches/([^/]+)", "change batch"),
         ("POST", r"batches/([^/]+)/pause", "pause batch"),
         ("POST", r"batches/([^/]+)/cancel", "cancel batch"),

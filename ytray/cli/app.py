@@ -23,6 +23,7 @@ from ytray.cli import (
     top,
     upgrading,
     videos,
+    webhooks,
 )
 from ytray.cli import keys as api_keys
 from ytray.cli.backend import Reach
@@ -69,6 +70,7 @@ app.add_typer(batches.app, name="batch")
 app.add_typer(queues.app, name="queues")
 app.add_typer(deadletters.app, name="dlq")
 app.add_typer(api_keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(clusters.app, name="cluster")
 
 

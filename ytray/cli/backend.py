@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ytray.engine.batch.plan import Asked, Plan
     from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
     from ytray.engine.nodes import NodeStatus
+    from ytray.engine.webhook_secrets import WebhookSecret
     from ytray.spend.model import Budget, Entry
     from ytray.spend.models import ModelStatus
     from ytray.studio.model import Brief, Estimate
@@ -207,6 +208,9 @@ class Backend(Protocol):
 
     def models(self) -> list[ModelStatus]:
         """Every model that has a price."""
+
+    def webhook_secret(self, user_id: str | None, *, rotate: bool) -> WebhookSecret:
+        """What webhooks are signed with: a user's, or those of whoever asks; a new one to `rotate` it."""
 
     def task_names(self) -> list[str]:
         """The names of all tasks."""

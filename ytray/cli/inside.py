@@ -33,6 +33,7 @@ from ytray.engine.nodes import NodeStatus, drain, list_nodes, workers_of
 from ytray.engine.store import Store
 from ytray.engine.task import all_tasks, find
 from ytray.engine.tracking import Tracking, job_tracker
+from ytray.engine.webhook_secrets import WebhookSecret, rotate_webhook_secret, webhook_secret
 from ytray.errors import DamagedJob, InvalidArguments, SystemUnavailable, UnknownJob
 from ytray.settings import settings
 from ytray.spend import budgets, journal
@@ -322,6 +323,14 @@ class Inside:
     def models(self) -> list[ModelStatus]:
         """Every model that has a price."""
         return model_statuses(open_store())
+
+    def webhook_secret(self, user_id: str | None, *, rotate: bool) -> WebhookSecret:
+        """What webhooks are signed with."""
+        if not rotate:
+            return webhook_secret(open_store(), user_id)
+        made = rotate_webhook_secret(open_store(), user_id)
+        audit.record_here(open_store(), "rotate webhook secret", user_id or "")
+        return made
 
     def task_names(self) -> list[str]:
         """The names of all tasks."""

@@ -24,6 +24,7 @@ from ytray.engine.batch.model import (
 from ytray.engine.batch.plan import Asked, Plan
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
+from ytray.engine.webhook_secrets import WebhookSecret
 from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus
@@ -275,6 +276,10 @@ class Remote:
     def models(self) -> list[ModelStatus]:
         """Every model that has a price."""
         return self._client.models()
+
+    def webhook_secret(self, user_id: str | None, *, rotate: bool) -> WebhookSecret:
+        """What webhooks are signed with."""
+        return (self._client.rotate_webhook_secret if rotate else self._client.webhook_secret)(user_id)
 
     def task_names(self) -> list[str]:
         """The names of all tasks."""

@@ -16,6 +16,7 @@ from ytray.client.model import Artifact, Ended, LogPage, TaskInfo
 from ytray.engine.audit import AuditPage
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
+from ytray.engine.webhook_secrets import WebhookSecret
 from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus
@@ -250,6 +251,17 @@ def models() -> Call[list[ModelStatus]]:
     return Call("GET", "/api/models", inside("models", _MODELS))
 
 
+def webhook_secret(user_id: str | None) -> Call[WebhookSecret]:
+    """What a user's webhooks are signed with."""
+    return Call("GET", "/api/webhooks/secret", _webhook_secret, given({"user_id": user_id}))
+
+
+def rotate_webhook_secret(user_id: str | None) -> Call[WebhookSecret]:
+    """Make a new one."""
+    params = given({"user_id": user_id})
+    return Call("POST", "/api/webhooks/secret/rotate", _webhook_secret, params, repeatable=False)
+
+
 def tasks() -> Call[list[TaskInfo]]:
     """Every task."""
     return Call("GET", "/api/tasks", inside("tasks", _TASKS))
@@ -310,6 +322,10 @@ def _estimate(content: bytes) -> Estimate:
 
 def _node(content: bytes) -> NodeStatus:
     return NodeStatus.model_validate_json(content, extra="ignore")
+
+
+def _webhook_secret(content: bytes) -> WebhookSecret:
+    return WebhookSecret.model_validate_json(content, extra="ignore")
 
 
 def _nothing(_: bytes) -> None:

@@ -25,6 +25,7 @@ from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
 from ytray.engine.audit import AuditPage
 from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.nodes import NodeStatus
+from ytray.engine.webhook_secrets import WebhookSecret
 from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus
@@ -493,6 +494,16 @@ class AsyncClient(AsyncBatchMethods):
     async def models(self) -> list[ModelStatus]:
         """What each model costs in US dollars, how much it may be asked, and how many calls it runs now."""
         return await self._do(_calls.models())
+
+    # ------------------------------------------------------------------------------------------ webhooks
+
+    async def webhook_secret(self, user_id: str | None = None) -> WebhookSecret:
+        """What notices of one's batches are signed with (Standard Webhooks); a user is named by keys that have none."""
+        return await self._do(_calls.webhook_secret(user_id))
+
+    async def rotate_webhook_secret(self, user_id: str | None = None) -> WebhookSecret:
+        """Make a new secret; for a day notices are signed with the old one, too."""
+        return await self._do(_calls.rotate_webhook_secret(user_id))
 
     # ------------------------------------------------------------------------------------------ sending
 

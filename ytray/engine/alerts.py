@@ -68,7 +68,8 @@ def announce(store: Store, job_id: str) -> None:
         store.redis.hincrby(store.key("m"), "alerts|delivered", 1)
     except (SettingsError, httpx.HTTPError, OSError) as failed:
         store.redis.hincrby(store.key("m"), "alerts|failed", 1)
-        _log.error("the alert webhook could not be delivered", job_id=letter.job_id, error=str(failed))
+        why = webhook.what_went_wrong(failed)
+        _log.error("the alert webhook could not be delivered", job_id=letter.job_id, error=why)
 
 
 def deliver(letter: DeadLetter) -> None:

@@ -23,8 +23,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ytray.engine import alerts, logs, shipped, signing
 from ytray.engine.autoscale import Autoscaling
-from ytray.engine.batch import notices
 from ytray.engine.batch.feeder import Feeder
+from ytray.engine.batch.notices import Notices
 from ytray.engine.capacity import Pace, Slots, here
 from ytray.engine.clocks import ClockWatch
 from ytray.engine.error_text import in_words
@@ -106,7 +106,7 @@ class JobTracker:
         for name, work in (
             ("ytray-alerts", lambda: alerts.announce_forever(self._store)),
             ("ytray-feeder", Feeder(self._store, lambda: self._slots.known).feed_forever),
-            ("ytray-notices", lambda: notices.tell_forever(self._store)),
+            ("ytray-notices", Notices(self._store).tell_forever),
             ("ytray-shipped", lambda: shipped.keep_forever(self._store)),
             *self._beside_ray(),
         ):

@@ -5,7 +5,6 @@ Nothing of this needs memory for the whole input, and what is never committed ex
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +13,6 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ytray.engine import webhook
 from ytray.engine.batch.costs import ITEM_COSTS
 from ytray.engine.batch.ledger import Change, Ledger
 from ytray.engine.batch.model import BadRow, BatchOptions, InvalidRows, ItemState, Prepared
@@ -27,6 +25,7 @@ from ytray.engine.job import new_job_id
 from ytray.engine.model import MICRO, time_of
 from ytray.engine.ownership import check_arguments
 from ytray.engine.task import Options, Task
+from ytray.engine.webhook_targets import check_url
 from ytray.errors import InvalidArguments, PayloadTooLarge, SettingsError
 from ytray.settings import settings
 
@@ -287,7 +286,7 @@ class Comparison:
 
 
 def check_options(options: BatchOptions) -> None:
-    """Raises InvalidArguments for a cron expression that is none, and for a webhook on a private address."""
+    """Raises InvalidArguments for a cron expression that is none, and for a webhook that could not be told."""
     if options.cron is not None:
         try:
             if len(options.cron.split()) != 5:
@@ -299,21 +298,16 @@ def check_options(options: BatchOptions) -> None:
             ) from None
     for name, url in (("on_complete", options.on_complete), ("on_failure", options.on_failure)):
         if url is not None:
-            with contextlib.suppress(OSError):  # a name that is not known yet may be when it is needed
-                _check_webhook(name, url)
+            try:
+                check_url(url, name)
+            except SettingsError as refused:
+                raise InvalidArguments(str(refused)) from None
 
 
 def _check_number(rows: int) -> None:
     most = settings().batch_rows
     if rows > most:
         raise PayloadTooLarge(f"a batch has at most {most:,} rows (YTRAY_BATCH_ROWS): split the input into several")
-
-
-def _check_webhook(name: str, url: str) -> None:
-    try:
-        webhook.address_allowed(url, name)
-    except (SettingsError, ValueError) as refused:
-        raise InvalidArguments(f"{name}: {refused}") from None
 
 
 def _duplicate(row: Row) -> str:

@@ -62,7 +62,9 @@
 --   batches ub:<user> zset    batches by time of creation
 --   unwanted          set     jobs of rows that were edited meanwhile, to be cancelled unless another batch wants them
 --   living            set     batches that the feeder looks at: not ended, or with jobs still to be stopped
---   notices           zset    "batch event try": webhooks to be told, by the time when
+--   notices           zset    "batch event try at": webhooks to be told, by the time when
+--   endpoint:<digest> hash    a user's receiver of webhooks that failed last: failures in a row, and until when it waits
+--   wk:<user>         zset    secrets that the user's webhooks are signed with, by when they end; +inf is the newest
 --   rows:<user>       hash    "task key" of rows with a key of their own → the job id that they stand for; the task is escaped
 --   autoscaled        string  there while Ray's autoscaler holds a demand of this system (autoscale.py)
 --   schedules         hash    task → the due time that was fired for it last (schedule.py)

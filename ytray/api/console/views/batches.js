@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { el, empty, fill, throttled } from "../dom.js";
 import { listenFrom } from "../live.js";
 import { BATCH_STATES, BatchTable } from "./batchtable.js";
+import { webhookSecret } from "./webhooks.js";
 
 const PAGE = 25;
 
@@ -51,7 +52,8 @@ export async function show(main, { query, system }) {
         : null,
       may ? el("a", { className: "button primary", href: "#/batches/new", data: { test: "new-batch" } }, "New batch") : null),
     place,
-    el("nav", { className: "pager", "aria-label": "Pages" }, newest, older));
+    el("nav", { className: "pager", "aria-label": "Pages" }, newest, older),
+    may ? webhookSecret() : null);
   const soon = throttled(() => refresh().catch(() => {}), 2000);
   const deaf = await listenFrom(refresh, (kind, data) => {
     table.hear(kind, data);
