@@ -27,7 +27,7 @@ class Route:
     scope: str
     body: object = None
     own: int = 200  # what the owner of the job or batch gets
-    others: int = 404  # what another user gets
+    others: int = 404  # what another user gets, but 403 for a job
 
 
 PUBLIC = {"/healthz", "/readyz", "/problems/{kind}", "/api/session"}
@@ -146,13 +146,13 @@ def test_every_route_refuses_no_key_a_wrong_key_and_a_missing_scope(guarded: Gua
 def test_every_route_keeps_users_apart(guarded: Guarded) -> None:
     for route in ROUTES:
         if "{job_id}" in route.path or "{batch_id}" in route.path:
-            assert guarded.ask(route, guarded.keys["bob"]) == route.others, route
+            others = 403 if route.path.startswith("/api/jobs/{job_id}") else route.others
+            assert guarded.ask(route, guarded.keys["bob"]) == others, route
         assert guarded.ask(route, guarded.keys["alice"]) == route.own, route
     headers = {"X-API-Key": guarded.keys["alice"]}
-    assert guarded.api.post("/api/jobs/results", json={"job_ids": [ALICES, BOBS]}, headers=headers).status_code == 404
-    for event_of in (BOBS,):
-        for of in ({"job_id": event_of}, {"batch_id": guarded.batches[event_of]}):
-            assert guarded.api.get("/api/events", params=of, headers=headers).status_code == 404
+    assert guarded.api.post("/api/jobs/results", json={"job_ids": [ALICES, BOBS]}, headers=headers).status_code == 403
+    for of, expected in (({"job_id": BOBS}, 403), ({"batch_id": guarded.batches[BOBS]}, 404)):
+        assert guarded.api.get("/api/events", params=of, headers=headers).status_code == expected
 
 
 def test_an_admin_may_do_everything(guarded: Guarded) -> None:

@@ -132,7 +132,7 @@ def test_a_key_of_one_user_sees_and_allows_only_what_is_theirs(
     seen = guarded(ALICE, "GET", "/api/spend").json()["entries"]
     assert {entry["user_id"] for entry in seen} == {"alice"}
     assert status("GET", "/api/spend", params={"user_id": "bob"}) == 403
-    assert status("GET", "/api/spend", params={"job_id": his_job}) == 404
+    assert status("GET", "/api/spend", params={"job_id": his_job}) == 403
     assert status("GET", "/api/spend", params={"job_id": her_job}) == 200
     assert status("POST", f"/api/spend/{his_call}/allow") == 404
     assert status("POST", f"/api/spend/{her_call}/allow") == 200

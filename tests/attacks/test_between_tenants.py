@@ -163,13 +163,8 @@ def test_what_is_another_users_is_as_if_it_did_not_exist(tenants: Tenants) -> No
     where = tenants.attacked.store
     where.redis.zadd(where.key("dlq"), {HERS: 1})
     for method, path, own in (
-        ("GET", "/api/jobs/{}/status", HERS),
-        ("GET", "/api/jobs/{}/logs", HERS),
-        ("GET", "/api/jobs/{}/artifacts/speech.wav", HERS),
-        ("POST", "/api/jobs/{}/cancel", HERS),
         ("GET", "/api/dlq/{}", HERS),
         ("POST", "/api/dlq/{}/retry", HERS),
-        ("GET", "/api/events?job_id={}", HERS),
         ("GET", "/api/batches/{}", batch),
         ("GET", "/api/batches/{}/items", batch),
         ("POST", "/api/batches/{}/cancel", batch),
@@ -182,4 +177,12 @@ def test_what_is_another_users_is_as_if_it_did_not_exist(tenants: Tenants) -> No
             answers.append((answer.status_code, json.dumps(told).replace(one, "…")))
         assert answers[0] == answers[1], path
         assert answers[0][0] == 404
+    for method, path in (
+        ("GET", "/api/jobs/{}/status"),
+        ("GET", "/api/jobs/{}/logs"),
+        ("GET", "/api/jobs/{}/artifacts/speech.wav"),
+        ("POST", "/api/jobs/{}/cancel"),
+        ("GET", "/api/events?job_id={}"),
+    ):
+        assert tenants.ask("bob", method, path.format(HERS)).status_code == 403, path
     where.redis.zrem(where.key("dlq"), HERS)

@@ -14,7 +14,7 @@ from ytray.api.problems import Forbidden, TooManyGuesses, TooManyRequests
 from ytray.api.sessions import Sessions
 from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.model import JobStatus
-from ytray.engine.records import unknown_batch, unknown_job
+from ytray.engine.records import unknown_batch
 from ytray.engine.store import Store
 from ytray.engine.task import Task
 from ytray.errors import AccessDenied
@@ -99,13 +99,13 @@ def is_hidden(caller: Caller, owner: str | None) -> bool:
 
 
 def check_owner(caller: Caller, job_id: str, owner: str | None) -> None:
-    """Raises UnknownJob, as for a job that there is not, when the caller may not see it."""
+    """Raises Forbidden when the job is another user's; ids of jobs cannot be guessed, so that tells nothing."""
     if is_hidden(caller, owner):
-        raise unknown_job(job_id)
+        raise Forbidden(f"job {job_id} belongs to another user")
 
 
 def may_see(caller: Caller, job: JobStatus) -> JobStatus:
-    """The job, if the caller may see it. Raises UnknownJob."""
+    """The job, if the caller may see it. Raises Forbidden."""
     check_owner(caller, job.job_id, job.user_id)
     return job
 

@@ -70,7 +70,7 @@ class Problem(BaseModel):
 
 
 class Forbidden(YtrayError):
-    """The API key is right, but does not allow this."""
+    """The API key is right, but does not allow this, or the job belongs to another user."""
 
 
 class TooManyRequests(YtrayError):
