@@ -96,6 +96,9 @@ def _jobs(store: Playing) -> None:
     submit(store, *(f"many-{n}" for n in range(30)))
     store.track("elsewhere", JobState.QUEUED, b"{}", TTL, ("theirs", "default", 4, "u", SPEC))
     assert store.admit("caller", 10) == 0
+    assert [store.call("breaker", "shop", what, what, "refused", 60, 1, 60) for what in ("failed", "ok")] == [
+        b"0.000"
+    ] * 2
     assert webhook_secret(store, "u").secret == webhook_secret(store, "u").secret
     assert store.call("clock", 0, 0)[1] == b"0"
     store.call("clock", -1000, 1000)
@@ -167,3 +170,4 @@ def _by_people(store: Playing) -> None:
     store.pause("media", paused=True)
     assert store.forget(["unwanted"], 1 << 50, dry_run=True) == ["unwanted"]
     assert len(store.list_jobs(limit=10)[0]) == 10
+    assert store.owners_and_sizes(["elsewhere", "nothing"]) == [("u", len(SPEC)), (None, 0)]

@@ -127,20 +127,21 @@ def refused_to_users(named: str) -> SettingsError:
 def refused_to_operator(named: str) -> SettingsError:
     """The refusal of the operator's own webhook."""
     return SettingsError(
-        f"{named} leads to an address that is not public, or its port is none of 80, 443, 8080 and 8443; set "
-        "YTRAY_ALERT_WEBHOOK_PRIVATE=true to allow that"
+        f"{named} leads to an address that is not public; set YTRAY_ALERT_WEBHOOK_PRIVATE=true to allow that"
     )
 
 
 def permitted_to_users(address: str, port: int) -> bool:
     """Whether a user's webhook may lead there: public ones, and those of YTRAY_WEBHOOK_NETWORKS at any port."""
     found = _plain(address)
-    return any(found in network for network in _networks(settings().webhook_networks)) or _is_public(found, port)
+    if any(found in network for network in _networks(settings().webhook_networks)):
+        return True
+    return port in _PUBLIC_PORTS and _is_public(found)
 
 
-def permitted_to_operator(address: str, port: int) -> bool:
-    """Whether the operator's own webhook may lead there."""
-    return settings().alert_webhook_private or _is_public(_plain(address), port)
+def permitted_to_operator(address: str, _port: int) -> bool:
+    """Whether the operator's own webhook may lead there, at any port."""
+    return settings().alert_webhook_private or _is_public(_plain(address))
 
 
 def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -154,10 +155,8 @@ def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return found
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bool:
-    if port not in _PUBLIC_PORTS or any(address in block for block in _NOT_PUBLIC):
-        return False
-    return address.version == 4 or address in _PUBLIC_V6
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return not any(address in block for block in _NOT_PUBLIC) and (address.version == 4 or address in _PUBLIC_V6)
 
 
 @lru_cache(maxsize=8)
