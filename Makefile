@@ -19,7 +19,8 @@ up: setup
 
 test: setup
 	@bash scripts/bring-test-tools
-	@$(BIN)/pytest -m "not chaos" -n 2 --dist loadscope tests
+	@$(BIN)/pytest -m "not chaos" --ignore tests/serve tests
+	@$(BIN)/pytest -m "not chaos" tests/serve
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -19,7 +19,6 @@ import redis
 import uvicorn
 
 import ytray
-from tests.lanes import Sides, into_lanes
 from tests.small_pictures import smaller
 from tests.vertex.server import VertexServer
 from ytray.api.app import build
@@ -50,17 +49,6 @@ SHRUNK = {
     "YTRAY_OPENAI_API_KEY": "token-for-tests",
     "YTRAY_IMPORTS": "tests.small_pictures",
 }
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("dist", "no") != "no":
-        config.pluginmanager.register(Sides())
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    told = getattr(config, "workerinput", {})
-    if "lanes" in told:
-        into_lanes(items, Path(told["lanes"]))
 
 
 @pytest.fixture(scope="session")

@@ -458,7 +458,9 @@ from ytray.studio.render.quality.gate import examine
 from ytray.studio.render.timeline import Timeline
 timeline = Timeline.model_validate_json(sys.argv[1])
 compose(timeline, Path(sys.argv[2]))
-used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+# The peak of this program alone: getrusage would count what its parent had when it started it.
+own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+used = (own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 print(len(examine(Path(sys.argv[2]), timeline).checks), max(used))
 """
 _LARGE = [(16_384, 1), (1, 16_384), (16_384, 6_000), (10_000, 10_000)]

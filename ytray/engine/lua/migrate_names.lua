@@ -5,11 +5,11 @@
 local kind, added = ARGV[1], 0
 for i = 2, #ARGV do
   local id = ARGV[i]
-  local f = redis.call('HMGET', P .. kind .. id, 'key', 'user', 'rowkey', 'task')
+  local f = try({}, 'HMGET', P .. kind .. id, 'key', 'user', 'rowkey', 'task')
   local key, user, rowkey, task = f[1], f[2] or '', f[3], f[4]
   local names = key and keyed_names(kind, user, key) or {}
   if names[2] then
-    local value = redis.call('GET', names[2])
+    local value = try(false, 'GET', names[2])
     if value and string.match(value, '^%S+ (.+)$') == id and not find_keyed(kind, user, key, names[1]) then
       redis.call('SET', names[1], value)
       added = added + 1
@@ -17,7 +17,7 @@ for i = 2, #ARGV do
   end
   if rowkey and task and escaped(task) ~= task and string.sub(rowkey, 1, #task + 1) == task .. ' ' then
     local now = escaped(task) .. string.sub(rowkey, #task + 1)
-    local own = redis.call('HGET', P .. 'rows:' .. user, rowkey)
+    local own = try(false, 'HGET', P .. 'rows:' .. user, rowkey)
     if own then redis.call('HSETNX', P .. 'rows:' .. user, now, own) end
     redis.call('HSET', P .. 'j:' .. id, 'rowkey', now)
     added = added + 1
