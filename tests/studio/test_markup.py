@@ -8,12 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ytray.errors import PermanentError
 from ytray.studio.markup import plain_text
 from ytray.studio.providers.offline_speech import OfflineSpeech
 from ytray.studio.providers.offline_text import OfflineText
-from ytray.studio.providers.reading import read
-from ytray.studio.words import sentences_of
 
 MARKED = {
     "## Why cats purr\n\n- **They are happy.**\n- They *heal*. See [more](https://x.org/?y=z).": (
@@ -21,7 +18,22 @@ MARKED = {
     ),
     "Some **bold**, ~~old~~, `coded` words": "Some bold, old, coded words",
     "<speak>Hello <break time='1s'/><emphasis>you</emphasis></speak>": "Hello you",
-    "<p>One.</p><p>Two.</p>": "One.Two.",
+    "<p>One.</p><p class='x'>Two</p>": "One.\n\nTwo.",
+    "<h1>Title</h1><ul><li>One</li><li>Two</li></ul>": "Title.\n\nOne.\n\nTwo.",
+    "<speak><s>One.</s><s>Two.</s></speak>": "One.\n\nTwo.",
+    "<say-as interpret-as='date'>1 May</say-as> <phoneme ph='x'>tomato</phoneme>": "1 May tomato",
+    '<prosody rate="slow">never closed': "never closed",
+    "<img src='c.jpg' alt='a cat'> sleeps<!-- unseen -->": "a cat sleeps",
+    "<style>p {}</style>Seen<script>x()</script>": "Seen",
+    "Fish &amp; chips &#8211; 5 &lt; 6": "Fish & chips – 5 < 6",
+    "| Cat | Age |\n|---|---|\n| Tom | 3 |": "Cat, Age.\n\nTom, 3.",
+    "- [x] Feed\n- [ ] Brush": "Feed.\n\nBrush.",
+    "Cats purr[^1].\n\n[^1]: Really.": "Cats purr.",
+    "---\ntitle: Cats\n---\n\nThey purr": "They purr",
+    "Cats\n====\n\nThey purr": "Cats.\n\nThey purr.",
+    "• One\n• Two": "One.\n\nTwo.",
+    "***both* nested** and [**bold** link](https://x.org)": "both nested and bold link",
+    "```python\nprint(1)\n```": "print(1)",
     "1. First\n2. Second": "First.\n\nSecond.",
     "![a cat](cat.jpg) sleeps": "a cat sleeps",
 }
@@ -34,7 +46,18 @@ def test_markup_is_read_as_the_text_that_it_shows(marked: str, shown: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["1. FC Köln", "C# or C++?", "List<String> is a type", "the <b> tag", "2*3*4", "5 < 6 > 3", "#1 reason", "a | b"],
+    [
+        "1. FC Köln",
+        "C# or C++?",
+        "List<String> is a type",
+        "the <b> tag",
+        "2*3*4",
+        "5 < 6 > 3",
+        "#1 reason",
+        "a | b",
+        "AT&T; R&D",
+        "- - 5",
+    ],
 )
 def test_signs_that_are_no_markup_stay(text: str) -> None:
     assert plain_text(text) == text
@@ -55,64 +78,3 @@ def test_marks_are_neither_spoken_nor_in_titles(tmp_path: Path) -> None:
     assert not set("*#") & set(script.text + script.title)
     plain, marked = (OfflineSpeech().speak(text, "en", tmp_path / "s.wav") for text in ("Bold words", "**Bold** words"))
     assert (marked.seconds, marked.words) == (plain.seconds, plain.words)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("Who was Dr. King? He was a pastor.", 2),
-        ("The U.S. dollar is strong.", 1),
-        ("J. R. R. Tolkien wrote it. Then he slept.", 2),
-        ("Wer war Dr. Oetker? Ein Bäcker, z. B. von Kuchen.", 2),
-        ("It ended. Nobody knew why!", 2),
-    ],
-)
-def test_an_abbreviation_ends_no_sentence(text: str, sentences: int) -> None:
-    assert len(sentences_of(text)) == sentences
-
-
-@pytest.mark.parametrize(
-    "prompt", ["Who was Dr. Martin Luther King?", "Wer war Dr. Oetker?", "Why is the U.S. so big?"]
-)
-def test_a_question_with_an_abbreviation_is_one_question_with_its_whole_title(prompt: str) -> None:
-    assert read(prompt).kind == "question"
-    assert OfflineText().script(prompt, None, 15).title == prompt
-
-
-@pytest.mark.parametrize(
-    ("prompt", "language"),
-    [
-        ("Perché i gatti fanno le fusa?", "Italian"),
-        ("Por que os gatos ronronam?", "Portuguese"),
-        ("Dlaczego koty mruczą?", "Polish"),
-        ("Kediler neden mırlar?", "Turkish"),
-        ("Tại sao mèo kêu gừ gừ?", "Vietnamese"),
-        ("Waarom spinnen katten?", "Dutch"),
-        ("Varför spinner katter?", "Swedish"),
-        ("Proč kočky předou?", "Czech"),
-    ],
-)
-def test_a_language_that_the_writer_does_not_know_is_refused_by_name(prompt: str, language: str) -> None:
-    with pytest.raises(PermanentError, match=f"looks like {language}"):
-        OfflineText().script(prompt, None, 15)
-
-
-@pytest.mark.parametrize(
-    "prompt", ["AI", "Sushi e sake", "Mona Lisa", "Pizza Margherita", "¿Por qué ronronean los gatos?"]
-)
-def test_what_only_sounds_foreign_is_a_prompt(prompt: str) -> None:
-    assert OfflineText().script(prompt, None, 15).scenes
-
-
-@pytest.mark.parametrize(
-    ("language", "text"), [("it", "Perché i gatti"), ("pl", "Dlaczego koty"), ("ru", "Почему кошки")]
-)
-def test_a_voice_of_its_own_speaks_each_language(language: str, text: str, tmp_path: Path) -> None:
-    spoken = OfflineSpeech().speak(text, language, tmp_path / "s.wav")
-    assert spoken.voice.startswith(language)
-    assert [word.text for word in spoken.words] == text.split()
-
-
-def test_a_language_without_a_voice_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(PermanentError, match="no voice for the language 'tlh'"):
-        OfflineSpeech().speak("nuqneH", "tlh", tmp_path / "s.wav")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from itertools import pairwise
 
 import pytest
@@ -35,6 +36,29 @@ def scene(*times: tuple[float, float]) -> TimelineScene:
 def test_a_time_that_cannot_be_is_refused_by_its_place(times: tuple[float, float], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         scene((0, 0.5), times)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a" * 1001, "is no word: it has 1,001 characters"), ("a\0b", "has a control character, U\\+0000")],
+)
+def test_what_is_no_word_is_refused_by_its_place(text: str, told: str) -> None:
+    words = [Word(text="fine", start=0, end=1), Word(text=text, start=1, end=2)]
+    with pytest.raises(ValueError, match=f"word 2 .*{told}"):
+        TimelineScene(picture="p.png", seconds=12, words=words)
+
+
+def test_more_words_than_can_be_said_are_refused_in_an_instant() -> None:
+    words = [Word(text="a", start=0, end=1)] * 50_000
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="50,000 words in 12 s are more than anybody can say or read"):
+        TimelineScene(picture="p.png", seconds=12, words=words)
+    assert time.monotonic() - started < 10
+
+
+def test_words_without_a_sign_are_left_out() -> None:
+    words = [Word(text=text, start=0, end=1) for text in ("", "purr", " ")]
+    assert [word.text for word in TimelineScene(picture="p.png", seconds=12, words=words).words] == ["purr"]
 
 
 def test_a_narration_with_such_times_is_refused_by_its_scene() -> None:

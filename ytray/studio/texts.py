@@ -7,7 +7,7 @@ import re
 from ytray.errors import PermanentError
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Scene, Script
-from ytray.studio.words import keywords_of, language_of, sentences_of
+from ytray.studio.words import keywords_of, language_of, sentences_of, without_end
 
 _MOOD = "bright"  # of pictures whose mood nobody has said
 _TITLE_WORDS = 9
@@ -25,7 +25,7 @@ def script_of(given: Script | str) -> Script:
     texts = paragraphs if len(paragraphs) > 1 else sentences_of(" ".join(given.split()))
     if not texts:
         raise PermanentError("the script is empty: give the text that is spoken, or a script with scenes")
-    words = texts[0].rstrip(".!?… ").split()
+    words = without_end(texts[0]).split()
     return Script(
         title=" ".join(words[:_TITLE_WORDS]) + ("…" if len(words) > _TITLE_WORDS else ""),
         topic=" ".join(keywords_of(given, 4)) or texts[0],

@@ -8,17 +8,31 @@ import unicodedata
 from ytray.errors import PermanentError
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+")
-_INITIALS = re.compile(r"(?:[^\W\d_]\.)+")  # "J.", "U.S.", "e.g."
+# What closes a sentence, with what closes a quotation behind it; where words have no spaces, none stands behind it.
+_ENDS = re.compile(r"(?:[.!?…؟۔।॥։።។။]+[\"'”’»)\]]*(?=\s)|[。！？｡]+[」』）】》〉”’\"]*)\s*")
+_INITIALS = re.compile(r"(?:[^\W\d_]{1,3}\.){2,}|[^\W\d_]\.|([A-ZÀ-Þ])\1\.")  # "U.S.", "Ph.D.", "J.", "EE."
+_NUMBER = re.compile(r"(?:\d|[IVXLC]+\b)")
+_ORDINAL = re.compile(r"\d{1,2}\.|[IVXLC]+\.")
 
-# Words whose full stop ends no sentence, without it.
-ABBREVIATIONS = frozenset(
+# Words whose full stop ends no sentence, without it: titles, and what leads on.
+_LEADING = frozenset(
     """
-    mr mrs ms dr prof st sr jr rev hon gen col lt capt sgt gov sen rep pres vs etc no nos vol fig dept est approx inc ltd
-    co corp mt ft jan feb mar apr jun jul aug sep sept oct nov dec
-    bzw ca nr hr fr hl ing geb gest usw ggf evtl vgl abs art bd jh str tel
-    mme mlle mm m av bd env p
-    sra srta ud uds núm pág av dra
+    mr mrs ms dr prof messrs vs e.g i.e cf viz bzw hr fr z.b d.h u.a evtl ggf vgl sog geb
+    mme mlle mgr p.ex m sra srta ud uds núm dra p.ej
+    """.split()
+)
+# Those that may end one, too: the next word tells.
+_TRAILING = frozenset(
+    """
+    jr sr etc inc ltd co corp bros dept usw min max sec hrs ave blvd abs str st rev hon gen col lt capt sgt gov sen rep
+    pres mt ft approx al ca ing dipl med phil jur rer nat gest inkl bspw env est av
+    """.split()
+)
+# Those that are only one before a number.
+_COUNTED = frozenset(
+    """
+    no nos vol vols fig figs ch art arts para p pp ed eds chap nr bd jh abs s tel kap abb tab num pag
+    jan feb mar apr jun jul aug sep sept oct nov dec
     """.split()
 )
 
@@ -61,10 +75,15 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def is_latin(letter: str) -> bool:
+    """Whether a letter is one of the Latin script."""
+    return unicodedata.name(letter, "").startswith("LATIN")
+
+
 def check_script(text: str) -> None:
     """Raise PermanentError when most letters of a text are not Latin: no language known here is written so."""
     letters = [char for char in text if char.isalpha()]
-    foreign = [char for char in letters if not unicodedata.name(char, "").startswith("LATIN")]
+    foreign = [char for char in letters if not is_latin(char)]
     if len(foreign) * 2 > len(letters):
         script = unicodedata.name(foreign[0], "another").split()[0].capitalize()
         raise PermanentError(
@@ -74,22 +93,71 @@ def check_script(text: str) -> None:
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of a text, in order. The full stop of an abbreviation or an initial ends none."""
+    """The sentences of a text, in order.
+
+    The full stop of an abbreviation, an initial or an ordinal ends none, nor does what a small letter follows.
+    """
     found: list[str] = []
     begins = 0
     text = text.strip()
-    for end in _SENTENCE_END.finditer(text):
-        last = text[: end.start()].rpartition(" ")[2]
-        if not abbreviates(last):
-            found.append(text[begins : end.end()].strip())
-            begins = end.end()
+    is_german = language_of(text) == "de"
+    has_capitals = text[:1] != text[:1].lower()
+    for end in _ENDS.finditer(text):
+        following = text[end.end() :]
+        if not following or (has_capitals and _goes_on(following)):
+            continue
+        last = text[begins : end.start() + 1].rpartition(" ")[2]
+        is_ordinal = bool(_ORDINAL.fullmatch(last)) and (is_german or last == text[begins : end.start() + 1])
+        if end.group().rstrip() == "." and (
+            (is_ordinal and not _may_begin(following)) or abbreviates(last, following) or _is_pair(text, end)
+        ):
+            continue
+        found.append(text[begins : end.end()].strip())
+        begins = end.end()
     return [part for part in (*found, text[begins:].strip()) if part]
 
 
-def abbreviates(word: str) -> bool:
-    """Whether the full stop at a word's end is that of an abbreviation or an initial: "Dr.", "J.", "U.S."."""
+def abbreviates(word: str, following: str = "") -> bool:
+    """Whether the full stop at a word's end is that of an abbreviation or an initial: "Dr.", "J.", "U.S.".
+
+    What follows, where it is known, tells those from words that end a sentence: "No. 5", "in the U.S. He …".
+    """
     bare = word.lstrip("([{\"'“‘«¿¡")
-    return bare.endswith(".") and (bare[:-1].casefold() in ABBREVIATIONS or bool(_INITIALS.fullmatch(bare)))
+    if not bare.endswith("."):
+        return False
+    known = bare[:-1].casefold()
+    if known in _LEADING:
+        return True
+    if known in _COUNTED:
+        return bool(_NUMBER.match(following))
+    return (known in _TRAILING or bool(_INITIALS.fullmatch(bare))) and not _may_begin(following)
+
+
+def without_end(text: str) -> str:
+    """A text without the marks that end it; the full stop of an abbreviation stays: "Life in the U.S."."""
+    bare = text.rstrip("?!.… ")
+    last = bare.rpartition(" ")[2] + "."
+    return (
+        f"{bare}." if text[len(bare) :].startswith(".") and (abbreviates(last) or _INITIALS.fullmatch(last)) else bare
+    )
+
+
+def _goes_on(following: str) -> bool:
+    """Whether a sentence goes on with what follows a full stop: in small letters, but for "iPhone" and "eBay"."""
+    first = following.lstrip("\"'“‘«([{¿¡").partition(" ")[0]
+    return first[:1].islower() and first == first.lower()
+
+
+def _may_begin(following: str) -> bool:
+    """Whether what follows looks like the beginning of a sentence: a small word with a capital."""
+    first = _WORD.search(following)
+    return bool(first) and first[0][:1].isupper() and any(first[0].lower() in small for small in STOPWORDS.values())
+
+
+def _is_pair(text: str, end: re.Match[str]) -> bool:
+    """Whether the full stop is that of an abbreviation in two parts: "z. B.", "i. e."."""
+    last = "".join(text[: end.start() + 1].rsplit(" ", 2)[-2:])
+    return last.count(".") == 2 and last[:-1].casefold() in _LEADING
 
 
 # Small words by which other languages are told from these, since their letters are Latin, too.
@@ -114,15 +182,35 @@ _OTHERS: dict[str, frozenset[str]] = {
     "Czech": frozenset("proč jak co je jsou a že se na v kdy kde pro s z není nebo když".split()),
     "Hungarian": frozenset("miért hogyan mi a az és van nem egy hogy mikor hol is meg".split()),
     "Romanian": frozenset("de ce cum este sunt și nu că în la cu pe un o când unde pentru din".split()),
+    "Croatian, Serbian or Bosnian": frozenset(
+        "zašto kako što šta kada gdje gde koji koja je su nije i u na za od se da ili ima".split()
+    ),
+    "Slovak": frozenset("prečo ako čo kedy kde ktorý je sú nie a v na sa že pre od alebo má".split()),
+    "Slovenian": frozenset("zakaj kako kaj kdaj kje kateri je so ni in v na za od se da ali ima".split()),
+    "Estonian": frozenset("miks kuidas mida millal kus kes on ja ei et see või kui mis".split()),
+    "Latvian": frozenset("kāpēc kā kas kad kur kurš ir un nav ar uz par no vai".split()),
+    "Lithuanian": frozenset("kodėl kaip kas kada kur kuris yra ir nėra su į apie iš ar".split()),
+    "Icelandic": frozenset("hvers vegna hvernig hvað hvenær hvar hver er og ekki að í á til með".split()),
+    "Catalan": frozenset("per què com quan on qui és i no els les amb sense del una aquest".split()),
+    "Afrikaans": frozenset("waarom hoekom hoe wanneer waar wie is en nie die van vir met jou".split()),
+    "Swahili": frozenset("kwa nini jinsi gani lini wapi nani ni na ya wa katika kwamba".split()),
+    "Filipino": frozenset("bakit paano ano kailan saan sino ang mga ng sa ay hindi at na".split()),
+    "Welsh": frozenset("pam sut beth pryd ble pwy mae yn ac nid gyda dros".split()),
+    "Irish": frozenset("cén fáth conas cad cathain cá cé tá agus níl an na le".split()),
+    "Basque": frozenset("zergatik nola zer noiz non nor da dira ez eta bat".split()),
+    "Albanian": frozenset("pse si çfarë kur ku kush është janë nuk dhe për me një".split()),
     "Indonesian": frozenset("mengapa kenapa bagaimana apa adalah dan yang di tidak untuk dengan ini itu dari".split()),
 }
+_CLEAR = frozenset("miks bakit mga kwa nini hvad hvor kaj pse jak proč".split())  # short, and signs all the same
 _LETTERS = {
     "Portuguese": "ãõ",
     "Polish": "łąęśćńźż",
     "Turkish": "ığş",
     "Vietnamese": "ăđơưạảấầậắằặẻẽẹếềểễệỉịọỏốồổộớờởợụủứừửữựỳỷỹỵ",
 }
-_LETTERS |= {"Swedish": "å", "Danish or Norwegian": "øå", "Czech": "řěůčš", "Hungarian": "őű", "Romanian": "șță"}
+_LETTERS |= {"Swedish": "å", "Danish or Norwegian": "øå", "Czech": "řěů", "Hungarian": "őű", "Romanian": "șță"}
+_LETTERS |= {"Croatian, Serbian or Bosnian": "đ", "Slovak": "ľĺŕ", "Latvian": "ķļņģ", "Lithuanian": "ėįų"}
+_LETTERS |= {"Icelandic": "þð", "Estonian": "õ"}
 
 
 def language_of(text: str) -> str:
@@ -134,20 +222,37 @@ def language_of(text: str) -> str:
 
 def check_language(text: str) -> None:
     """Raise PermanentError for a text that is clearly in a language that is not known here, though its script is."""
-    words = [word.casefold() for word in words_of(text)]
-    letters = set(text.casefold())
-    others = {
-        # A long word is a clear sign, and so is a letter of its own; one short word is none: "sushi e sake".
-        name: sum((1 if len(word) < 5 else 2) for word in words if word in small)
-        + 2 * bool(letters & set(_LETTERS.get(name, "")))
-        for name, small in _OTHERS.items()
-    }
-    name = max(others, key=lambda language: others[language])
-    if others[name] > max(1, *_hits(text).values()):
+    if name := _other_language(text):
         raise PermanentError(
             f"the offline writer knows English, German, French and Spanish, and the language of {text[:40]!r} looks like "
             f"{name}; write the prompt in one of these, or choose another provider"
         )
+
+
+def spoken_language(text: str) -> str:
+    """The language in which a text is to be spoken where nobody has said so: en, de, fr or es.
+
+    Raises PermanentError for one that is clearly in another, or in another script.
+    """
+    letters = [char for char in text if char.isalpha()]
+    name = _other_language(text)
+    if name or sum(map(is_latin, letters)) * 2 < len(letters):
+        looks = f"{text[:40]!r} looks like {name or 'another language than English, German, French and Spanish'}"
+        raise PermanentError(f"{looks}: say in which language it is spoken, as in language='it'")
+    return language_of(text)
+
+
+def _other_language(text: str) -> str | None:
+    words = [word.casefold() for word in words_of(text)]
+    letters = {char for word in words_of(text) if word[0].islower() for char in word}  # those of names tell little
+    others = {
+        # A long word is a clear sign, and so is a letter of its own; one short word is none: "sushi e sake".
+        name: sum((1 if len(word) < 5 and word not in _CLEAR else 2) for word in words if word in small)
+        + 2 * bool(letters & set(_LETTERS.get(name, "")))
+        for name, small in _OTHERS.items()
+    }
+    name = max(others, key=lambda language: others[language])
+    return name if others[name] > max(1, *_hits(text).values()) else None
 
 
 def _hits(text: str) -> dict[str, int]:
@@ -155,11 +260,25 @@ def _hits(text: str) -> dict[str, int]:
     return {language: sum(word in known for word in words) for language, known in STOPWORDS.items()}
 
 
+def carries(word: str) -> bool:
+    """Whether a word is long enough to carry meaning.
+
+    Three letters are, two capitals or figures ("AI", "5G"), and two signs of Chinese, Japanese or Korean.
+    """
+    if word.isdigit():
+        return False
+    return len(word) > 2 or (len(word) == 2 and (word == word.upper() or _is_dense(word)))
+
+
+def _is_dense(word: str) -> bool:
+    return any(unicodedata.name(char, "").startswith(("CJK", "HIRAGANA", "KATAKANA", "HANGUL")) for char in word)
+
+
 def keywords_of(text: str, most: int) -> list[str]:
     """The words that carry the meaning, in the order in which they come."""
     small = STOPWORDS[language_of(text)] | STOPWORDS["en"]
     found: dict[str, str] = {}
     for word in words_of(text):
-        if len(word) > 2 and word.lower() not in small and not word.isdigit():
+        if carries(word) and word.lower() not in small:
             found.setdefault(word.lower(), word)
     return list(found.values())[:most]

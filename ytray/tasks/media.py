@@ -10,6 +10,7 @@ from ytray import current_job, task, unit_of_work
 from ytray.artifacts import ArtifactStore
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName
+from ytray.studio.markup import plain_text
 from ytray.studio.model import (
     SIZES,
     Aspect,
@@ -38,6 +39,7 @@ from ytray.studio.render.text.captions import captions_of_timeline, to_srt, to_v
 from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of
 from ytray.studio.render.work import work_folder
 from ytray.studio.texts import scene_of_prompt
+from ytray.studio.words import spoken_language
 from ytray.tasks.healing import STEADY
 
 GPU_SHARE = 0.25  # of a card: four parts keep one encoder busy
@@ -80,14 +82,17 @@ def generate_image_imagen(
 
 @task()
 def generate_audio_tts(
-    text: str, language: str = "en", provider: ProviderName | None = None, fresh: bool = False
+    text: str, language: str | None = None, provider: ProviderName | None = None, fresh: bool = False
 ) -> Speech:
-    """Speak a text: a WAV file, and the time of each word."""
+    """Speak a text: a WAV file, and the time of each word.
+
+    `language` is a code such as it, pt-BR or zh-Hant; without one the text tells whether it is en, de, fr or es.
+    """
     current_job().progress(5, "speaking")
     with unit_of_work() as unit, work_folder() as folder:
         file = folder / "speech.wav"
         speaks = speaker(provider, fresh=fresh)
-        spoken = speaks.speak(text, language, file)
+        spoken = speaks.speak(text, language or spoken_language(plain_text(text)), file)
         uri = unit.publish(file, "speech.wav")
     return Speech(uri=uri, seconds=spoken.seconds, words=spoken.words, voice=spoken.voice, provider=speaks.name)
 

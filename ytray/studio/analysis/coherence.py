@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import pairwise
 
 from ytray.studio.model import Coherence, Script
-from ytray.studio.words import STOPWORDS, words_of
+from ytray.studio.words import STOPWORDS, carries, words_of
 
 # Cosines of well-joined short texts lie far below 1: what counts as full marks, chosen so that a script about one thing
 # scores above 0.6 and shuffled sentences of several scripts below 0.4. A scale of our own.
@@ -36,7 +36,7 @@ def coherence(script: Script, topic: str | None = None) -> Coherence:
 
 
 def _terms(text: str, small: frozenset[str]) -> list[str]:
-    return [_stem(word.lower()) for word in words_of(text) if len(word) > 2 and word.lower() not in small]
+    return [_stem(word.lower()) for word in words_of(text) if carries(word) and word.lower() not in small]
 
 
 def _stem(word: str) -> str:

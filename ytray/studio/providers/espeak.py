@@ -1,8 +1,8 @@
 """Speaks one text with espeak-ng's library: `python espeak.py LIBRARY DATA < request.json > reply.json`.
 
 It runs as a program of its own, since espeak-ng is under the GPL, and imports nothing of ytray. The request has text,
-voice, rate (words a minute), pitch and wav (the file to write); the reply has seconds and, for each word that was
-spoken, [place of its first character in the text, start in seconds].
+voice, rate (words a minute), pitch and wav (the file to write); the reply has seconds, for each word that was spoken
+[place of its first character in the text, start in seconds], and the letters that the voice cannot read.
 The structures are those of espeak-ng's speak_lib.h.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+import unicodedata
 import wave
 
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the samples, nothing is played
@@ -19,6 +20,7 @@ _UTF8, _END_PAUSE = 1, 0x1000
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _POSITION_CHARACTER = 1
 _SEED = 1
+_IPA = 2
 
 
 class _Event(ctypes.Structure):
@@ -53,6 +55,7 @@ def main() -> int:
     for parameter, value in ((_RATE, request["rate"]), (_PITCH, request["pitch"]), (_RANGE, request["range"])):
         library.espeak_SetParameter(parameter, int(value), 0)
 
+    unread = _unread(library, request["text"])
     samples = bytearray()
     words: list[tuple[int, float]] = []
 
@@ -79,8 +82,25 @@ def main() -> int:
         out.setsampwidth(2)
         out.setframerate(rate)
         out.writeframes(bytes(samples))
-    json.dump({"seconds": len(samples) / 2 / rate, "words": words}, sys.stdout)
+    json.dump({"seconds": len(samples) / 2 / rate, "words": words, "unread": unread}, sys.stdout)
     return 0
+
+
+def _unread(library: ctypes.CDLL, text: str) -> str:
+    """The letters that the chosen voice does not read: it tells their names in another language's voice.
+
+    Latin ones stand for themselves everywhere.
+    """
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
+    found = ""
+    for char in sorted({char for char in text if char.isalpha()}):
+        if not unicodedata.name(char, "LATIN").startswith("LATIN"):
+            told = ctypes.c_char_p(char.encode())
+            phonemes = library.espeak_TextToPhonemes(ctypes.byref(told), _UTF8, _IPA) or b""
+            if b"(" in phonemes:  # "(en)": spoken in English from here on
+                found += char
+    return found
 
 
 if __name__ == "__main__":

@@ -18,10 +18,15 @@ from ytray.full_disk import disk_full, says_full
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Word
 from ytray.studio.providers import Spoken, espeak
-from ytray.studio.words import check_script, words_of
+from ytray.studio.words import is_latin, words_of
 
-# Voices by language, with the settings that sound least like a machine: a little lower and livelier than the default.
-_VOICES = {"en": "en-us+f2", "de": "de+f2", "fr": "fr+f2", "es": "es+f2"}
+# Voices with the settings that sound least like a machine: a little lower and livelier than the default.
+_LIVELIEST = {"en": "en-us+f2", "de": "de+f2", "fr": "fr+f2", "es": "es+f2"}
+# Codes that espeak-ng does not know of languages that it does.
+_OTHER_CODES = {"zh-hk": "yue", "zh-mo": "yue", "iw": "he", "in": "id", "mo": "ro", "sh": "sr", "nn": "nb", "kmr": "ku"}
+_LANGUAGE = re.compile(rb"^language\s+([A-Za-z0-9-]+)(?:\s+(\d+))?", re.MULTILINE)  # in its files: a code, its place
+_USUAL_PLACE = 5  # among the voices of a language, where a file does not say: the least is the first
+_MOST_UNREAD = 0.1  # of a text's letters
 _RATE, _PITCH, _RANGE = 168, 44, 62  # words a minute; espeak's own scales, 0 to 100
 _PACE, _SLOWEST, _FASTEST = 170, 155, 185  # words a minute aimed at, and what is left as it came out
 _TIMEOUT = 120  # seconds
@@ -42,10 +47,9 @@ class OfflineSpeech:
         text = plain_text(text)
         if not words_of(text):
             raise PermanentError("there is nothing to speak: the text has no words")
-        if language in _VOICES:
-            check_script(text)
-        voice = _VOICES.get(language) or f"{_voice_of(language)}+f2"
+        voice = _voice_of(language)
         reply = _espeak(text, voice, _RATE, into)
+        _check_read(text, voice, reply["unread"])
         pace = len(words_of(text)) / reply["seconds"] * 60
         if not _SLOWEST <= pace <= _FASTEST and len(words_of(text)) > 4:
             # The rate that espeak is given does not count pauses: long sentences come out faster than short ones.
@@ -54,22 +58,46 @@ class OfflineSpeech:
 
 
 def _voice_of(language: str) -> str:
-    """espeak-ng's name of the voice for a language code. Raises PermanentError when it has none."""
-    code = language.strip().lower().replace("_", "-")
+    """espeak-ng's name of the voice for a language code. Raises PermanentError when it has none.
+
+    Of a code such as zh-Hant-TW as much counts as is known: a voice of the region, of the script, of the language.
+    """
+    parts = language.strip().lower().replace("_", "-").split("-")
     known = _languages()
-    found = next((name for name in (code, code.partition("-")[0]) if name in known), None)
-    if found is None:
-        raise PermanentError(
-            f"espeak-ng has no voice for the language {language!r}; it knows {', '.join(sorted(known))}"
-        )
-    return found
+    for length in range(len(parts), 0, -1):
+        code = "-".join(parts[:length])
+        code = _OTHER_CODES.get(code, code)
+        if code in known:
+            return _LIVELIEST.get(code) or f"{known[code]}+f2"
+    raise PermanentError(f"espeak-ng has no voice for the language {language!r}; it knows {', '.join(sorted(known))}")
 
 
 @cache
-def _languages() -> frozenset[str]:
-    """The codes of the languages that espeak-ng has voices for."""
+def _languages() -> dict[str, str]:
+    """The name of espeak-ng's voice for each language code that it knows; of several the one that it puts first."""
     folder = Path(espeakng_loader.get_data_path()) / "lang"
-    return frozenset(file.name.lower() for file in folder.rglob("*") if file.is_file())
+    found: dict[str, tuple[int, str]] = {}
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file():
+            continue
+        name = file.name.lower()
+        told = _LANGUAGE.findall(file.read_bytes())
+        for code, place in ((name, 0), *((code.decode(), int(place or _USUAL_PLACE)) for code, place in told)):
+            found[code] = min(found.get(code, (place, name)), (place, name))
+    return {code: name for code, (_, name) in found.items()}
+
+
+def _check_read(text: str, voice: str, unread: str) -> None:
+    """Raises PermanentError when a voice does not read too many of a text's letters, but tells their names."""
+    letters = [char for char in text if char.isalpha()]
+    most = _MOST_UNREAD
+    if voice[:2] in _LIVELIEST:  # these tell the names in their own language: a foreign word in a sentence may pass
+        most, unread = 0.5, "".join(sorted({char for char in letters if not is_latin(char)}))
+    if sum(char in unread for char in letters) > most * len(letters):
+        how = "write it in kana" if voice.startswith("ja") else "name the language that the text is in"
+        raise PermanentError(
+            f"espeak-ng's voice {voice} cannot read {text[:40]!r}: it does not know {unread[:10]!r}; {how}"
+        )
 
 
 def _espeak(text: str, voice: str, rate: float, into: Path) -> Any:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import re
 from collections import Counter
 
 from ytray.studio.model import Hook, Scene, Script
 from ytray.studio.providers.offline_lines import LINES, Line, Lines, Mood
 from ytray.studio.providers.reading import Reading, read, weightiest_word
-from ytray.studio.words import keywords_of, sentences_of, words_of
+from ytray.studio.words import keywords_of, sentences_of, without_end, words_of
 
 _WORDS_PER_SECOND = 2.7
 _WORDS_A_SCENE = 26  # sentences of a text share a scene up to here
@@ -23,6 +24,7 @@ _WORTH_NAMING = 0.8  # share of the wanted length below which the note says that
 
 _NOTE_TEMPLATE = "written offline from templates around the prompt's own words; it states no facts about the topic"
 _NOTE_TEXT = "the prompt's own sentences, the weightiest where not all fit, chosen offline; framed by templates"
+_TWO_STOPS = re.compile(r"(?<!\.)\.\.(?!\.)")
 _MOODS: tuple[Mood, ...] = ("calm", "warm", "wild", "dark", "bright")
 
 
@@ -163,6 +165,7 @@ def _filled(line: str, reading: Reading, lines: Lines) -> str:
     else:
         number = lines.counts[reading.count - 1] if reading.count else ""
         line = line.replace("{number}", number).replace("{topic}", reading.core)
+    line = _TWO_STOPS.sub(".", line)  # behind "the U.S." stands no other one
     return line[:1].upper() + line[1:]
 
 
@@ -171,7 +174,7 @@ def _length(scene: Scene) -> int:
 
 
 def _title(reading: Reading) -> str:
-    words = sentences_of(reading.core)[0].rstrip(".!… ").split()
+    words = without_end(sentences_of(reading.core)[0]).split()
     short = " ".join(words[:9]) + ("…" if len(words) > 9 else "")
     mark = "?" if reading.kind == "question" and reading.direct else ""
     return short[:1].upper() + short[1:].rstrip("?") + mark

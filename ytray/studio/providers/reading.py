@@ -10,7 +10,16 @@ from typing import Literal
 
 from ytray.errors import PermanentError
 from ytray.studio.markup import plain_text
-from ytray.studio.words import STOPWORDS, check_language, check_script, keywords_of, language_of, sentences_of, words_of
+from ytray.studio.words import (
+    STOPWORDS,
+    check_language,
+    check_script,
+    keywords_of,
+    language_of,
+    sentences_of,
+    without_end,
+    words_of,
+)
 
 _REQUEST = re.compile(
     r"""(?:please\s+|bitte\s+)?(?:
@@ -85,13 +94,14 @@ def read(prompt: str) -> Reading:
     sentences = sentences_of(text)
     single = len(sentences) == 1
     only_asks = all(sentence.endswith("?") for sentence in sentences)
-    if only_asks or (single and asks and len(words_of(text)) < _LONG and not text.endswith(("!", "."))):
-        core = _lowered(text.strip("¿").rstrip("?!. "), language)
+    states = text.endswith("!") or (text.endswith(".") and not without_end(text).endswith("."))
+    if only_asks or (single and asks and len(words_of(text)) < _LONG and not states):
+        core = _lowered(without_end(text.strip("¿")), language)
         return Reading("question", language, core, keys, direct=text.endswith("?") or second in _AUXILIARY)
     spoken = text.endswith("!") or first in _SPEAKER
     if not single or spoken or len(words_of(text)) >= _LONG:
         return Reading("text", language, text, keys)
-    core, count = _counted(_ADDRESS.sub("", text.rstrip("?!. ")))
+    core, count = _counted(_ADDRESS.sub("", without_end(text)))
     return Reading("topic", language, _lowered(core, language), keywords_of(core, 4) or keys, count=count)
 
 

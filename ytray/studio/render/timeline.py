@@ -30,6 +30,7 @@ Renderer = Literal["ffmpeg", "moviepy"]
 _LONGEST = 4 * 3600  # seconds of a whole timeline
 _MOTIONS: tuple[Motion, ...] = ("in", "right", "out", "left")
 _GAP = 0.12  # seconds of silence after each scene's narration, so that sentences do not run into each other
+_MOST_WORDS = 50  # a second: ten times what anybody says
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 _Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
 
@@ -94,6 +95,8 @@ class TimelineScene(_Strict):
     def _shows_one_thing(self) -> Self:
         if (self.picture is None) == (self.clip is None):
             raise ValueError("a scene shows either a picture or a clip")
+        if len(self.words) > _MOST_WORDS * max(1.0, self.seconds):
+            raise ValueError(f"{len(self.words):,} words in {self.seconds:g} s are more than anybody can say or read")
         if self.crossfade * 2 > self.seconds:
             raise ValueError(f"a crossfade of {self.crossfade} s is longer than half of its scene of {self.seconds} s")
         return self

@@ -17,8 +17,9 @@ FASTEST = 20.0  # characters a second
 
 _VTT_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _VTT_SIGNS = re.compile("[&<>]")
-# What players take for markup in an SRT file, which knows no way to say that it is none: tags, and overrides in braces.
-_SRT_MARKUP = re.compile(r"[<{](?=\S)")
+# What players take for markup in an SRT file, which knows no way to say that it is none: tags, overrides in braces, the
+# line breaks of ASS, names of signs, and the arrow of a line of times.
+_SRT_MARKUP = re.compile(r"[<{](?=\S)|\\(?=[Nnh])|&(?=#?\w+;)|--(?=>)")
 _JOINER = "\u2060"  # has no width; after it, no player sees a tag
 _LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 _MOST_COLUMNS = 30  # a caption on a phone is read at a glance

@@ -40,7 +40,7 @@ _SHORT_RUN = 8  # columns: left whole
 
 def break_cost(before: str, after: str) -> float:
     """How badly a break between two neighbouring words reads: from SENTENCE, not at all, to AFTER_SMALL."""
-    if ends_sentence(before):
+    if ends_sentence(before, after):
         return SENTENCE
     if ends_clause(before):
         return CLAUSE
@@ -49,10 +49,10 @@ def break_cost(before: str, after: str) -> float:
     return BEFORE_SMALL if _bare(after) in _SMALL else PLAIN
 
 
-def ends_sentence(word: str) -> bool:
-    """Whether a sentence ends with the word."""
+def ends_sentence(word: str, following: str = "") -> bool:
+    """Whether a sentence ends with the word, as far as it and what follows tell."""
     core = word.rstrip(_CLOSING)
-    return core.endswith(tuple(_SENTENCE_ENDS)) and not abbreviates(core)
+    return core.endswith(tuple(_SENTENCE_ENDS)) and not abbreviates(core, following)
 
 
 def ends_clause(word: str) -> bool:
