@@ -30,6 +30,7 @@ def test_a_file_is_written_where_it_was_asked_for(server: Server, connect: Conne
     client = connect()
     assert client.download("j1", "video.mp4", tmp_path / "out" / "cats.mp4").read_bytes() == CONTENT
     assert client.download("j1", "video.mp4", tmp_path / "out") == tmp_path / "out" / "video.mp4"
+    assert client.download("j1", "video.mp4", tmp_path / "out") == tmp_path / "out" / "video.mp4"  # the same once more
     assert sorted(os.listdir(tmp_path / "out")) == ["cats.mp4", "video.mp4"]
 
 
@@ -40,6 +41,17 @@ def test_a_full_disk_is_told_and_nothing_is_left_of_the_file(
     with pytest.raises(errors.DiskFull, match=f"{disk}/video.mp4 could not be written"):
         connect().download("j1", "video.mp4", disk)
     assert os.listdir(disk) == []
+
+
+def test_two_jobs_files_of_one_name_are_both_kept_in_a_folder(
+    server: Server, connect: Connect, file: Path, tmp_path: Path
+) -> None:
+    server.answer = lambda _: FileResponse(file)
+    (tmp_path / "video.mp4").write_bytes(b"that of another job")
+    for _ in range(2):
+        assert connect().download("j1", "video.mp4", tmp_path) == tmp_path / "video-2.mp4"
+    assert (tmp_path / "video-2.mp4").read_bytes() == CONTENT
+    assert (tmp_path / "video.mp4").read_bytes() == b"that of another job"
 
 
 def test_a_download_that_breaks_goes_on_where_it_broke(

@@ -89,7 +89,7 @@ class ArtifactStore:
 
     def copy_to(self, uri: str, target: Path) -> None:
         """Write the artifact to a file of the caller's own, which appears when it is whole. Raises as `fetch` does."""
-        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        beside = target.with_name(f".{uuid.uuid4().hex}.part")  # also beside a name that is as long as can be
         try:
             with telling_of_full_disk(target):
                 self._places.copy_to(self._readable(uri), beside)

@@ -98,6 +98,7 @@ def follow(
     detach: bool,
     report: Path | None,
     out: Path | None,
+    force: bool,
     as_json: bool,
     prepared: Prepared | None = None,
 ) -> Exit | None:
@@ -115,7 +116,7 @@ def follow(
     has_run = is_over(status)
     errors = system.batch_errors(batch_id) if has_run and status.counts.failed else []
     written = write_report(system, batch_id, report) if has_run and report is not None else None
-    files = fetch_files(system, batch_id, out) if has_run and out is not None else None
+    files = fetch_files(system, batch_id, out, force=force) if has_run and out is not None else None
     if as_json:
         print_json(_as_json(status, errors, written, prepared, files))
     elif has_run:

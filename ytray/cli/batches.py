@@ -13,11 +13,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
-from ytray.cli.batch_files import check_fetchable, fetch
+from ytray.cli.batch_files import Force, check_fetchable, fetch
 from ytray.cli.batch_running import check_report, follow, input_of, may_cost, read, reading, write_report
 from ytray.cli.batch_screen import watch
 from ytray.cli.batch_words import line_of, tell_bad_rows, tell_end, tell_errors, tell_prepared, tell_resumed, usd
 from ytray.cli.completion import task_names
+from ytray.cli.file_names import check_folder
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
 from ytray.engine.batch.model import (
     DEFAULT_TASK,
@@ -87,6 +88,7 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it costs money.")] = False,
     report: ReportFile = None,
     out: Out = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> Exit | None:
     """Check every row of a file, then run them all and watch until the end. Ctrl-C leaves the batch running."""
@@ -105,6 +107,7 @@ def run(
     check_report(report)
     if out is not None:
         check_fetchable(task)
+        check_folder(out)
     system = backend(context)
     with input_of(file) as source:
         preparation = read(system, source, file, task, options)
@@ -119,7 +122,9 @@ def run(
             preparation.drop()
             return refused
         batch_id = preparation.commit(skip_invalid=skip_invalid)
-    return follow(system, batch_id, detach=detach, report=report, out=out, as_json=as_json, prepared=prepared)
+    return follow(
+        system, batch_id, detach=detach, report=report, out=out, force=force, as_json=as_json, prepared=prepared
+    )
 
 
 def status(
@@ -184,10 +189,13 @@ def resume(
     detach: Detach = False,
     report: ReportFile = None,
     out: Out = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> Exit | None:
     """Go on with a paused batch; run what failed or was cancelled again, and what was edited. What is done stays."""
     check_report(report)
+    if out is not None:
+        check_folder(out)
     system = backend(context)
     try:
         if file is None:
@@ -203,7 +211,7 @@ def resume(
         return Exit.BAD_INPUT
     if not as_json:
         tell_resumed(resumed)
-    return follow(system, batch_id, detach=detach, report=report, out=out, as_json=as_json)
+    return follow(system, batch_id, detach=detach, report=report, out=out, force=force, as_json=as_json)
 
 
 def pause(context: typer.Context, batch_id: BatchId, as_json: AsJson = False) -> Exit | None:

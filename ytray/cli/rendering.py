@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +12,13 @@ from pydantic import ValidationError
 from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
+from ytray.cli.file_names import LONGEST, alone_in, check_target, free_file
 from ytray.cli.output import AsJson, Exit, console, drawn_anew, guarded, print_json
 from ytray.cli.videos import bar, told_of, waiting
 from ytray.errors import InvalidArguments
 from ytray.studio.model import Video
 from ytray.studio.render.timeline import Timeline
 from ytray.text_files import read_text
-
-_LONGEST_NAME = 255  # bytes: what file systems take
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,6 +41,8 @@ def render(
 
     Its pictures, clips, narrations and music may be files beside it.
     """
+    target = out.absolute()
+    check_target(target)
     given = _read(timeline)
     system = backend(context)
     adopted = _adopted(given, lambda file: system.adopt(file, timeline.absolute().parent))
@@ -60,22 +60,15 @@ def render(
         console.print(f"job {job_id}", style="dim", markup=False)
         _watch(system, job_id)
     made = Video.model_validate(system.wait(job_id, None))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    target = _free(out.absolute(), force=force)
-    system.fetch(made.uri, target)
+    with alone_in(target.parent):
+        target = target if force else free_file(target)
+        system.fetch(made.uri, target)
     if as_json:
         print_json({"job_id": job_id, "file": str(target), "result": made.model_dump(mode="json")})
     else:
         console.print(told_of(made, system.children(job_id)), style="dim", soft_wrap=True, markup=False)
         console.print(str(target), soft_wrap=True, markup=False)
     return None
-
-
-def _free(target: Path, *, force: bool) -> Path:
-    if force or not target.exists():
-        return target
-    numbered = (target.with_stem(f"{target.stem}-{number}") for number in count(2))
-    return next(file for file in numbered if not file.exists())
 
 
 def _read(file: Path) -> Timeline:
@@ -97,7 +90,7 @@ def _adopted(timeline: Timeline, adopt: Callable[[str], str]) -> Timeline:
     def taken_in(file: str) -> str:
         uri = adopt(file)
         if uri != file:
-            names[uri] = Path(file).name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+            names[uri] = Path(file).name.encode()[:LONGEST].decode(errors="ignore")
         return uri
 
     scenes = [

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import unicodedata
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
+from ytray.cli.file_names import alone_in, check_folder, folded, names_in, numbered, plain_name
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json, print_table
 from ytray.engine.model import JobStatus
 from ytray.engine.task import did_you_mean
@@ -36,7 +35,8 @@ _STAGES = (
 )
 
 
-_LONGEST_NAME = 48  # bytes: with the endings, every file system takes it
+TIMELINE_ENDING = ".timeline.json"
+_LONGEST_NAME = 48  # bytes: what is read at a glance
 
 
 def add_to(app: typer.Typer) -> None:
@@ -98,7 +98,7 @@ def create(
     if only_estimate:
         _show_estimate(system.estimate(brief), as_json)
         return None
-    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out)
     job_id = system.create_video(brief)
     try:
         if not as_json:
@@ -109,7 +109,8 @@ def create(
         system.cancel(job_id)
         complaints.print(f"cancelled job {job_id}", markup=False)
         return Exit.FAILED
-    paths = save(system, finished, file_name(prompt, out, force=force), out)
+    with alone_in(out):
+        paths = save(system, finished, chosen_name(prompt, finished, out, force=force), out)
     if as_json:
         print_json(
             {"job_id": job_id, "files": [str(path) for path in paths], "result": finished.model_dump(mode="json")}
@@ -119,19 +120,11 @@ def create(
     return None
 
 
-def file_name(prompt: str, out: Path, *, force: bool = False) -> str:
-    """A name for a prompt's files, without an ending: its letters of any script, and a number where it is taken.
-
-    With `force` a name that is taken is given all the same.
-    """
-    plain = unicodedata.normalize("NFC", plain_text(prompt)).casefold()
-    # Marks belong to the letters before them; without them Devanagari, Thai and Arabic could not be read.
-    kept = "".join(char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in plain)
-    name = "-".join(kept.split()).encode()[:_LONGEST_NAME].decode(errors="ignore").strip("-") or "video"
-    taken = {file.name.casefold().partition(".")[0].removesuffix("-thumbnail") for file in out.glob("*")}
-    if force or name not in taken:
-        return name
-    return next(numbered for number in count(2) if (numbered := f"{name}-{number}") not in taken)
+def chosen_name(prompt: str, finished: FinishedVideo, out: Path, *, force: bool) -> str:
+    """A name for the files of a prompt's video, without an ending; with a number where another film has it."""
+    taken = set[str]() if force else names_in(out)
+    name = plain_name(plain_text(prompt).casefold(), longest=_LONGEST_NAME)
+    return numbered(name, lambda one: not taken & {folded(one + ending) for _, ending in files_of(finished)})
 
 
 def _show_estimate(found: Estimate, as_json: bool) -> None:
@@ -214,19 +207,23 @@ def told_of(video: Video, steps: list[JobStatus]) -> str:
     return f"checked: {level}; {made}{warnings}"
 
 
+def files_of(finished: FinishedVideo) -> list[tuple[str, str]]:
+    """The URIs of a finished video's files, and what is put behind its name for each; the video comes last."""
+    return [
+        (finished.thumbnails.landscape, "-thumbnail.jpg"),
+        (finished.thumbnails.portrait, "-thumbnail-portrait.jpg"),
+        (finished.video.captions_srt, ".srt"),
+        (finished.video.timeline, TIMELINE_ENDING),
+        (finished.video.quality.page, ".report.html"),
+        *((exported.uri, f".{exported.format}") for exported in reversed(finished.exports)),
+    ]
+
+
 def save(system: Backend, finished: FinishedVideo, name: str, out: Path) -> list[Path]:
     """Bring the finished files to a folder, under a name without its ending; the video comes last."""
-    wanted = [
-        (finished.thumbnails.landscape, f"{name}-thumbnail.jpg"),
-        (finished.thumbnails.portrait, f"{name}-thumbnail-portrait.jpg"),
-        (finished.video.captions_srt, f"{name}.srt"),
-        (finished.video.timeline, f"{name}.timeline.json"),
-        (finished.video.quality.page, f"{name}.report.html"),
-        *((exported.uri, f"{name}.{exported.format}") for exported in reversed(finished.exports)),
-    ]
     paths = []
-    for uri, file in wanted:
-        target = (out / file).absolute()
+    for uri, ending in files_of(finished):
+        target = (out / f"{name}{ending}").absolute()
         system.fetch(uri, target)
         paths.append(target)
     return paths

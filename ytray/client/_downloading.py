@@ -9,6 +9,7 @@ import os
 import re
 import uuid
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -38,14 +39,16 @@ class Download:
     """One download, over as many connections as it takes. A context manager: leaving it drops what is not whole."""
 
     def __init__(self, job_id: str, name: str, to: Path) -> None:
+        self._keeps_others = False
         if to.is_dir():
             # The name may come from a server, and must not lead out of the folder.
             if Path(name).name != name or name in ("", ".", ".."):
                 raise InvalidArguments(f"{name!r} is no file name; say which file to write")
             to = to / name
+            self._keeps_others = True
         self.to = to.absolute()
         self._job_id, self._name = job_id, name
-        self._part = self.to.with_name(f".{self.to.name}.{uuid.uuid4().hex[:8]}.part")
+        self._part = self.to.with_name(f".{uuid.uuid4().hex}.part")  # also beside a name that is as long as can be
         self._file: IO[bytes] | None = None
         self._version = ""  # of the file that the bytes received so far belong to
         self._total: int | None = None
@@ -115,6 +118,8 @@ class Download:
                 f"{self._name} of job {self._job_id} came with the SHA-256 {found.hex()[:16]}…, and "
                 f"{self._published.hex()[:16]}… was published; it was thrown away, so try again"
             )
+        if self._keeps_others:
+            self.to = _free(self.to, found)
         os.replace(self._part, self.to)
         return self.to
 
@@ -130,6 +135,20 @@ class Download:
         self._open.truncate()
         self._version, self._total = "", None
         self._digest, self._published = hashlib.sha256(), None
+
+
+def _free(target: Path, digest: bytes) -> Path:
+    """The file itself, or with a number behind its name where another one lies there: each job has a video.mp4."""
+    base = target
+    for number in count(2):
+        try:
+            with target.open("rb") as there:
+                if hashlib.file_digest(there, "sha256").digest() == digest:
+                    return target
+        except FileNotFoundError:
+            return target
+        target = base.with_stem(f"{base.stem}-{number}")
+    raise AssertionError("numbers do not end")
 
 
 def _told_digest(headers: httpx.Headers) -> bytes | None:
