@@ -17,8 +17,11 @@ _MARKS = (
 def read_text(path: Path) -> str:
     """The text of a file: UTF-8, or what its byte order mark says (Windows' editors write UTF-8 or UTF-16 with one).
 
-    Raises ValueError, saying where, for what is no text: other bytes, or a NUL; OSError.
+    Raises ValueError, saying where, for what is no text: other bytes, a NUL, or a pipe or a device, which could be read
+    without end; OSError.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file; save the text as one")
     raw = path.read_bytes()
     encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8")
     try:

@@ -34,6 +34,7 @@ from ytray.engine.batch.model import (
     Item,
     ItemCounts,
     ItemState,
+    Retries,
     Stage,
 )
 from ytray.engine.model import JobState, JobStatus
@@ -267,6 +268,19 @@ def test_bad_input_exits_with_2_and_says_why(
 
 
 # ---------------------------------------------------------------------------------------------- the picture
+
+
+def test_what_waits_to_be_tried_again_is_shown_with_its_reason_and_until_when() -> None:
+    retries = [Retries(task_name="step_1", error="OSError: no network [here]", count=12, until=NOW)]
+    for height in (20, 40):
+        screen = Console(width=150, height=height, force_terminal=True, color_system=None)
+        with screen.capture() as shown:
+            screen.print(picture(look(retries=retries), NOW, 150, height))
+        assert len(shown.get().splitlines()) <= height
+        told = (
+            f"step_1 waits until {NOW.astimezone():%H:%M:%S} (12 of them), to be tried again: OSError: no network [here"
+        )
+        assert told in shown.get()
 
 
 def look(**changed: Any) -> Look:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -47,7 +48,7 @@ class Films:
         self._films = films
 
     def batch(self, _batch_id: str) -> BatchStatus:
-        return BatchStatus.model_construct(task_name="create_video")
+        return cast("BatchStatus", SimpleNamespace(task_name="create_video"))
 
     def batch_items(self, _batch_id: str, state: ItemState, **_: object) -> ItemPage:
         rest: Any = {"job_state": None, "progress": 100, "error": None, "cost_usd": 0, "reused": False, "state": state}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import json
 import os
-import subprocess
-import sys
+import re
+import socket
+import time
+import wave
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +21,10 @@ from ytray.cli.app import app
 from ytray.cli.inside import Inside
 from ytray.cli.videos import waiting
 from ytray.engine.model import JobState, JobStatus
-from ytray.engine.store import Store
-from ytray.errors import InvalidArguments
+from ytray.errors import PermanentError
+from ytray.studio.render import ffmpeg
+from ytray.studio.render.given import cut_off
+from ytray.studio.render.timeline import Timeline
 
 
 def test_a_timelines_own_files_are_kept_once(home: Path, tmp_path: Path) -> None:
@@ -36,7 +40,7 @@ def test_a_timelines_own_files_are_kept_once(home: Path, tmp_path: Path) -> None
 
 def test_a_file_that_is_not_there_is_named_before_anything_is_submitted(home: Path, tmp_path: Path) -> None:
     assert home.is_dir()
-    with pytest.raises(InvalidArguments, match=r"song\.mp3 is no file"):
+    with pytest.raises(PermanentError, match=r"song\.mp3 is not there: no such file"):
         Inside().adopt("song.mp3", tmp_path)
 
 
@@ -62,23 +66,109 @@ def test_a_file_of_any_name_is_taken_in(name: str, home: Path, tmp_path: Path) -
     assert ArtifactStore().fetch(Inside().adopt(name, tmp_path), tmp_path).read_bytes() == name.encode()
 
 
-def test_a_damaged_file_is_named_as_its_owner_calls_it_with_its_scene(system: Store, tmp_path: Path) -> None:
-    assert system is not None
-    scenes = []
-    for place in range(4):
-        name = f"фото {place}.jpg"
-        Image.effect_noise((96, 160), 60 + place).convert("RGB").save(tmp_path / name)
-        scenes.append({"picture": name, "seconds": 0.2})
-    whole = (tmp_path / "фото 2.jpg").read_bytes()
-    (tmp_path / "фото 2.jpg").write_bytes(whole[: len(whole) // 2])
-    file = tmp_path / "edited.json"
-    file.write_text(json.dumps({"width": 96, "height": 160, "captions": False, "scenes": scenes}))
-    command = [sys.executable, "-m", "ytray", "render", str(file), "--out", str(tmp_path / "o.mp4")]
-    done = subprocess.run(command, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, timeout=120)
-    told = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode == 1
-    assert "scene 3: фото 2.jpg is damaged or cut off" in told
-    assert "save or send it again" in told
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder of files, of which only `good.jpg` and `good.wav` can be used."""
+    folder = tmp_path / "фото"
+    folder.mkdir()
+    Image.effect_noise((96, 160), 60).convert("RGB").save(folder / "good.jpg")
+    with wave.open(str(folder / "good.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(b"\1\0" * 8000)
+    for ending in ("png", "jpg", "webp"):
+        Image.effect_noise((160, 96), 60).convert("RGB").save(folder / f"cut.{ending}")
+        whole = (folder / f"cut.{ending}").read_bytes()
+        (folder / f"cut.{ending}").write_bytes(whole[: len(whole) // 2])
+    arguments = ["-f", "lavfi", "-i", "testsrc=d=1:s=64x64", "-c:v", "mpeg4"]
+    ffmpeg.run(arguments, folder / "cut.mp4", seconds=1, folder=folder)
+    (folder / "cut.mp4").write_bytes((folder / "cut.mp4").read_bytes()[:-900])
+    (folder / "text.jpg").write_text("Dear all, " * 99)
+    (folder / "empty.mp3").touch()
+    (folder / "folder.jpg").mkdir()
+    for pipe in ("pipe.jpg", "pipe.mp3"):
+        os.mkfifo(folder / pipe)
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(folder / "socket.jpg"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "told"),
+    [
+        ("picture", "cut.png", "is damaged or cut off: .*; save or send it again"),
+        ("picture", "cut.jpg", "is damaged or cut off: .*; save or send it again"),
+        ("picture", "cut.webp", "is no picture that can be read: .*; save or send it again"),
+        ("picture", "text.jpg", "is no picture that can be read; give one in JPEG, PNG"),
+        ("picture", "folder.jpg", "is no picture: it is a folder; give a file"),
+        ("picture", "pipe.jpg", "is no picture: it is a pipe; give a file"),
+        ("picture", "zero.jpg", "is no picture: it is a device; give a file"),
+        ("picture", "socket.jpg", "is no picture: it is a socket; give a file"),
+        ("picture", "none.jpg", "is not there: no such file"),
+        ("picture", "/dev/zero", "is no picture: it is a device"),
+        ("clip", "cut.mp4", "is not a readable media file: it is damaged or cut off; save or send it again"),
+        ("clip", "good.jpg", "is not a readable media file: it is a still picture, not a video"),
+        ("clip", "good.wav", "has no picture: a scene's clip must be a video"),
+        ("narration", "empty.mp3", "is no .*: it is empty"),
+        ("narration", "pipe.mp3", "is no .*: it is a pipe; give a file"),
+        ("narration", "text.jpg", "is not .*: it holds no video or sound that is known; give an MP4"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_by_its_scene_at_once(
+    what: str, name: str, told: str, files: Path, home: Path
+) -> None:
+    assert home.is_dir()
+    scene = {"seconds": 0.2, **({} if what == "clip" else {"picture": "good.jpg"}), what: name}
+    good = {"picture": "good.jpg", "narration": "good.wav", "seconds": 1.2}
+    said = refused(files, {"scenes": [good, good, scene]})
+    assert re.search(f"cannot be rendered: scene 3: {name} {told}", said)
+    assert "file.jpg" not in said
+
+
+def test_music_that_cannot_be_used_is_told(files: Path, home: Path) -> None:
+    assert home.is_dir()
+    scenes = [{"picture": "good.jpg", "seconds": 0.2}]
+    for name in ("empty.mp3", "pipe.mp3", "text.jpg", "none.mp3"):
+        assert f"the music: {name} is n" in refused(files, {"scenes": scenes, "music": {"file": name}})
+
+
+def test_every_file_that_cannot_be_used_is_told(files: Path, home: Path) -> None:
+    assert home.is_dir()
+    scenes = [{"picture": name, "seconds": 0.2} for name in ("none.jpg", "good.jpg", "cut.jpg", *["zero.jpg"] * 9)]
+    said = refused(files, {"scenes": scenes})
+    assert "scene 1: none.jpg" in said
+    assert "scene 3: cut.jpg" in said
+    assert "and 6 more" in said
+
+
+def test_a_timeline_that_is_a_pipe_is_refused(files: Path) -> None:
+    done = CliRunner().invoke(app, ["render", str(files / "pipe.jpg")])
+    assert done.exit_code == 2
+    assert "it is no file; save the text as one" in " ".join(done.output.split())
+
+
+def refused(files: Path, timeline: dict[str, object]) -> str:
+    """What `ytray render` says of a timeline beside these files, which it refuses within ten seconds."""
+    (files / "edited.json").write_text(json.dumps({"width": 96, "height": 160, "captions": False, **timeline}))
+    started = time.monotonic()
+    done = CliRunner().invoke(app, ["render", str(files / "edited.json"), "--out", str(files / "o.mp4")])
+    assert time.monotonic() - started < 10
+    assert done.exit_code == 2
+    return " ".join(done.output.split())
+
+
+def test_a_narration_that_is_longer_than_its_scene_is_told_before_it_is_rendered(files: Path) -> None:
+    words = [{"text": "late", "start": 3, "end": 4.5}]
+    scenes = [
+        {"picture": "good.jpg", "narration": "good.wav", "seconds": 1.1},
+        {"picture": "good.jpg", "narration": "good.wav", "seconds": 0.2},
+        {"picture": "good.jpg", "words": words, "seconds": 2},
+    ]
+    timeline = Timeline.model_validate({"width": 96, "height": 160, "scenes": scenes})
+    assert cut_off(timeline, lambda file: (files / file, file)) == [
+        "scene 2: its narration lasts 0.5 s, and the scene 0.2 s; what is beyond is cut off: set its seconds to 0.6",
+        "scene 3: its narration lasts 4.5 s, and the scene 2.0 s; what is beyond is cut off: set its seconds to 4.6",
+    ]
 
 
 def test_steps_that_wait_are_told_of_with_their_error_and_until_when() -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.console.phone import fits_a_phone
 from tests.console.pictures import shots
-from tests.engine.tasks_for_batches import fragile_item, plain_item
+from tests.engine.tasks_for_batches import fragile_item, patient_item, plain_item
 from tests.engine.tasks_for_tests import times
 from ytray import batches, job_tracker
 from ytray.engine.batch.model import BatchState
@@ -188,3 +188,26 @@ def test_the_secret_of_webhooks_is_shown_when_asked_for_and_made_anew(page: Page
     page.click("[data-test=confirm]")
     expect(place).to_contain_text("The one before signs, too")
     assert secret.inner_text() != before
+
+
+def test_what_waits_to_be_tried_again_is_shown_in_the_batch_and_in_its_job(
+    page: Page, tmp_path: Path, until: Until
+) -> None:
+    batch = batches.submit([{"folder": str(tmp_path), "name": name} for name in ("a", "b")], task=patient_item)
+    until(lambda: sum(one.count for one in batch.status().retries) == 2)
+    page.goto(f"#/batches/{batch.id}")
+    told = re.compile(
+        r"patient_stage \(2 of them\) waits to be tried again in \d+ min .*: OSError: the network is away"
+    )
+    expect(page.locator("[data-test=waits]")).to_have_text(told)
+    shots(page, "batch-waits")
+    item = batch.items().items[0].job_id or ""
+    page.goto(f"#/jobs/{item}")
+    expect(page.locator("[data-test=waits]")).to_have_text(re.compile("patient_stage waits .* the network is away"))
+    expect(page.locator("[data-test=flow-node]")).to_contain_text("retrying at")
+    shots(page, "job-waits")
+    fits_a_phone(page)
+    page.goto(f"#/jobs/{job_tracker.children(item)[0].job_id}")
+    expect(page.locator("[data-test=retry-at]")).to_contain_text("retry 1")
+    expect(page.locator("[data-test=error]")).to_have_text("OSError: the network is away")
+    batch.cancel()

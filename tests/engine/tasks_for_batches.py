@@ -25,6 +25,20 @@ def fragile_item(folder: str, name: str, fails: bool = False) -> str:
     return name
 
 
+@task(retry=RetryPolicy(delays=(600,)))
+def patient_stage(folder: str) -> str:
+    """Fail, and wait for ten minutes, while the folder is not mended."""
+    if not (Path(folder) / "mended").exists():
+        raise OSError("the network is away")
+    return "mended"
+
+
+@flow()
+async def patient_item(folder: str, name: str) -> str:
+    """A stage that waits to be tried again."""
+    return await patient_stage.delay(folder) + name
+
+
 @task()
 def slow_item(name: str, seconds: float) -> str:
     time.sleep(seconds)

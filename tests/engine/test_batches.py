@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.tasks_for_batches import fragile_item, plain_item, staged_item
+from tests.engine.tasks_for_batches import fragile_item, patient_item, patient_stage, plain_item, staged_item
 from tests.engine.tasks_for_tests import times
 from ytray import InvalidArguments, JobState, UnknownBatch, batches, dlq, job_tracker
 from ytray.engine.batch.batches import Batch
@@ -60,6 +60,24 @@ def stored(system: Store) -> set[bytes]:
     """The keys of all jobs and batches."""
     kinds = tuple(system.key(kind).encode() for kind in ("j:", "b:"))
     return {key for key in system.redis.scan_iter(count=10_000) if key.startswith(kinds)}
+
+
+def test_steps_that_wait_to_be_tried_again_are_told_with_their_batch(
+    system: Store, tmp_path: Path, until: Until
+) -> None:
+    other = patient_stage.delay(str(tmp_path))  # nobody's: it waits, too
+    batch = batches.submit(rows(tmp_path, "a", "b"), task=patient_item)
+    until(lambda: sum(one.count for one in batch.status().retries) == 2)
+    (waits,) = batch.status().retries
+    assert (waits.task_name, waits.error, waits.count) == ("patient_stage", "OSError: the network is away", 2)
+    assert waits.until == min(
+        step.next_retry_at or waits.until
+        for item in batch.items().items
+        for step in job_tracker.children(item.job_id or "")
+    )
+    job_tracker.cancel(other.id)
+    batch.cancel()
+    until(lambda: not batch.status().retries)
 
 
 def test_a_wrong_row_is_told_with_its_line_and_nothing_runs(system: Store, tmp_path: Path) -> None:

@@ -181,12 +181,13 @@ def test_vtt_keeps_signs_as_text() -> None:
 
 def test_a_line_break_in_a_word_starts_no_new_caption_in_a_file() -> None:
     captions = captions_of([Word(text="a\n\n2\n00:00:00,000 --> 00:00:09,000\nb", start=0, end=1)])
-    assert to_srt(captions).splitlines()[2:] == ["a 2 00:00:00,000 --> 00:00:09,000 b"]
+    assert to_srt(captions).splitlines()[2:] == ["a 2 00:00:00,000 --\u2060> 00:00:09,000 b"]
     assert len(to_vtt(captions).splitlines()) == 4
 
 
 @pytest.mark.parametrize(
-    "text", ["Use List<String> here", "the <b> tag, </i> too", r"Type {\an8} or {y:i} there", "1 < 2"]
+    "text",
+    ["Use List<String> here", "the <b> tag, </i> too", r"Type {\an8} or {y:i} there", "1 < 2", "a --> b", "&lt; is <"],
 )
 def test_players_show_all_that_an_srt_file_holds(text: str, tmp_path: Path) -> None:
     words = [Word(text=word, start=place / 2, end=place / 2 + 0.4) for place, word in enumerate(text.split())]

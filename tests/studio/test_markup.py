@@ -56,7 +56,6 @@ def test_markup_is_read_as_the_text_that_it_shows(marked: str, shown: str) -> No
         "#1 reason",
         "a | b",
         "AT&T; R&D",
-        "- - 5",
     ],
 )
 def test_signs_that_are_no_markup_stay(text: str) -> None:

@@ -173,8 +173,8 @@ def test_a_missing_file_a_folder_and_a_pipe_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, why in (
         ("nowhere.mp4", "no such file"),
-        ("folder", "folder or a device"),
-        ("pipe", "folder or a device"),
+        ("folder", "it is a folder"),
+        ("pipe", "it is a pipe"),
     ):
         with pytest.raises(PermanentError, match=f"{name} .*{why}"):
             probe(tmp_path / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from ytray.studio.providers import painter, speaker
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.compose import compose
 from ytray.studio.render.platforms import PRESETS, Preset, SafeArea
+from ytray.studio.render.probe import probe
 from ytray.studio.render.quality.gate import demand, examine
 from ytray.studio.render.quality.inspect import inspect
 from ytray.studio.render.quality.report import Check, QualityReport
@@ -106,6 +108,27 @@ def good(sample: Sample, told: list[float]) -> QualityReport:
 def faults(report: QualityReport) -> dict[str, Check]:
     """The failed checks by name; each is named once here."""
     return {check.name: check for check in report.of("fail")}
+
+
+def test_what_is_said_after_its_scenes_end_is_told_with_its_scene_and_the_length_it_needs(
+    sample: Sample, tmp_path: Path
+) -> None:
+    wavs = [scene.narration or "" for scene in sample.timeline.scenes[:2]]
+    joined = ["-i", wavs[0], "-i", wavs[1], "-filter_complex", "[0:a][1:a]concat=n=2:v=0:a=1"]
+    ffmpeg.run(joined, tmp_path / "long.wav", seconds=0, folder=tmp_path)
+    first = sample.timeline.scenes[0]
+    late = [Word(text=text, start=first.length + 1, end=first.length + 2) for text in ("too", "late")]
+    timeline = sample.changed(0, narration=str(tmp_path / "long.wav"), words=[*first.words, *late])
+    report = examine(sample.video, timeline, asked=20)
+    assert report.passed
+    warnings = {check.name: check for check in report.of("warning")}
+    told = warnings["cut_off"].told or ""
+    assert told.startswith("scene 1: its narration lasts ")
+    lasts = probe(tmp_path / "long.wav").seconds
+    needed = float(re.findall(r"set its seconds to ([\d.]+)", told)[0])
+    assert lasts - 0.6 < needed <= lasts + 0.2
+    assert "2 of its words, from “too” on, come after its end" in (warnings["caption_words"].told or "")
+    assert "20 s were asked for; give a longer text" in (warnings["asked_length"].told or "")
 
 
 def test_a_good_video_passes_without_a_warning_and_its_figures_are_those_of_the_file(

@@ -146,7 +146,7 @@ def test_a_cut_picture_is_named(form: str, share: float, tmp_path: Path) -> None
     ("content", "why"),
     [
         (b"", "empty"),
-        (b"Dear all, this is no picture.", "no picture that can be read; known are JPEG"),
+        (b"Dear all, this is no picture.", "no picture that can be read; give one in JPEG"),
         (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC.*JPEG or PNG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture"),
         (b"\x89PNG\r\n\x1a\n" + bytes(60), "no picture|damaged"),
@@ -172,7 +172,7 @@ def test_an_avif_is_told_from_a_heic_by_all_that_it_says_to_be(tmp_path: Path) -
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"none\.jpg is not there"):
         normal_still(tmp_path / "none.jpg", tmp_path)
-    with pytest.raises(PermanentError, match="folder or a device"):
+    with pytest.raises(PermanentError, match="it is a"):
         normal_still(tmp_path, tmp_path)
 
 

@@ -107,6 +107,10 @@ class Backend(Protocol):
     def fetch(self, uri: str, target: Path) -> None:
         """Write an artifact to a file, which appears once it is whole."""
 
+    def local(self, file: str, folder: Path) -> tuple[Path, str] | None:
+        """Where a file lies that a timeline in `folder` names, and what to call it; None: not here."""
+        ...
+
     def adopt(self, file: str, folder: Path) -> str:
         """The URI of a file that a timeline in `folder` names; a local one is kept now. Raises InvalidArguments."""
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ytray.cli.backend import Backend
-from ytray.cli.batch_words import eta_of, is_over, line_of, span, usd
+from ytray.cli.batch_words import eta_of, is_over, line_of, retries_of, span, usd
 from ytray.cli.output import complaints, console, drawn_anew
 from ytray.cli.videos import bar
 from ytray.engine.batch.model import BatchState, BatchStatus, ErrorGroup, Item, ItemState, Stage
@@ -26,7 +26,7 @@ _MOST_ACTIVE = 100  # items in the making that one look asks for
 _MOST_RUNNING = 1000  # running jobs that one look asks for: a page of a listing
 _MOST_SHOWN = 8  # items with a line of their own
 _MOST_FAILURES = 3
-_LINES_ABOVE = 12  # of the screen: what stands above stages, items and failures, and between them
+_LINES_ABOVE = 13  # of the screen: what stands above stages, items, retries and failures, and between them
 _WIDE = 100  # characters: narrower screens have no room for a bar beside each item
 _LINE_EVERY = 30.0  # seconds, where no terminal is
 _NAMELESS = re.compile("[0-9a-f]{24}")  # keys that rows without one get from what is in them
@@ -98,7 +98,7 @@ def _drawn(system: Backend, batch_id: str) -> BatchStatus:
 
 
 def _told_in_lines(system: Backend, batch_id: str) -> BatchStatus:
-    told_at, told_tenth, told_state = 0.0, -1, ""
+    told_at, told_tenth, told_state, told_retries = 0.0, -1, "", set[tuple[str, str]]()
     status = system.batch(batch_id)
     while True:
         tenth = int(status.progress // 10)
@@ -106,6 +106,10 @@ def _told_in_lines(system: Backend, batch_id: str) -> BatchStatus:
         if due or tenth != told_tenth or status.state != told_state or is_over(status):
             console.print(line_of(status), soft_wrap=True)
             told_at, told_tenth, told_state = time.monotonic(), tenth, status.state
+        for one, line in zip(status.retries, retries_of(status), strict=True):
+            if (one.task_name, one.error) not in told_retries:  # each error once: it waits for hours
+                told_retries.add((one.task_name, one.error))
+                console.print(line, soft_wrap=True)
         if is_over(status):
             return status
         time.sleep(system.pace)
@@ -164,8 +168,9 @@ def picture(seen: Look, now: datetime, width: int, height: int, trouble: str = "
     status = seen.status
     stages, shown = seen.stages, _items(seen)
     failures = sorted(seen.errors, key=lambda group: group.last_at, reverse=True)[:_MOST_FAILURES]
-    for_stages, for_items, for_failures = _shares(
-        [len(stages), min(_MOST_SHOWN, len(shown)), len(failures)], height - _LINES_ABOVE
+    waits = retries_of(status)[:_MOST_FAILURES]
+    for_stages, for_items, for_waits, for_failures = _shares(
+        [len(stages), min(_MOST_SHOWN, len(shown)), len(waits), len(failures)], height - _LINES_ABOVE
     )
     parts: list[RenderableType] = [_header(status, now), Text()]
     parts += [_wide_bar(status, [one.progress for one in shown], width), _counts(status), Text(), _pace(status)]
@@ -177,6 +182,8 @@ def picture(seen: Look, now: datetime, width: int, height: int, trouble: str = "
         parts += [Text(), _item_table(shown[:for_items], now, is_wide=width >= _WIDE)]
         if (more := status.counts.active - min(for_items, len(shown))) > 0:
             parts[-1] = Group(parts[-1], Text(f"and {more:,} more", "dim"))
+    if waits and for_waits:
+        parts += [Text(), *(_line(line) for line in waits[:for_waits])]
     if failures and for_failures:
         parts += [Text(), *(_failure(group) for group in failures[:for_failures])]
     return Group(*parts)

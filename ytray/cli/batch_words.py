@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ytray.cli.output import complaints, console
+from ytray.cli.videos import waits
 from ytray.engine.batch.model import DEFAULT_TASK, BadRow, BatchState, BatchStatus, ErrorGroup, Eta, Prepared, Resumed
 
 _MOST_BAD_SHOWN = 50
@@ -31,6 +32,11 @@ def line_of(status: BatchStatus) -> str:
         parts.append(eta_of(status.eta))
     why = f" ({status.reason})" if status.reason else ""
     return f"{status.progress:5.1f} % {status.state}{why}: {', '.join(parts)}"
+
+
+def retries_of(status: BatchStatus) -> list[Text]:
+    """A line for each error after which something of a batch waits to be tried again."""
+    return [waits(one.task_name, one.until, one.count, one.error) for one in status.retries]
 
 
 def eta_of(eta: Eta) -> str:

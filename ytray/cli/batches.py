@@ -16,7 +16,16 @@ from ytray.cli.backend import Backend, backend
 from ytray.cli.batch_files import Force, check_fetchable, fetch
 from ytray.cli.batch_running import check_report, follow, input_of, may_cost, read, reading, write_report
 from ytray.cli.batch_screen import watch
-from ytray.cli.batch_words import line_of, tell_bad_rows, tell_end, tell_errors, tell_prepared, tell_resumed, usd
+from ytray.cli.batch_words import (
+    line_of,
+    retries_of,
+    tell_bad_rows,
+    tell_end,
+    tell_errors,
+    tell_prepared,
+    tell_resumed,
+    usd,
+)
 from ytray.cli.completion import task_names
 from ytray.cli.file_names import check_folder
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
@@ -382,7 +391,7 @@ def _show(found: BatchStatus, as_json: bool) -> None:
         print_json(found.model_dump(mode="json"))
     else:
         console.print(f"{found.batch_id} {found.name or found.task_name}", style="bold", markup=False, soft_wrap=True)
-        console.print(line_of(found), markup=False, soft_wrap=True)
+        console.print(line_of(found), *retries_of(found), sep="\n", markup=False, soft_wrap=True)
 
 
 def _watched(system: Backend, batch_id: str) -> Exit | None:

@@ -34,7 +34,7 @@ from ytray.engine.store import Store
 from ytray.engine.task import all_tasks, find
 from ytray.engine.tracking import Tracking, job_tracker
 from ytray.engine.webhook_secrets import WebhookSecret, rotate_webhook_secret, webhook_secret
-from ytray.errors import DamagedJob, InvalidArguments, SystemUnavailable, UnknownJob
+from ytray.errors import DamagedJob, SystemUnavailable, UnknownJob
 from ytray.settings import settings
 from ytray.spend import budgets, journal
 from ytray.spend.model import Budget, Entry
@@ -137,13 +137,21 @@ class Inside:
         """Copy an artifact."""
         ArtifactStore().copy_to(uri, target)
 
+    def local(self, file: str, folder: Path) -> tuple[Path, str] | None:
+        """Where a file lies that a timeline in `folder` names, and what to call it.
+
+        None for an artifact in a store that is elsewhere.
+        """
+        store = ArtifactStore()
+        if not store.holds(file):
+            return folder / file, file
+        return (store.fetch(file, folder), Path(file).name) if store.is_folder else None
+
     def adopt(self, file: str, folder: Path) -> str:
         """An artifact's own URI, or that of a local file, which is kept under its content's digest."""
         store, path = ArtifactStore(), folder / file
         if store.holds(file):
             return file
-        if not path.is_file():
-            raise InvalidArguments(f"{file} is no file in {folder}, and no artifact of this system")
         return store.take_in(path, digest(path)[:32])
 
     def queues(self) -> list[QueueStatus]:

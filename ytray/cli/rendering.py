@@ -13,10 +13,11 @@ from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
 from ytray.cli.file_names import LONGEST, alone_in, check_target, free_file
-from ytray.cli.output import AsJson, Exit, console, drawn_anew, guarded, print_json
+from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json
 from ytray.cli.videos import bar, told_of, waiting
-from ytray.errors import InvalidArguments
+from ytray.errors import InvalidArguments, PermanentError
 from ytray.studio.model import Video
+from ytray.studio.render.given import check_given, cut_off
 from ytray.studio.render.timeline import Timeline
 from ytray.text_files import read_text
 
@@ -45,7 +46,14 @@ def render(
     check_target(target)
     given = _read(timeline)
     system = backend(context)
-    adopted = _adopted(given, lambda file: system.adopt(file, timeline.absolute().parent))
+    folder = timeline.absolute().parent
+    try:
+        check_given(given, lambda file: system.local(file, folder))
+        adopted = _adopted(given, lambda file: system.adopt(file, folder))
+    except PermanentError as wrong:
+        raise InvalidArguments(f"{timeline} cannot be rendered: {wrong}") from None
+    for warning in cut_off(given, lambda file: system.local(file, folder)):
+        complaints.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     job_id = system.submit(
         "render_timeline",
         {"timeline": adopted.model_dump(mode="json")},

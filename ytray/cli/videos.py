@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -180,13 +181,15 @@ def waiting(steps: list[JobStatus]) -> list[Text]:
         if step.current_state == "RETRYING":
             alike.setdefault((step.task_name, step.error or step.progress_message), []).append(step)
     return [
-        Text(
-            f"{name} waits until {min(step.next_retry_at or step.created_at for step in group).astimezone():%H:%M:%S}"
-            f"{f' ({len(group)} of them)' if len(group) > 1 else ''}, to be tried again: {error}",
-            "yellow",
-        )
+        waits(name, min(step.next_retry_at or step.created_at for step in group), len(group), error)
         for (name, error), group in alike.items()
     ]
+
+
+def waits(task_name: str, until: datetime, count: int, error: str) -> Text:
+    """What some jobs of a task wait for, that failed alike."""
+    many = f" ({count:,} of them)" if count > 1 else ""
+    return Text(f"{task_name} waits until {until.astimezone():%H:%M:%S}{many}, to be tried again: {error}", "yellow")
 
 
 def bar(percent: float) -> Text:

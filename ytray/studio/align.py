@@ -77,10 +77,12 @@ def _sound(file: Path) -> _Floats:
             raw = wav.readframes(wav.getnframes())
     except (wave.Error, EOFError) as problem:
         raise PermanentError(
-            f"{file} is not a WAV file of PCM sound: {str(problem) or 'it ends too early'}"
+            f"{file.name} is not a WAV file of PCM sound: {str(problem) or 'it ends too early'}"
         ) from problem
     if (channels, width) != (1, 2):
-        raise PermanentError(f"{file} has {channels} channel(s) of {width * 8} bits; alignment needs mono of 16 bits")
+        raise PermanentError(
+            f"{file.name} has {channels} channel(s) of {width * 8} bits; alignment needs mono of 16 bits"
+        )
     samples = np.asarray(np.frombuffer(raw[: len(raw) // width * width], "<i2") / 32768, np.float32)
     if rate == _RATE or not len(samples):
         return samples

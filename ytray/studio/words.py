@@ -151,7 +151,9 @@ def _goes_on(following: str) -> bool:
 def _may_begin(following: str) -> bool:
     """Whether what follows looks like the beginning of a sentence: a small word with a capital."""
     first = _WORD.search(following)
-    return bool(first) and first[0][:1].isupper() and any(first[0].lower() in small for small in STOPWORDS.values())
+    return (
+        first is not None and first[0][:1].isupper() and any(first[0].lower() in small for small in STOPWORDS.values())
+    )
 
 
 def _is_pair(text: str, end: re.Match[str]) -> bool:

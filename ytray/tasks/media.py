@@ -158,16 +158,18 @@ def compose_final_video(
     music: Music | None = None,
     pacing: list[float] | None = None,
     arc: list[float] | None = None,
+    asked_seconds: float | None = None,
 ) -> Video:
     """Compose scenes into one captioned, mastered MP4, and check the file.
 
     What `render_scene` has rendered is joined without encoding. `pacing` (words a minute, by scene) and `arc` (valence)
-    are shown in the report. A video that fails the quality gate is a PermanentError that says which scene and why.
+    are shown in the report; a length far from `asked_seconds` is told there. A video that fails the quality gate is a
+    PermanentError that says which scene and why.
     """
     if not scenes:
         raise PermanentError("a video needs at least one scene")
     look = Look(aspect, captions, caption_style, platform_named(platform, aspect), crossfade, fit, music)
-    return _composed(timeline_of(scenes, look), pacing, arc)
+    return _composed(timeline_of(scenes, look), pacing, arc, asked_seconds)
 
 
 @task(gpu=GPU_SHARE, retry=STEADY)
@@ -176,10 +178,15 @@ def compose_timeline(timeline: Timeline) -> Video:
 
     Only what was changed is rendered. `render_timeline` renders its parts side by side on the cluster first.
     """
-    return _composed(timeline, None, None)
+    return _composed(timeline)
 
 
-def _composed(timeline: Timeline, pacing: list[float] | None, arc: list[float] | None) -> Video:
+def _composed(
+    timeline: Timeline,
+    pacing: list[float] | None = None,
+    arc: list[float] | None = None,
+    asked: float | None = None,
+) -> Video:
     job = current_job()
     job.progress(1, "fetching pictures and narration")
     frames = timeline.frames
@@ -194,7 +201,12 @@ def _composed(timeline: Timeline, pacing: list[float] | None, arc: list[float] |
         )
         checking = "checking the finished video"
         report = examine(
-            file, local, arc=arc, pacing=pacing, progress=lambda share: job.progress(90 + share * 8, checking)
+            file,
+            local,
+            arc=arc,
+            pacing=pacing,
+            asked=asked,
+            progress=lambda share: job.progress(90 + share * 8, checking),
         )
         captions = captions_of_timeline(timeline) if timeline.captions else []
         written = {

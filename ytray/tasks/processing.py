@@ -216,6 +216,7 @@ async def create_video(
         music=bed,
         pacing=pacing.by_scene,
         arc=arc.valence,
+        asked_seconds=brief.duration,
     )
     job.progress(85, "thumbnails and exports")
     thumbnails, *exports = await asyncio.gather(

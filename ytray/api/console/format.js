@@ -68,6 +68,11 @@ export function moment(at) {
   return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 }
 
+/** The local time of day. */
+export function clockTime(at) {
+  return new Date(at).toLocaleTimeString();
+}
+
 /** A job's id, short enough for a table; ids of steps end in what tells them apart. */
 export function shortId(id) {
   const step = id.indexOf(".");

@@ -144,11 +144,21 @@ class Eta(_Told):
     method: str
 
 
+class Retries(_Told):
+    """Items and steps of items that failed alike and wait to be tried again: how many, and until when the first one."""
+
+    task_name: str
+    error: str
+    count: int
+    until: Time
+
+
 class BatchStatus(_Told):
     """Everything there is to know about a batch at one moment. Money is in US dollars.
 
     `reused` counts completed items that an earlier or another batch had done. `reason` says why it is PAUSED or
-    CANCELLED. `forecast_usd` is what it will have cost altogether, None while nothing of it is known.
+    CANCELLED. `forecast_usd` is what it will have cost altogether, None while nothing of it is known. `retries` are
+    what waits to be tried again, as far as it is due soon.
     """
 
     batch_id: str
@@ -175,6 +185,7 @@ class BatchStatus(_Told):
     items_per_minute: float | None
     eta: Eta | None
     stages: list[Stage]
+    retries: list[Retries] = []
     webhook_error: str | None
     metadata: dict[str, Any]
 

@@ -11,7 +11,7 @@ import redis
 from ytray.engine.batch.eta import Pace, eta, forecast_usd
 from ytray.engine.batch.fingerprint import frame_of, innermost
 from ytray.engine.batch.ledger import Ledger, Record
-from ytray.engine.batch.model import BatchState, BatchStatus, Eta, Item, ItemCounts, ItemPage, ItemState, Stage
+from ytray.engine.batch.model import BatchState, BatchStatus, Eta, Item, ItemCounts, ItemPage, ItemState, Retries, Stage
 from ytray.engine.batch.stages import read_stages, slots_of, stages_of_task
 from ytray.engine.batch.triage import FailedItem
 from ytray.engine.model import MICRO, JobState, time_of
@@ -21,6 +21,7 @@ from ytray.engine.values import read
 from ytray.errors import DamagedBatch, UnknownBatch
 
 _LOOKED_AT = 1000  # items in one read
+_DUE_LOOKED_AT = 1000  # jobs that wait for a time, of everybody's, among which a batch's are looked for
 _ACTIVE_SHOWN = 2000  # active items whose jobs' states are read; of more the rest counts as queued
 
 
@@ -83,9 +84,37 @@ def _batch_status(ledger: Ledger, batch: str) -> BatchStatus:
         items_per_minute=None if done <= 0 or seconds <= 0 else done / seconds * 60,
         eta=_eta(ledger, batch, f, counts, stages, done, seconds) if running else None,
         stages=stages,
+        retries=_retries(ledger, batch) if running else [],
         webhook_error=f.get("webhook_error"),
         metadata=read(f["head"] + "null}").get("metadata", {}),
     )
+
+
+def _retries(ledger: Ledger, batch: str) -> list[Retries]:
+    """What of a batch waits to be tried again, as far as it is among the jobs due first; what waits longest first."""
+    first = cast("list[bytes]", ledger.redis.zrange(ledger.key("due"), 0, _DUE_LOOKED_AT - 1))
+    due = [job.decode(errors="replace") for job in first]
+    if not due:
+        return []
+    owners = sorted({job.partition(".")[0] for job in due})  # the ids of steps begin with that of their item
+    pipe = ledger.redis.pipeline(transaction=False)
+    for job in owners:
+        pipe.hget(ledger.key(f"j:{job}"), "items")
+    places = zip(owners, pipe.execute(raise_on_error=False), strict=True)
+    own = {job for job, items in places if isinstance(items, bytes) and _is_item(batch, items)}
+    mine = [job for job in due if job.partition(".")[0] in own]
+    for job in mine:
+        pipe.hmget(ledger.key(f"j:{job}"), ["state", "task", "error", "note", "due"])
+    alike: dict[tuple[str, str], list[float]] = {}
+    for told in pipe.execute(raise_on_error=False):
+        if isinstance(told, list) and told[0] == b"RETRYING" and told[4]:
+            task, error, note = ((value or b"").decode(errors="replace") for value in told[1:4])
+            alike.setdefault((task, error or note), []).append(_number(told[4], float))
+    found = [
+        Retries(task_name=task, error=error, count=len(times), until=time_of(min(times)))
+        for (task, error), times in alike.items()
+    ]
+    return sorted(found, key=lambda one: one.until, reverse=True)
 
 
 def _counts(f: dict[str, str], states: Sequence[JobState | None]) -> ItemCounts:
@@ -173,6 +202,11 @@ def _records_after(
         numbers = sorted(number for number in _active_numbers(ledger, batch) if number > after)
     for start in range(0, len(numbers), _LOOKED_AT):
         yield ledger.records(batch, numbers[start : start + _LOOKED_AT])
+
+
+def _is_item(batch: str, items: bytes) -> bool:
+    """Whether one of the items that a job is, written as batch:number, is a batch's."""
+    return any(place.rpartition(":")[0] == batch for place in items.decode(errors="replace").split())
 
 
 def _active_numbers(ledger: Ledger, batch: str) -> list[int]:

@@ -20,7 +20,7 @@ from ytray.studio.words import keywords_of, sentences_of, without_end, words_of
 _WORDS_PER_SECOND = 2.7
 _WORDS_A_SCENE = 26  # sentences of a text share a scene up to here
 _SPARE = 4  # words by which a line may go over what is left
-_WORTH_NAMING = 0.8  # share of the wanted length below which the note says that the text is short
+_WORTH_NAMING = 0.8  # share of the wanted length from which on the note says how long the text is instead
 
 _NOTE_TEMPLATE = "written offline from templates around the prompt's own words; it states no facts about the topic"
 _NOTE_TEXT = "the prompt's own sentences, the weightiest where not all fit, chosen offline; framed by templates"
@@ -78,7 +78,7 @@ class OfflineText:
         scenes = [opening, *own, *body, *closing]
         note = _NOTE_TEXT if own else _NOTE_TEMPLATE
         length = sum(_length(scene) for scene in scenes)
-        if length < budget * _WORTH_NAMING:
+        if not budget * _WORTH_NAMING <= length <= budget / _WORTH_NAMING:
             note += f"; about {length / _WORDS_PER_SECOND:.0f} of the {seconds:.0f} s asked for"
         return Script(
             title=_title(reading),

@@ -18,4 +18,4 @@ def fitted(source: Path, size: tuple[int, int], into: Path) -> None:
         with Image.open(source) as picture:
             ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.LANCZOS).save(into, "JPEG", quality=92)
     except (UnidentifiedImageError, OSError) as wrong:
-        raise PermanentError(f"{source.name} is no picture that can be read: {wrong}") from None
+        raise PermanentError(f"what came is no picture that can be read: {wrong.strerror or 'it is damaged'}") from None

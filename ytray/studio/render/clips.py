@@ -56,7 +56,7 @@ def _write(source: Path, found: Probed, target: Path) -> None:
         if found.container in _DRAWN or not _copied(source, found, [*inputs, *streams], made):
             kind = _LOSSLESS if found.has_alpha else [*_ENCODED, "-pix_fmt", _pixels(found)]
             arguments = [*inputs, *streams, *kind, "-fps_mode", "passthrough", "-c:a", "flac"]
-            ffmpeg.run(arguments, made, seconds=found.seconds, folder=folder)
+            ffmpeg.run(arguments, made, seconds=found.seconds, folder=folder, names={"input": source.name})
         with telling_of_full_disk(f"the clip {source.name} in {target.parent}"):
             shutil.copyfile(made, target)
 

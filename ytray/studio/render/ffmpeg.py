@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import imageio_ffmpeg
@@ -21,6 +24,10 @@ from ytray.full_disk import disk_full, says_full
 # From util-linux, so on every Debian: the kernel kills ffmpeg when the thread that waits for it is gone.
 _DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 _KEPT_LINES = 12  # of what ffmpeg says last, for the error
+
+
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # in memory, of what says something: another one each time
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 class RenderFailed(YtrayError):
@@ -41,6 +48,7 @@ def run(
     progress: Callable[[float], None] = lambda _: None,
     frames: int = 0,
     feed: Iterable[bytes] | None = None,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> None:
     """Run ffmpeg with `arguments`, writing `output`. It ends when this process does, also by kill -9.
 
@@ -52,6 +60,7 @@ def run(
         progress: told the share that is done, 0 to 1.
         frames: length of the output in frames, where it has a picture: the progress is then counted in these.
         feed: what ffmpeg reads from its standard input (`-i pipe:0`).
+        names: what people call the files that the arguments name, for the error.
 
     Raises RenderFailed, or DiskFull.
     """
@@ -94,9 +103,9 @@ def run(
             feeder.done()
         listener.join(timeout=5)
         if code != 0:
-            raise _explain(code, "".join(said), output)
+            raise _explain(code, "".join(said).replace(str(beside), "its output"), output, names)
         if frames and reached != frames:
-            raise RenderFailed(f"ffmpeg wrote {reached} of {frames} frames of {output.name}")
+            raise RenderFailed(f"ffmpeg wrote {reached} of {frames} frames")
         os.replace(beside, output)
     finally:
         if process.poll() is None:
@@ -138,7 +147,11 @@ class _Feeder:
                 self._stdin.close()
 
 
-def _explain(code: int, said: str, output: Path) -> YtrayError:
+def _explain(code: int, said: str, output: Path, names: Mapping[str, str]) -> YtrayError:
     if says_full(said):
-        return disk_full(output.name)
-    return RenderFailed(f"ffmpeg ended with {code} while writing {output.name}: {said.strip()[-1500:]}")
+        there = Path(tempfile.gettempdir())
+        return disk_full(f"what is rendered in {there if output.is_relative_to(there) else output.parent}")
+    told = _ADDRESS.sub("", said)
+    for name, called in names.items():
+        told = re.sub(rf"\b{re.escape(name)}\b", called.replace("\\", r"\\"), told)
+    return RenderFailed(f"ffmpeg ended with {code}: {told.strip()[-1500:]}")

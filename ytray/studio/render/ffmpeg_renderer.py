@@ -54,12 +54,21 @@ def render(part: Part, encoder: Encoder, output: Path, progress: Callable[[float
             *encoder.encoding,
         ]
         try:
-            ffmpeg.run(arguments, output, seconds=part.seconds, folder=folder, progress=progress, frames=part.frames)
+            ffmpeg.run(
+                arguments,
+                output,
+                seconds=part.seconds,
+                folder=folder,
+                progress=progress,
+                frames=part.frames,
+                names={f"source{place}": Path(shown.scene.source).name for place, shown in enumerate(part.pictures)},
+            )
         except ffmpeg.RenderFailed as failed:
             unreadable = "Error opening input" in str(failed) or "Invalid data found" in str(failed)
             if unreadable and not encoder.decoding:  # a card may not read what libavcodec does
                 names = " or ".join(Path(shown.scene.source).name for shown in part.pictures)
-                raise PermanentError(f"{part.told()}: {names} cannot be read as a picture or a clip") from failed
+                told = f"{part.told()}: {names} cannot be read as a picture or a clip; save or send it again"
+                raise PermanentError(told) from failed
             raise
 
 

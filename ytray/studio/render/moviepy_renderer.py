@@ -113,7 +113,8 @@ def _clip(shown: Shown, part: Part, folder: Path, name: str, opened: ExitStack) 
     arguments = [*source.arguments, "-/filter_complex", f"{name}.graph", "-map", "[v]", "-frames:v", str(shown.in_all)]
     ready = folder / f"{name}.mp4"
     seconds = shown.in_all / FRAMES_PER_SECOND
-    ffmpeg.run([*arguments, *_LOSSLESS], ready, seconds=seconds, folder=folder, frames=shown.in_all)
+    names = {name: Path(shown.scene.source).name}
+    ffmpeg.run([*arguments, *_LOSSLESS], ready, seconds=seconds, folder=folder, frames=shown.in_all, names=names)
     film = VideoFileClip(str(ready), audio=False)
     opened.callback(film.close)
     return film.with_duration(seconds)

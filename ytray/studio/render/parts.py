@@ -15,6 +15,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from ytray.engine.canonical import ordered
+from ytray.errors import PermanentError
 from ytray.studio.model import CaptionStyle
 from ytray.studio.render import effects
 from ytray.studio.render.digests import digest
@@ -133,7 +134,10 @@ def _lengths(scene: TimelineScene) -> list[int]:
 
 
 def part_name(part: Part, encoding: tuple[str, ...]) -> str:
-    """A file name that stands for all that goes into a part: two parts of the same name look the same."""
+    """A file name that stands for all that goes into a part: two parts of the same name look the same.
+
+    Raises PermanentError, naming the scene and the file, for a picture or a clip that is not there.
+    """
     content = [
         _LOOKS,
         binary().rpartition("/")[2],  # ffmpeg's version: another one's stream may have other headers
@@ -141,16 +145,20 @@ def part_name(part: Part, encoding: tuple[str, ...]) -> str:
         part.renderer,
         part.size,
         part.frames,
-        [_content(shown) for shown in part.pictures],
+        [_content(part, shown) for shown in part.pictures],
         lettering_key(part.captions, part.frames, part.size, part.style, part.platform) if part.captions else None,
     ]
     return f"scene-{hashlib.sha256(to_json(content)).hexdigest()[:40]}.mp4"
 
 
-def _content(shown: Shown) -> list[Any]:
+def _content(part: Part, shown: Shown) -> list[Any]:
     scene = shown.scene
+    try:
+        source = digest(Path(scene.source))
+    except PermanentError as wrong:
+        raise PermanentError(f"{part.told()}: {wrong}") from wrong
     return [
-        digest(Path(scene.source)),
+        source,
         scene.clip is not None,
         scene.clip_from,
         scene.motion,

@@ -12,7 +12,7 @@ from ytray.errors import PermanentError
 from ytray.studio.render.clips import normal_clip
 from ytray.studio.render.frames import BT709, decoder, scaled, upright
 from ytray.studio.render.parts import Shown
-from ytray.studio.render.probe import probe, reading
+from ytray.studio.render.probe import Probed, probe, reading
 from ytray.studio.render.stills import normal_still
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, Motion
 
@@ -105,7 +105,7 @@ def _clip(
     given = Path(scene.clip or "")
     start = scene.clip_from + shown.first / FRAMES_PER_SECOND
     clip = normal_clip(given, folder, start)
-    found = probe(clip)
+    found = _probed(clip, given)
     if found.video_codec is None:
         raise PermanentError(f"{given.name} has no picture: a scene's clip must be a video")
     seen = found.width or size[0], found.height or size[1]
@@ -119,6 +119,14 @@ def _clip(
     chain = f"{cut},{upright(found, fitting, name)}"
     read = (*decoding, "-noaccurate_seek", "-ss", f"{start:.4f}", *decoder(found), *reading(clip, folder, name))
     return Source(read, chain)
+
+
+def _probed(clip: Path, given: Path) -> Probed:
+    """What a clip is that was made of a given one: messages call it by that one's name."""
+    try:
+        return probe(clip)
+    except PermanentError as wrong:
+        raise PermanentError(str(wrong).replace(clip.name, given.name, 1)) from wrong
 
 
 def _enlarged(size: tuple[int, int]) -> tuple[int, int]:

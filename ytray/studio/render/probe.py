@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ytray.errors import PermanentError
 from ytray.studio.render.ffmpeg import binary
+from ytray.studio.render.files import check_file
 from ytray.studio.render.work import work_folder
 
 MOST_SIDE = 16_384  # pixels: what H.264 and the scaler go up to
@@ -32,9 +33,12 @@ _PICTURES = "png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,webp_anim,tiff_pipe,ppm_pipe,
 _SAFE = ["-protocol_whitelist", "file", "-format_whitelist", f"{_VIDEOS},{_SOUNDS},{_PICTURES}"]
 
 _REASONS = (
-    ("moov atom not found", "its index (moov) is missing: it was cut off while it was written or sent, or is no video"),
+    (
+        "moov atom not found",
+        "its index (moov) is missing: it was cut off while it was written or sent, or is no video; send it again",
+    ),
     ("Format not on whitelist", "it is a playlist, a script or a format that is not read; give the video itself"),
-    ("Invalid data found", "it holds no video or sound that is known"),
+    ("Invalid data found", "it holds no video or sound that is known; give an MP4, a WebM, an MP3 or a WAV"),
 )
 _SIZE = re.compile(r", (\d+)x(\d+)(?:,? \[?SAR (\d+):(\d+))?")
 _MOST_CHANNELS = 64  # what ffmpeg's filters go up to
@@ -122,7 +126,7 @@ def probe(path: Path) -> Probed:
     Raises PermanentError, naming the file: it is missing, a folder, empty, cut off, a still, a text, a playlist, larger
     than 16,384 pixels a side or 100 megapixels, or no media file at all.
     """
-    _check_file(path)
+    check_file(path, "readable media file")
     with work_folder() as folder:
         source = reading(path, folder)
         said = _ffmpeg(path, source, folder)[1]
@@ -146,7 +150,7 @@ def probe(path: Path) -> Probed:
 
 def headers(path: Path) -> Probed:
     """What a file's headers say, unchecked: its length may be 0. Raises PermanentError as `probe` does for no media."""
-    _check_file(path)
+    check_file(path, "readable media file")
     with work_folder() as folder:
         return _headers(path, _ffmpeg(path, reading(path, folder), folder)[1])
 
@@ -176,7 +180,7 @@ def groups(path: Path) -> Groups:
     A group is open when a picture that comes after its key picture in the file is shown before it: that one is built
     from the group before.
     """
-    _check_file(path)
+    check_file(path, "readable media file")
     with work_folder() as folder:
         listed, _ = _ffmpeg(path, [*reading(path, folder), "-map", "0:V:0", "-c", "copy", *_LISTED], folder)
     packets = _packets(listed).get("video", [])
@@ -203,15 +207,6 @@ class _Packet:
     lasts: float
     tick: float
     is_key: bool
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise PermanentError(f"{path.name} is not there: no such file")
-    if not path.is_file():
-        raise PermanentError(f"{path.name} is not a readable media file: it is a folder or a device")
-    if path.stat().st_size == 0:
-        raise PermanentError(f"{path.name} is not a readable media file: it is empty (0 bytes)")
 
 
 def _ffmpeg(path: Path, arguments: list[str], folder: Path) -> tuple[str, str]:
@@ -340,7 +335,7 @@ def _reason(said: str) -> str:
     for phrase, reason in _REASONS:
         if phrase in said:
             return reason
-    return said.strip().splitlines()[-1] if said.strip() else "nothing readable"
+    return "it is damaged or cut off; save or send it again"
 
 
 def _packets(listed: str) -> dict[str, list[_Packet]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
 from ytray.errors import PermanentError
 from ytray.studio.render.digests import digest
+from ytray.studio.render.files import check_file
 from ytray.studio.render.still_colours import Coded, coded, from_coded, in_srgb, is_srgb
 
 MOST_PIXELS = 100_000_000  # three bytes each once decoded
@@ -37,6 +40,28 @@ def normal_still(source: Path, folder: Path) -> Path:
     Raises PermanentError, naming the file: it is missing, empty, cut off, damaged, HEIC, no picture, larger than 16,384
     pixels a side or 100 megapixels.
     """
+    with _loaded(source) as (image, said, is_normal):
+        if is_normal:
+            return source
+        shown = image if said is None else _from_coded(source, image, said)
+        normal = _flat(_upright(shown, _orientation(image)))
+    target = folder / f"still-{digest(source)[:32]}.png"
+    normal.save(target, "PNG", compress_level=1, icc_profile=None)
+    return target
+
+
+def check_still(source: Path) -> None:
+    """Raises as `normal_still` does, without making anything."""
+    with _loaded(source):
+        pass
+
+
+@contextmanager
+def _loaded(source: Path) -> Iterator[tuple[Image.Image, Coded | None, bool]]:
+    """A picture that could be read to its end, how its colours are coded, and whether it is normal.
+
+    A normal one is as small as can be.
+    """
     _check_file(source)
     with _opened(source) as image:
         _check_size(source, image)
@@ -46,24 +71,13 @@ def normal_still(source: Path, folder: Path) -> Path:
             if is_normal:
                 image.draft(None, (1, 1))  # a JPEG is then read as small as can be, which is four times as fast
             image.load()  # all of it: the headers of a cut picture are whole
-            if is_normal:
-                return source
-            shown = image if said is None else _from_coded(source, image, said)
-            normal = _flat(_upright(shown, _orientation(image)))
+            yield image, said, is_normal
         except Exception as error:  # whatever a decoder stumbles over, it will again
             raise PermanentError(f"{source.name} is damaged or cut off: {error}; save or send it again") from error
-    target = folder / f"still-{digest(source)[:32]}.png"
-    normal.save(target, "PNG", compress_level=1, icc_profile=None)
-    return target
 
 
 def _check_file(source: Path) -> None:
-    if not source.exists():
-        raise PermanentError(f"{source.name} is not there: no such file")
-    if not source.is_file():
-        raise PermanentError(f"{source.name} is no picture: it is a folder or a device")
-    if source.stat().st_size == 0:
-        raise PermanentError(f"{source.name} is no picture: it is empty (0 bytes)")
+    check_file(source, "picture")
     with source.open("rb") as file:
         start = file.read(64)
     brands = start[8 : min(64, int.from_bytes(start[:4], "big"))]
@@ -79,9 +93,9 @@ def _opened(source: Path) -> Image.Image:
         raise PermanentError(f"{source.name} is too large: more than {MOST_PIXELS // 1_000_000} megapixels") from error
     except UnidentifiedImageError as error:
         known = ", ".join(_FORMATS)
-        raise PermanentError(f"{source.name} is no picture that can be read; known are {known}") from error
+        raise PermanentError(f"{source.name} is no picture that can be read; give one in {known}") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise PermanentError(f"{source.name} is no picture that can be read: {error}") from error
+        raise PermanentError(f"{source.name} is no picture that can be read: {error}; save or send it again") from error
 
 
 def _check_size(source: Path, image: Image.Image) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,8 +31,18 @@ Renderer = Literal["ffmpeg", "moviepy"]
 _LONGEST = 4 * 3600  # seconds of a whole timeline
 _MOTIONS: tuple[Motion, ...] = ("in", "right", "out", "left")
 _GAP = 0.12  # seconds of silence after each scene's narration, so that sentences do not run into each other
+CUT_OFF = 0.1  # seconds of speech after a scene's end from which on something is missing
 _MOST_WORDS = 50  # a second: ten times what anybody says
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+def _can_name_a_file(name: str) -> str:
+    if not name or "\0" in name:
+        raise ValueError("a file's name has at least a letter, and no NUL")
+    return name
+
+
+_File = Annotated[str, AfterValidator(_can_name_a_file)]
 _Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
 
 
@@ -53,7 +64,7 @@ class Music(_Strict):
     speaks when `ducking`.
     """
 
-    file: str | None = None
+    file: _File | None = None
     mood: Mood = "calm"
     below_voice: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 10.0
     ducking: bool = True
@@ -74,11 +85,11 @@ class TimelineScene(_Strict):
         effects: MoviePy effects, in their order; a scene that has some is rendered by MoviePy.
     """
 
-    picture: str | None = None
-    clip: str | None = None
+    picture: _File | None = None
+    clip: _File | None = None
     clip_from: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 0.0
     clip_volume: Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)] = 0.0
-    narration: str | None = None
+    narration: _File | None = None
     words: list[Word] = []
     seconds: _Seconds
     motion: Motion = "in"

@@ -8,7 +8,7 @@ import { listenFrom } from "../live.js";
 import { hasEnded, ITEM_STATES, ItemBar, itemCounts, withEvent } from "./batchtable.js";
 import { Failures } from "./failures.js";
 import { Items } from "./items.js";
-import { stateChip, when } from "./parts.js";
+import { stateChip, waits, when } from "./parts.js";
 
 const LOOK_EVERY = 5000; // milliseconds; what ends is told at once
 const POINTS = 400; // of the line of items done
@@ -79,6 +79,7 @@ function head(id, may, act) {
   const chip = el("span");
   const facts = el("p", { className: "dim" });
   const reason = el("p", { className: "warn error", data: { test: "batch-reason" } });
+  const retries = el("div");
   const unheard = el("p", { className: "wrong error" });
   let move = null;
   const go = el("button", { data: { test: "batch-go" }, onclick: () => act(move.what, move.told) });
@@ -87,7 +88,7 @@ function head(id, may, act) {
   } }, "Cancel");
   const report = el("a", { className: "button", href: `${at(id, "report")}?format=html`, target: "_blank", rel: "noopener", data: { test: "batch-report" } }, "Report");
   const node = el("header", { className: "head" },
-    el("h1", {}, name, " ", chip), el("p", { className: "id", data: { test: "batch-id" } }, id), facts, reason, unheard,
+    el("h1", {}, name, " ", chip), el("p", { className: "id", data: { test: "batch-id" } }, id), facts, reason, retries, unheard,
     el("div", { className: "actions" }, may ? [go, cancel] : null, report));
   return { node, show(status) {
     const { counts } = status;
@@ -100,6 +101,11 @@ function head(id, may, act) {
       status.concurrency && `${count(status.concurrency)} at once, at most`, status.cron && `again at ${status.cron} (UTC)`,
       status.reused && `${count(status.reused)} reused`, `created ${moment(status.created_at)}`].filter(Boolean).join(" · "));
     setText(reason, status.reason ?? "");
+    const drawn = JSON.stringify(status.retries);
+    if (retries.dataset.drawn !== drawn) {
+      retries.dataset.drawn = drawn;
+      fill(retries, waits(status.retries.map((one) => ({ ...one, task: one.task_name }))));
+    }
     setText(unheard, status.webhook_error ? `its webhook was not told: ${status.webhook_error}` : "");
     move = status.state === "RUNNING" ? { what: "pause", text: "Pause", told: "paused: what runs goes on, nothing new starts" }
       : status.state === "PAUSED" ? { what: "resume", text: "Resume", told: "goes on" }

@@ -1,7 +1,7 @@
 // A flow drawn as its graph of steps: columns by when a kind of step began, filling in as it runs.
 
 import { el } from "../dom.js";
-import { between, span } from "../format.js";
+import { between, clockTime, span } from "../format.js";
 import { ENDED } from "./parts.js";
 
 const WIDE = 172; // of a node, in pixels
@@ -63,7 +63,8 @@ function node({ step, x, y }) {
   const done = step.current_state === "COMPLETED" ? 100 : ENDED.has(step.current_state) ? 100 : step.progress;
   const took = step.started_at ? span(between(step.started_at, step.completed_at)) : "";
   const told = step.current_state === "COMPLETED" ? took
-    : step.current_state === "EXECUTING" ? `${Math.round(step.progress)} %` : step.current_state.toLowerCase();
+    : step.current_state === "EXECUTING" ? `${Math.round(step.progress)} %`
+      : step.next_retry_at ? `retrying at ${clockTime(step.next_retry_at)}` : step.current_state.toLowerCase();
   return el("svg:a", { href: `#/jobs/${encodeURIComponent(step.job_id)}`, className: "node", data: { state: step.current_state, test: "flow-node" },
     "aria-label": `${step.task_name}, ${step.current_state.toLowerCase()}` },
   el("g", { transform: `translate(${x} ${y})` },

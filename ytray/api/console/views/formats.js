@@ -5,7 +5,7 @@ import { CODECS, PLATFORMS, platformTitle } from "../choices.js";
 import { el, fill, setText } from "../dom.js";
 import { bytes } from "../format.js";
 import { listen } from "../live.js";
-import { ENDED, bar, jobLink, stateChip } from "./parts.js";
+import { ENDED, bar, jobLink, stateChip, waiting, waits } from "./parts.js";
 
 const LOOKED_AT = 200; // of the newest exports, among which this video's are looked for
 
@@ -121,5 +121,6 @@ function underway(kind, status) {
     el("span", { className: "progress" }, ENDED.has(status.current_state) ? stateChip(status.current_state) : [
       bar(status.progress, status.current_state), el("small", { className: "told" }, status.progress_message)]),
     jobLink(status.job_id, "Job"),
-    status.error && status.current_state !== "COMPLETED" ? el("p", { className: "wrong error" }, status.error) : null];
+    status.current_state === "RETRYING" ? waits(waiting([status]))
+      : status.error && status.current_state !== "COMPLETED" ? el("p", { className: "wrong error" }, status.error) : null];
 }

@@ -2,11 +2,11 @@
 
 import { get, job as at, post, remove } from "../api.js";
 import { confirmed, el, fill, notice, setText, throttled } from "../dom.js";
-import { between, bytes, count, dollars, moment, span } from "../format.js";
+import { between, bytes, clockTime, count, dollars, moment, span } from "../format.js";
 import { listenFrom } from "../live.js";
 import { CallTable } from "./calls.js";
 import { flowGraph } from "./flow.js";
-import { ENDED, bar, jobLink, stateChip, when } from "./parts.js";
+import { ENDED, bar, jobLink, stateChip, waiting, waits, when } from "./parts.js";
 import { hasVideo, video } from "./video.js";
 
 const CALLS = 200; // shown; a batch makes thousands
@@ -47,8 +47,8 @@ export async function show(main, { id, system }) {
       el("p", { className: "id", data: { test: "job-id" } }, id),
       ENDED.has(status.current_state) ? null : el("p", { className: "progress wide" },
         bar(status.progress, status.current_state), el("span", { className: "told" }, status.progress_message)),
-      status.next_retry_at ? el("p", { className: "warn" }, "next attempt ", when(status.next_retry_at),
-        `: retry ${status.retry_count}`) : null,
+      status.next_retry_at ? el("p", { className: "warn", data: { test: "retry-at" } }, "next attempt ", when(status.next_retry_at),
+        `, at ${clockTime(status.next_retry_at)}: retry ${status.retry_count}`) : null,
       status.error && status.current_state !== "COMPLETED" ? el("p", { className: "wrong error", data: { test: "error" } }, status.error) : null,
       may ? el("div", { className: "actions" },
         ENDED.has(status.current_state) ? null : el("button", { className: "danger", data: { test: "cancel" },
@@ -96,7 +96,7 @@ export async function show(main, { id, system }) {
 
   async function steps() {
     const { jobs } = await get(at(id, "children"));
-    if (jobs.length) fill(parts.steps, el("h2", {}, "Steps"), flowGraph(jobs));
+    if (jobs.length) fill(parts.steps, el("h2", {}, "Steps"), waits(waiting(jobs)), flowGraph(jobs));
     return jobs;
   }
 

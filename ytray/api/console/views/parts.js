@@ -1,7 +1,7 @@
 // Pieces that several views show: a state, a progress bar, a row of a job.
 
 import { arrange, el, setText } from "../dom.js";
-import { ago, moment, shortId } from "../format.js";
+import { ago, clockTime, count, innermost, moment, shortId } from "../format.js";
 
 export const STATES = ["PENDING", "QUEUED", "EXECUTING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED"];
 export const ENDED = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
@@ -29,6 +29,26 @@ export function jobLink(id, text = shortId(id)) {
 /** A time, told by how long ago it is. */
 export function when(at) {
   return at ? el("time", { datetime: at, title: moment(at), data: { ago: "" } }, ago(at)) : el("span", {}, "");
+}
+
+/** What waits to be tried again, [{task, error, count, until}]: a line for each, which says why and until when. */
+export function waits(list) {
+  return list.map(({ task, error, count: many, until }) => el("p", { className: "warn error", data: { test: "waits" } },
+    el("strong", {}, task), many > 1 ? ` (${count(many)} of them)` : "", " waits to be tried again ", when(until),
+    `, at ${clockTime(until)}: ${innermost(error)}`));
+}
+
+/** The jobs of a list that wait to be tried again, those that failed alike together. */
+export function waiting(jobs) {
+  const alike = new Map();
+  for (const job of jobs) {
+    if (job.current_state !== "RETRYING") continue;
+    const [task, error, until] = [job.task_name, job.error ?? job.progress_message, job.next_retry_at ?? job.created_at];
+    const known = alike.get(`${task}\n${error}`);
+    if (!known) alike.set(`${task}\n${error}`, { task, error, count: 1, until });
+    else Object.assign(known, { count: known.count + 1, until: known.until < until ? known.until : until });
+  }
+  return [...alike.values()];
 }
 
 /** Keep every "… ago" on the page right. */

@@ -37,12 +37,14 @@ class Voice:
         spoken: seconds of speech in it.
         unheard: seconds of that in which the file is silent.
         unheard_from: the first second of these.
+        cut_off: seconds of speech that come after the scene's end.
     """
 
     found: Heard | None
     spoken: float
     unheard: float
     unheard_from: float
+    cut_off: float
 
     @property
     def is_unheard(self) -> bool:
@@ -60,6 +62,7 @@ class Case:
         cuts: for each scene the second of the cut that was seen near its start.
         voices: for each scene its narration.
         paces: words a minute of each scene; 0 where nobody speaks.
+        asked: seconds that the video was to last, if anybody said.
     """
 
     timeline: Timeline
@@ -71,6 +74,7 @@ class Case:
     cuts: list[float | None]
     voices: list[Voice | None]
     paces: list[float]
+    asked: float | None = None
 
     @property
     def places(self) -> range:
@@ -138,17 +142,21 @@ def voice_of(scene: TimelineScene, start: float, sound: Sound | None) -> Voice |
     """How a scene's narration is found in the file's sound; None when the scene has none."""
     if scene.narration is None:
         return None
-    envelope = speech_envelope(Path(scene.narration))[: round(scene.length / HOP)]
+    whole = speech_envelope(Path(scene.narration))
+    length = round(scene.length / HOP)
+    beyond = speaking(whole)[length:].nonzero()[0]
+    cut_off = HOP * int(beyond[-1] + 1) if len(beyond) else 0.0
+    envelope = whole[:length]
     spoken = speaking(envelope)
     times = start + HOP * spoken.nonzero()[0]
     if sound is None or not len(times):
-        return Voice(None, HOP * len(times), HOP * len(times), start)
+        return Voice(None, HOP * len(times), HOP * len(times), start, cut_off)
     silent = np.zeros(len(times), bool)
     for stretch in sound.silent:
         silent |= (times >= stretch.start) & (times < stretch.end)
     unheard_from = float(times[silent.argmax()])
     found = heard(envelope, sound.speech, start, (EARLIEST, LATEST))
-    return Voice(found, HOP * len(times), HOP * int(silent.sum()), unheard_from)
+    return Voice(found, HOP * len(times), HOP * int(silent.sum()), unheard_from, cut_off)
 
 
 def speed(caption: Caption) -> float:

@@ -39,6 +39,7 @@ def examine(
     *,
     arc: list[float] | None = None,
     pacing: list[float] | None = None,
+    asked: float | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> QualityReport:
     """Measure a finished video file and judge it against the timeline that it was rendered from.
@@ -48,6 +49,7 @@ def examine(
         timeline: what was asked for; its files are local ones.
         arc: valence from -1 to 1, for the report.
         pacing: words a minute by scene, for the report; without it the timeline's word times say.
+        asked: seconds that the video was to last.
         progress: told the share that is done, 0 to 1.
 
     Raises PermanentError, naming the file, when the video or a narration cannot be read at all.
@@ -62,7 +64,7 @@ def examine(
         voices.append(voice_of(scene, start, file.sound))
         progress(_INSPECTING + (1 - _INSPECTING) * len(voices) / len(timeline.scenes))
     cuts = [_nearest(file.cuts, start) if start else None for start in timeline.starts()]
-    case = Case(timeline, video, file, preset, aside, captions, cuts, voices, pacing or _paces(timeline))
+    case = Case(timeline, video, file, preset, aside, captions, cuts, voices, pacing or _paces(timeline), asked)
     checks = [check for rule in RULES for check in rule(case)]
     return QualityReport(
         passed=not any(check.state == "fail" for check in checks),

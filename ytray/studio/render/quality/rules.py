@@ -27,6 +27,7 @@ from ytray.studio.render.text.characters import is_unspaced
 from ytray.studio.render.timeline import FRAMES_PER_SECOND
 
 _DURATION_TOLERANCE = 2 * FRAME
+_ASKED_SHARE, _ASKED_LEAST = 0.25, 2.0  # of the length asked for, and seconds: by so much it may be missed
 _FLASH = 0.2  # seconds of black from which on a viewer sees more than a flicker
 _LONG = 2.0  # seconds for which a picture may be black or stand still before a viewer takes the video for broken
 _COVERED = 0.9  # share of the speech's time, and of its words, that captions should show
@@ -52,6 +53,18 @@ def _duration(case: Case) -> Iterable[Check]:
         told += ": a scene was lost or cut off when the scenes were joined; render it again"
     state = outcome(not told)
     yield check("duration", "Length", state, f"{seconds:.2f} s", f"{wanted:.2f} s, to 2 frames", told)
+
+
+def _asked_length(case: Case) -> Iterable[Check]:
+    if case.asked is None:
+        return
+    seconds = case.timeline.seconds
+    off, told = seconds - case.asked, None
+    if abs(off) > max(_ASKED_LEAST, _ASKED_SHARE * case.asked):
+        does = "shorten the text, or ask for more" if off > 0 else "give a longer text, or ask for less"
+        told = f"the text takes {seconds:.1f} s, and {case.asked:g} s were asked for; {does}"
+    wanted = f"{case.asked:g} s, to a quarter"
+    yield check("asked_length", "Length asked for", outcome(not told, "warning"), f"{seconds:.1f} s", wanted, told)
 
 
 def _resolution(case: Case) -> Iterable[Check]:
@@ -229,12 +242,27 @@ def _captions(case: Case) -> Iterable[Check]:
     late = [(place, f"until {c.end:.2f} s", c) for place, c in known if c.end > case.ends[place] + FRAME / 2]
     why = "goes on into the next scene; shorten the last word's time"
     yield from _of_captions("caption_scene", "Captions in their scenes", "all", "all", late, why)
+    yield from _unseen_words(case)
     words, covered = covered_words(case), time_covered(case)
     good = min(words, covered) >= _COVERED
     told = None if good else "somebody speaks without captions; look at the word times of the scenes"
     measured = f"{words:.0%} of the words, {covered:.0%} of the time"
     wanted = f"at least {_COVERED:.0%} of both"
     yield check("caption_coverage", "Captions cover the speech", outcome(good, "warning"), measured, wanted, told)
+
+
+def _unseen_words(case: Case) -> Iterable[Check]:
+    for place, scene in enumerate(case.timeline.scenes):
+        late = [word for word in scene.words if word.start >= scene.length]
+        if late:
+            told = (
+                f"{len(late)} of its words, from “{late[0].text}” on, come after its end at {scene.length:.1f} s, "
+                "unseen; lengthen the scene, or mend their times"
+            )
+            wanted = "within the scene"
+            yield check(
+                "caption_words", "Words in their scenes", "warning", f"{len(late)} after it", wanted, told, place
+            )
 
 
 def _of_captions(
@@ -267,6 +295,7 @@ def _pace(case: Case) -> Iterable[Check]:
 RULES: tuple[Callable[[Case], Iterable[Check]], ...] = (
     _decoding,
     _duration,
+    _asked_length,
     _resolution,
     _frame_rate,
     _streams,

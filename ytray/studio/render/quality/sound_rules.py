@@ -8,6 +8,7 @@ from ytray.studio.render.quality.case import EARLIEST, FRAME, LATEST, LIKE, SILE
 from ytray.studio.render.quality.inspect import Sound
 from ytray.studio.render.quality.report import Check, State
 from ytray.studio.render.sound.mastering import LOUDNESS
+from ytray.studio.render.timeline import CUT_OFF
 
 LOUDNESS_TOLERANCE = 1.0  # LU
 PEAK, _PEAK_TOLERANCE = -1.0, 0.1  # dBTP and dB: as exactly as it can be measured
@@ -29,6 +30,7 @@ def sound_rules(case: Case) -> Iterable[Check]:
         yield from _levels(case, sound)
         yield from _silence(case, sound)
         yield from _sync(case)
+        yield from _cut_off(case)
 
 
 def _sound_times(case: Case, sound: Sound) -> Iterable[Check]:
@@ -98,6 +100,20 @@ def _silence(case: Case, sound: Sound) -> Iterable[Check]:
     for place, piece in others:
         told = f"nothing is heard for {piece.seconds:.1f} s from {piece.start:.2f} s; add music or shorten the scene"
         yield check("silence", "Silence", "warning", f"{piece.seconds:.1f} s", wanted, told, place)
+
+
+def _cut_off(case: Case) -> Iterable[Check]:
+    name, title, wanted = "cut_off", "Narrations fit into their scenes", "nothing said after a scene's end"
+    faulty = [(place, v) for place, v in enumerate(case.voices) if v is not None and v.cut_off > CUT_OFF]
+    if not faulty and any(case.voices):
+        yield check(name, title, "pass", "all", wanted)
+    for place, voice in faulty:
+        length = case.timeline.scenes[place].length
+        told = (
+            f"its narration lasts {voice.cut_off:.1f} s longer, and is cut off at {length:.1f} s; "
+            f"set its seconds to {length + voice.cut_off + CUT_OFF:.1f}, or shorten the text"
+        )
+        yield check(name, title, "warning", f"{voice.cut_off:.1f} s", wanted, told, place)
 
 
 def _sync(case: Case) -> Iterable[Check]:

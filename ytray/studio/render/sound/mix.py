@@ -140,8 +140,8 @@ def _told(music: Music) -> str:
 def _digest(file: Path, told: str) -> str:
     try:
         return digest(file)
-    except (FileNotFoundError, IsADirectoryError) as missing:
-        raise PermanentError(f"{told} is not there") from missing
+    except PermanentError as wrong:
+        raise PermanentError(str(wrong).replace(file.name, told, 1)) from wrong
 
 
 class _Mix:

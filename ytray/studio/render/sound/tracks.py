@@ -52,8 +52,6 @@ def decode(
 
     Raises PermanentError when the file is missing or holds no sound that can be read.
     """
-    if not source.is_file():
-        raise PermanentError(f"{told} is not there")
     # Names of our own: nothing that a user called a file can be read as an option or an address.
     link, measures = (into.with_name(f"{into.name}.{kind}") for kind in ("in", "measures"))
     seconds = samples / RATE
@@ -68,11 +66,13 @@ def decode(
     arguments = ["-ss", f"{skipped:.6f}", "-t", f"{seconds + 1:.6f}", *reading(source, link.parent, link.name)]
     arguments += ["-map", found.sound, "-af", ",".join(filters), "-f", "f32le"]
     try:
-        ffmpeg.run(arguments, into, seconds=seconds, folder=into.parent, progress=progress)
+        ffmpeg.run(
+            arguments, into, seconds=seconds, folder=into.parent, progress=progress, names={link.name: source.name}
+        )
     except ffmpeg.RenderFailed as failed:
         if any(sign in str(failed) for sign in _UNREADABLE):
-            raise PermanentError(f"{told} is no sound that can be read") from failed
-        raise
+            raise PermanentError(f"{told} is no sound that can be read; save or send it again") from failed
+        raise ffmpeg.RenderFailed(f"{told} could not be decoded: {failed}") from failed
     loudness = measured(measures).loudness
     measures.unlink()
     length = max(0, into.stat().st_size // _FRAME - _PAD)
@@ -84,7 +84,7 @@ def _known(source: Path, told: str) -> Probed:
     try:
         return headers(source)
     except PermanentError as wrong:
-        raise PermanentError(f"{told} is no sound that can be read: {wrong}") from wrong
+        raise PermanentError(str(wrong).replace(source.name, told, 1)) from wrong
 
 
 def shaped(

@@ -85,7 +85,8 @@ def _decoded(
             check=False,
         )
         if done.returncode != 0:
-            raise PermanentError(f"{narration.name} is no narration that can be decoded: {done.stderr.strip()[-300:]}")
+            said = done.stderr.strip()[-300:].replace("input", narration.name)
+            raise PermanentError(f"{narration.name} is no narration that can be decoded: {said}")
         return measure(folder / "sound")
 
 

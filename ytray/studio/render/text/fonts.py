@@ -164,7 +164,9 @@ def _installed() -> tuple[Face, ...]:
     """Every font below the usual folders; one that cannot be read is passed over."""
     files: list[Path] = []
     for folder in _FOLDERS:
-        files += sorted(file for file in Path(folder).expanduser().rglob("*") if file.suffix.lower() in _KINDS)
+        files += sorted(
+            file for file in Path(folder).expanduser().rglob("*") if file.suffix.lower() in _KINDS and file.is_file()
+        )
     return tuple(face for file in files for face in _faces(file))
 
 
