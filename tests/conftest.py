@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import redis
+import typer.rich_utils
 import uvicorn
 
 import ytray
@@ -49,6 +50,9 @@ SHRUNK = {
     "YTRAY_OPENAI_API_KEY": "token-for-tests",
     "YTRAY_IMPORTS": "tests.small_pictures",
 }
+
+# Typer decides at its import whether a terminal is forced: for the whole process, and here for none.
+typer.rich_utils.FORCE_TERMINAL = None
 
 
 @pytest.fixture(scope="session")

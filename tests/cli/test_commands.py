@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 import redis
@@ -31,8 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 def ytray(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, which is in the cluster: starting one takes a second and more each time."""
-    with patch("ytray.shutdown"):  # a command leaves the system at its end, and this process started it
-        done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "YTRAY_URL": ""})
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "YTRAY_URL": ""})
     return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 

@@ -68,7 +68,9 @@ def test_a_script_is_spoken_at_150_to_190_words_a_minute(prompt: str, tmp_path: 
     assert measured.in_target
 
 
-@pytest.mark.parametrize(("text", "problem"), [("…", "nothing to speak"), ("猫はなぜ喉を鳴らすのか", "Cjk|Hiragana")])
+@pytest.mark.parametrize(
+    ("text", "problem"), [("…", "nothing to speak"), ("猫はなぜ喉を鳴らすのか", "does not know .*name the language")]
+)
 def test_what_cannot_be_spoken_is_refused(text: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=problem):
         speaker().speak(text, "en", tmp_path / "s.wav")

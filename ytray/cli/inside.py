@@ -24,7 +24,7 @@ from ytray.engine.batch.model import (
 from ytray.engine.batch.plan import Asked, Plan
 from ytray.engine.batch.preparing import Preparation
 from ytray.engine.capacity import NODE_WORD
-from ytray.engine.connection import open_store, submitting_store
+from ytray.engine.connection import is_connected, open_store, submitting_store
 from ytray.engine.dlq import dlq
 from ytray.engine.job import Job
 from ytray.engine.joblog import read_log
@@ -53,6 +53,7 @@ class Inside:
     pace = 0.25
 
     def __init__(self) -> None:
+        self._joined_by_others = is_connected()
         self.stays = settings().ray_address is not None or recorded(settings().home) is not None
 
     def submit(
@@ -345,8 +346,9 @@ class Inside:
         return list(all_tasks())
 
     def close(self) -> None:
-        """Leave the system, and stop what was started to join it."""
-        ytray.shutdown()
+        """Leave the system, and stop what was started to join it; a program that had joined it before stays in."""
+        if not self._joined_by_others:
+            ytray.shutdown()
 
     def _check_for_a_cluster(self) -> None:
         if not self.stays:

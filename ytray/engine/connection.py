@@ -63,6 +63,11 @@ def joined_system() -> System:
     return _current.joined
 
 
+def is_connected() -> bool:
+    """Whether this process has joined a system."""
+    return _current is not None
+
+
 def open_store() -> Store:
     """The system's state alone: joins Redis (starting the embedded one if it must), needs no Ray."""
     global _current

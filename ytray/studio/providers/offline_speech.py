@@ -49,7 +49,11 @@ class OfflineSpeech:
             raise PermanentError("there is nothing to speak: the text has no words")
         voice = _voice_of(language)
         reply = _espeak(text, voice, _RATE, into)
-        _check_read(text, voice, reply["unread"])
+        try:
+            _check_read(text, voice, reply["unread"])
+        except PermanentError:
+            into.unlink()
+            raise
         pace = len(words_of(text)) / reply["seconds"] * 60
         if not _SLOWEST <= pace <= _FASTEST and len(words_of(text)) > 4:
             # The rate that espeak is given does not count pauses: long sentences come out faster than short ones.
