@@ -7,7 +7,7 @@ too); without one this costs nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -21,12 +21,16 @@ def _is_set_up() -> bool:
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
-@contextmanager
-def submission(task: str) -> Iterator[str | None]:
+_NO_SPAN: AbstractContextManager[None] = nullcontext()
+
+
+def submission(task: str) -> AbstractContextManager[str | None]:
     """A span around a submission; gives the W3C traceparent that the job is to carry, or None."""
-    if not _is_set_up():
-        yield None
-        return
+    return _submission(task) if _is_set_up() else _NO_SPAN
+
+
+@contextmanager
+def _submission(task: str) -> Iterator[str | None]:
     with trace.get_tracer("ytray").start_as_current_span(f"submit {task}", kind=trace.SpanKind.PRODUCER):
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -177,8 +178,42 @@ def _sentinels(places: tuple[tuple[str, int], ...], service: str, options: tuple
     return Sentinels(list(places), service, dict(options))
 
 
+_PING, _PONG = b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n"
+
+
 class _Plain(redis_connection.AbstractConnection):
     """A connection that says in plain words why a server takes no changes; while that takes no commands it is lost."""
+
+    _socket: socket.socket
+
+    def _connect(self) -> socket.socket:
+        connect: Callable[[], socket.socket] = super()._connect  # type: ignore[safe-super]  # of what it is mixed with
+        self._socket = connect()
+        return self._socket
+
+    def ping(self) -> None:
+        """A PING behind an answer. Raises what it is refused with, redis.ConnectionError, redis.TimeoutError."""
+        # One goes behind every acknowledgement, and redis-py takes half as long again for it.
+        try:
+            self._socket.sendall(_PING)
+            answer = self._socket.recv(4096)
+            while answer and not answer.endswith(b"\r\n"):
+                more = self._socket.recv(4096)
+                answer = answer + more if more else b""
+        except TimeoutError:
+            raise redis.TimeoutError("Redis does not answer a PING in time") from None
+        except OSError as lost:
+            raise redis.ConnectionError(f"the connection to Redis was lost: {lost}") from None
+        if answer == _PONG:
+            return
+        if not answer.startswith(b"-"):
+            raise redis.ConnectionError("the connection to Redis was lost")
+        self._ping_by_the_client()
+
+    def _ping_by_the_client(self) -> None:
+        send: Callable[..., None] = self.send_command
+        send("PING")
+        self.read_response()
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         read: Callable[..., Any] = super().read_response
@@ -230,6 +265,13 @@ class _Noticing(_Plain, redis.Connection):
     def is_outdated(self) -> bool:
         """Whether another server is known to be the master by now."""
         return self._sentinels is not None and not self._sentinels.is_master((self.host, self.port))
+
+    def ping(self) -> None:
+        """The same; where there are Sentinels, as any other command."""
+        if self._sentinels is None:
+            super().ping()
+        else:
+            self._ping_by_the_client()
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         # A master that was cut off and is back takes commands until the Sentinels have told it what it is.
