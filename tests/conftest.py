@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,6 +35,10 @@ from ytray.studio.model import SIZES
 from ytray.system import redis_server
 from ytray.system.redis_address import opened
 
+# Compiled modules are kept, also where the environment says otherwise: the tests start hundreds of processes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 SHRUNK = {
     "YTRAY_RETRY_DELAYS": "0.05,0.1",
     "YTRAY_LEASE_SECONDS": "3",
@@ -53,6 +58,14 @@ SHRUNK = {
 
 # Typer decides at its import whether a terminal is forced: for the whole process, and here for none.
 typer.rich_utils.FORCE_TERMINAL = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the session's Ray cluster: `make test` runs that in one process, and the rest beside it."""
+    for item in items:
+        if "system" in getattr(item, "fixturenames", ()):
+            item.add_marker("ray")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from tests.engine.tasks_for_tests import times, wait_for
 from tests.second_node import second_node
 from ytray.engine.capacity import Node, cluster_nodes
-from ytray.engine.nodes import drain, list_nodes
+from ytray.engine.nodes import NodeStatus, list_nodes
 from ytray.engine.store import Store
 
 Until = Callable[..., None]
@@ -52,26 +52,15 @@ def test_the_nodes_are_listed_with_what_they_offer_and_run(api: httpx.Client, tm
     assert job.id not in api.get("/api/nodes").json()["nodes"][0]["jobs"]
 
 
-def test_a_node_is_drained_and_one_that_is_gone_is_not(api: httpx.Client, system: Store, until: Until) -> None:
+@pytest.fixture(scope="module")
+def second(system: Store) -> Iterator[NodeStatus]:
+    """A second node, which is drained in the end."""
     with second_node(batch=1) as node:
-        answer = api.post(f"/api/nodes/{node.node_id[:16]}/drain", json={"deadline_seconds": 60, "reason": "a trial"})
-        assert answer.status_code == 202, answer.text
-        told = answer.json()
-        assert told["state"] in ("draining", "gone")  # it ends at once when nothing runs there
-        assert (told["node_id"], told["drain_reason"]) == (node.node_id, "a trial")
-        assert told["warnings"] == []  # the other node offers the queue, too
-
-        def listed() -> str:
-            (found,) = [n for n in api.get("/api/nodes").json()["nodes"] if n["node_id"] == node.node_id]
-            return str(found["state"])
-
-        until(lambda: listed() == "gone", 30)
-        again = api.post(f"/api/nodes/{node.node_id}/drain", json={})
-        assert (again.status_code, again.json()["hint"]) == (409, "GET /api/nodes lists the nodes")
+        yield node
 
 
 def test_a_node_is_not_drained_once_the_caller_was_told_that_ray_does_not_answer(
-    api: httpx.Client, system: Store, monkeypatch: pytest.MonkeyPatch
+    api: httpx.Client, second: NodeStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def listed_late() -> list[Node]:
         late.append(told.wait(60))
@@ -79,24 +68,39 @@ def test_a_node_is_not_drained_once_the_caller_was_told_that_ray_does_not_answer
 
     late: list[bool] = []
     told, is_free = threading.Event(), threading.Event()
-    with second_node(batch=1) as node:
-        for place in ("ytray.api.asking_ray.PATIENCE", "ytray.api.nodes.PATIENCE"):
-            monkeypatch.setattr(place, 1.0)
-        monkeypatch.setattr("ytray.engine.nodes.cluster_nodes", listed_late)
-        threads = ThreadPoolExecutor(1)
-        monkeypatch.setattr("ytray.api.asking_ray._ASKING", threads)
-        threads.submit(is_free.wait, 60)
-        threading.Timer(0.5, is_free.set).start()
-        refused = api.post(f"/api/nodes/{node.node_id}/drain", json={})
-        told.set()
-        assert refused.status_code == 503, refused.text
-        assert "Ray has not answered" in refused.text
-        threads.shutdown()
-        assert late, "no thread took it up"
-        monkeypatch.undo()
-        (found,) = [n for n in list_nodes() if n.node_id == node.node_id]
-        assert (found.state, found.drain_deadline) == ("up", None)
-        drain(node.node_id, 0)
+    for place in ("ytray.api.asking_ray.PATIENCE", "ytray.api.nodes.PATIENCE"):
+        monkeypatch.setattr(place, 1.0)
+    monkeypatch.setattr("ytray.engine.nodes.cluster_nodes", listed_late)
+    threads = ThreadPoolExecutor(1)
+    monkeypatch.setattr("ytray.api.asking_ray._ASKING", threads)
+    threads.submit(is_free.wait, 60)
+    threading.Timer(0.5, is_free.set).start()
+    refused = api.post(f"/api/nodes/{second.node_id}/drain", json={})
+    told.set()
+    assert refused.status_code == 503, refused.text
+    assert "Ray has not answered" in refused.text
+    threads.shutdown()
+    assert late, "no thread took it up"
+    monkeypatch.undo()
+    (found,) = [n for n in list_nodes() if n.node_id == second.node_id]
+    assert (found.state, found.drain_deadline) == ("up", None)
+
+
+def test_a_node_is_drained_and_one_that_is_gone_is_not(api: httpx.Client, second: NodeStatus, until: Until) -> None:
+    answer = api.post(f"/api/nodes/{second.node_id[:16]}/drain", json={"deadline_seconds": 60, "reason": "a trial"})
+    assert answer.status_code == 202, answer.text
+    told = answer.json()
+    assert told["state"] in ("draining", "gone")  # it ends at once when nothing runs there
+    assert (told["node_id"], told["drain_reason"]) == (second.node_id, "a trial")
+    assert told["warnings"] == []  # the other node offers the queue, too
+
+    def listed() -> str:
+        (found,) = [n for n in api.get("/api/nodes").json()["nodes"] if n["node_id"] == second.node_id]
+        return str(found["state"])
+
+    until(lambda: listed() == "gone", 30)
+    again = api.post(f"/api/nodes/{second.node_id}/drain", json={})
+    assert (again.status_code, again.json()["hint"]) == (409, "GET /api/nodes lists the nodes")
 
 
 @pytest.mark.parametrize(

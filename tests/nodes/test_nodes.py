@@ -28,6 +28,8 @@ from ytray.engine.store import Store, Submission
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.ray  # the clusters of their own
+
 
 @pytest.fixture
 def run_apart(home: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:

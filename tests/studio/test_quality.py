@@ -479,32 +479,42 @@ from pathlib import Path
 from ytray.studio.render.compose import compose
 from ytray.studio.render.quality.gate import examine
 from ytray.studio.render.timeline import Timeline
-timeline = Timeline.model_validate_json(sys.argv[1])
-compose(timeline, Path(sys.argv[2]))
-# The peak of this program alone: getrusage would count what its parent had when it started it.
-own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-used = (own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-print(len(examine(Path(sys.argv[2]), timeline).checks), max(used))
+for number, given in enumerate(sys.argv[2:]):
+    timeline, video = Timeline.model_validate_json(given), Path(sys.argv[1], f"video{number}.mp4")
+    compose(timeline, video)
+    checks = len(examine(video, timeline).checks)
+    # The peak of this program alone: getrusage would count what its parent had when it started it.
+    own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+    print(checks, max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
 """
 _LARGE = [(16_384, 1), (1, 16_384), (16_384, 6_000), (10_000, 10_000)]
 
 
 @pytest.mark.parametrize(
-    "size",
-    [(1000, 1000), (400, 1), (1, 400), (16_000, 40), *(pytest.param(size, marks=pytest.mark.chaos) for size in _LARGE)],
+    "sizes",
+    [
+        [(1000, 1000), (400, 1), (1, 400), (16_000, 40)],
+        *(pytest.param([one], marks=pytest.mark.chaos) for one in _LARGE),
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("fit", ["crop", "blur"])
 def test_a_still_of_any_shape_is_rendered_and_checked_in_little_memory(
-    size: tuple[int, int], fit: Fit, tmp_path: Path
+    sizes: list[tuple[int, int]], tmp_path: Path
 ) -> None:
-    noise = Image.effect_noise((min(400, size[0]), min(400, size[1])), 60).resize(size, Image.Resampling.NEAREST)
-    noise.convert("RGB").save(tmp_path / "still.png", compress_level=1)
-    shown = TimelineScene(picture=str(tmp_path / "still.png"), seconds=2.6, motion="none", fit=fit)
-    timeline = Timeline(width=180, height=320, captions=False, scenes=[shown])
-    command = [sys.executable, "-c", RENDERED, timeline.model_dump_json(), str(tmp_path / "video.mp4")]
+    timelines = []
+    fits: tuple[Fit, ...] = ("crop", "blur")
+    for size in sizes:
+        noise = Image.effect_noise((min(400, size[0]), min(400, size[1])), 60).resize(size, Image.Resampling.NEAREST)
+        still = tmp_path / f"still{size}.png"
+        noise.convert("RGB").save(still, compress_level=1)
+        for fit in fits:
+            shown = TimelineScene(picture=str(still), seconds=2.6, motion="none", fit=fit)
+            timelines.append(Timeline(width=180, height=320, captions=False, scenes=[shown]).model_dump_json())
+    command = [sys.executable, "-c", RENDERED, str(tmp_path), *timelines]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    checks, kibibytes = map(int, done.stdout.split())
-    assert checks >= 10
-    assert kibibytes < 600_000 + size[0] * size[1] // 250  # four bytes a pixel
-    print(f"{size[0]}×{size[1]}, {fit}: rendered and checked in {kibibytes // 1024} MiB")
+    told = [list(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert len(told) == 2 * len(sizes)
+    assert all(checks >= 10 for checks, _ in told)
+    most = max(kibibytes for _, kibibytes in told)
+    assert most < 600_000 + max(width * height for width, height in sizes) // 250  # four bytes a pixel
+    print(f"{sizes}: rendered and checked in {most // 1024} MiB")

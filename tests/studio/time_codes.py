@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -36,14 +38,27 @@ def made(folder: Path, container: str, group: int, seconds: float) -> Path:
     """A clip with time codes, a click of its own pitch each second, and a key picture each `group` pictures."""
     options, ending = CONTAINERS[container]
     clip = folder / f"clip.{ending}"
+    grouped = ["-g", str(group), "-keyint_min", str(group)]
+    source = Path(_drawn().name, f"{seconds}.mkv")
+    if not source.exists():
+        _draw(source, seconds)
+    subprocess.run([binary(), "-v", "error", "-y", "-i", str(source), *options, *grouped, str(clip)], check=True)
+    return clip
+
+
+@cache
+def _drawn() -> TemporaryDirectory[str]:
+    """Where the pictures lie from which all clips of a length are encoded: drawing them takes longest."""
+    return TemporaryDirectory(prefix="ytray-test-")
+
+
+def _draw(file: Path, seconds: float) -> None:
     columns = f"if(mod(floor(N/pow(2,floor(X/{SIZE[0] // BITS}))),2),235,16)"
     picture = f"color=gray:s={SIZE[0]}x{SIZE[1]}:r=30:d={seconds},format=gray,geq=lum='if(lt(Y,{SIZE[1] // 2}),"
     picture += f"{columns},128+60*sin(X/9+N/7))',format=yuv420p"
     clicks = f"aevalsrc='0.5*sin(2*PI*(400+100*floor(t))*t)*lt(mod(t,1),0.1)':s=48000:d={seconds}"
     command = [binary(), "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", clicks]
-    grouped = ["-g", str(group), "-keyint_min", str(group)]
-    subprocess.run([*command, *options, *grouped, str(clip)], check=True)
-    return clip
+    subprocess.run([*command, *"-c:v ffv1 -c:a pcm_s16le".split(), str(file)], check=True)
 
 
 def read(video: Path) -> list[int]:

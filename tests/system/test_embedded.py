@@ -41,6 +41,7 @@ print(quick.delay(4).status().current_state)
 """
 
 
+@pytest.mark.ray
 def test_a_script_starts_its_redis_again_and_is_told_at_once_that_its_ray_has_died(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("YTRAY_")}
     environment = {**kept, "YTRAY_HOME": str(tmp_path / "home"), "PYTHONPATH": str(REPOSITORY)}

@@ -17,7 +17,6 @@ from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guar
 from ytray.cli.videos import bar, told_of, waiting
 from ytray.errors import InvalidArguments, PermanentError
 from ytray.studio.model import Video
-from ytray.studio.render.given import check_given, cut_off
 from ytray.studio.render.timeline import Timeline
 from ytray.text_files import read_text
 
@@ -42,6 +41,11 @@ def render(
 
     Its pictures, clips, narrations and music may be files beside it.
     """
+    from ytray.studio.render.given import (
+        check_given,
+        cut_off,
+    )  # reads pictures, which every other command starts without
+
     target = out.absolute()
     check_target(target)
     given = _read(timeline)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+if TYPE_CHECKING:  # imported where a text has markup: a command starts sooner without it
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 # What may be markup. A text without any of these is left as it is, to the letter.
 _SIGNS = re.compile(r"[*_`~#<>|\[\]]|^\s*(?:[-+•‣◦▪]|\d+[.)])\s|^ {0,3}(?:=+|-{2,})\s*$|&(?:#?\w{2,31});", re.MULTILINE)
@@ -28,7 +31,6 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|<\?.*?\?>|<!DOCTYPE[^>]*>", re.DOTALL 
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _PRODUCT = re.compile(r"(?<=\d)\*(?=\d)")  # 2*3*4 stresses nothing
 _ENDS = tuple(".!?…:;,。！？")
-_BLOCKS = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 
 
 def plain_text(text: str) -> str:
@@ -42,7 +44,7 @@ def plain_text(text: str) -> str:
         return text
     given = _untagged(_FRONT_MATTER.sub("", text))
     given = _BULLET.sub(r"\1- ", _FOOTNOTE.sub("", given))
-    tokens = _BLOCKS.parse(_PRODUCT.sub(r"\\*", given))
+    tokens = _blocks().parse(_PRODUCT.sub(r"\\*", given))
     blocks = [block for block in _shown(tokens) if block]
     is_list = bool(tokens) and tokens[0].type in ("ordered_list_open", "bullet_list_open")
     if len(blocks) == 1:  # "1. FC Köln" and "- 5 degrees" alone are no lists
@@ -71,6 +73,13 @@ def _untagged(text: str) -> str:
         return "" if name in paired else " "
 
     return _TAG.sub(shown, text)
+
+
+@cache
+def _blocks() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 
 
 def _shown(tokens: Sequence[Token]) -> Iterable[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -127,6 +128,12 @@ def probe(path: Path) -> Probed:
     than 16,384 pixels a side or 100 megapixels, or no media file at all.
     """
     check_file(path, "readable media file")
+    found = path.stat()
+    return _probed(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)  # a clip is asked about again and again while its film is made and checked
+def _probed(path: Path, _content: tuple[int, ...]) -> Probed:
     with work_folder() as folder:
         source = reading(path, folder)
         said = _ffmpeg(path, source, folder)[1]
