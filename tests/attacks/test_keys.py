@@ -45,12 +45,12 @@ def test_event_streams_end_within_two_seconds_of_their_keys(shut: Attacked) -> N
     for headers in ({"Authorization": f"Bearer {key}"}, cookie):
         ended, begun = threading.Event(), threading.Event()
         threading.Thread(target=listen, args=(shut.url, headers, ended, begun), daemon=True).start()
-        assert begun.wait(20)
+        assert begun.wait(60)
         streams.append(ended)
     shut.ring.revoke(key_id)
     shut.ring.revoke(session_key_id)
     revoked = time.monotonic()
-    assert all(ended.wait(20) for ended in streams)
+    assert all(ended.wait(60) for ended in streams)
     assert time.monotonic() - revoked < 8  # 2 s; a busy machine may take longer
 
 

@@ -163,7 +163,7 @@ def test_commands_choose_names_one_after_the_other(tmp_path: Path) -> None:
 
     other = threading.Thread(target=choose, args=("second", lambda: None))
     choose("first", other.start)
-    other.join(20)
+    other.join(60)
     assert order == ["first", "second"]
 
 

@@ -177,4 +177,4 @@ def test_redis_starts_with_the_password_of_the_file_and_keeps_everything(
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)

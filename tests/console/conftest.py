@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+expect.set_options(timeout=30_000)  # for faults alone: a machine that does other things besides answers late
+
 
 @pytest.fixture(scope="package")  # no longer: while it is there, nothing else may run an event loop in this thread
 def browser() -> Iterator[Browser]:
@@ -34,7 +36,7 @@ def page(browser: Browser, api_url: str) -> Iterator[Page]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda line: wrong.append(line.text) if "Content Security Policy" in line.text else None)
     page.goto("/")
-    expect(page.locator("[data-test=live]")).to_have_text("live", timeout=15_000)
+    expect(page.locator("[data-test=live]")).to_have_text("live")
     yield page
     context.close()
     assert not wrong

@@ -60,7 +60,7 @@ def test_a_node_is_drained_with_a_deadline_and_a_reason(page: Page, tmp_path: Pa
         fits_a_phone(page)
         for n in range(slots):
             (tmp_path / f"job-{n}").touch()
-        expect(node.locator("[data-test=node-state]")).to_have_text("gone", timeout=20_000)
+        expect(node.locator("[data-test=node-state]")).to_have_text("gone")
         expect(node.locator("[data-test=node-left]")).to_have_text("No job runs here")
         expect(node.locator("[data-test=drain]")).to_be_hidden()
 

@@ -137,7 +137,7 @@ def test_a_call_nobody_knows_of_is_shown_and_allowed_again(
     page.click("[data-test=confirm]")
     expect(why).to_contain_text("Allowed again")
     page.click("[data-test=replay]")
-    expect(page.locator("h1 [data-test=job-state]")).to_have_text("completed", timeout=15_000)
+    expect(page.locator("h1 [data-test=job-state]")).to_have_text("completed")
     expect(page.locator("[data-test=call-state]")).to_have_text("done")
     expect(page.locator("[data-test=call]")).to_contain_text("2 tries")
     expect(page.locator("[data-test=calls-total]")).to_have_text("$1.00")

@@ -180,7 +180,7 @@ def test_a_forked_child_may_end_by_itself(system: Store) -> None:
         ctypes.CDLL(None).exit(3)  # what comes after Python's own end: the last words of libraries in C
     child = psutil.Process(number)
     try:
-        assert child.wait(20) == 3
+        assert child.wait(60) == 3
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()

@@ -104,6 +104,7 @@ def test_a_host_cut_off_for_longer_than_the_lease_commits_nothing_when_it_is_bac
     assert started_on(cluster, "cut")[1] != lost.name
 
 
+@pytest.mark.chaos  # for its length: tests/serve has a raylet that dies, tests/redis a store of a version before
 def test_every_accepted_job_survives_a_new_head_and_an_upgrade_of_it(cluster: Machines, until: Until) -> None:
     jobs = [until_told.delay(f"head{n}") for n in range(2)]
     until(lambda: all(started_on(cluster, f"head{n}") for n in range(2)))

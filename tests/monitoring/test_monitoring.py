@@ -121,4 +121,4 @@ def test_a_real_prometheus_scrapes_the_api_and_loads_the_rules(
             assert len(groups[0]["rules"]) == 16
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)

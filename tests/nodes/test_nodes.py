@@ -56,7 +56,7 @@ def run_apart(home: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     left = [process for process in psutil.process_iter() if _is_of(str(own_home), process)]
     for process in left:
         process.kill()
-    psutil.wait_procs(left, timeout=10)
+    psutil.wait_procs(left, timeout=60)
 
 
 def _is_of(home: str, process: psutil.Process) -> bool:

@@ -40,10 +40,10 @@ def timeline(narrations: list[tuple[Path, Spoken]], tmp_path_factory: pytest.Tem
     for place, (wav, spoken) in enumerate(narrations):
         picture = folder / f"{place}'],drawtext=text=x;.jpg"
         scene = Scene(narration="", subject=("cats", "ocean")[place], mood="bright")
-        painter().draw(scene, "test", (540, 960), picture)
+        painter().draw(scene, "test", (270, 480), picture)
         speech = Speech(uri=str(wav), seconds=spoken.seconds, words=spoken.words, voice="", provider="")
         scenes.append(scene_of(place, speech, picture=str(picture)))
-    return Timeline(width=540, height=960, scenes=scenes)
+    return Timeline(width=270, height=480, scenes=scenes)
 
 
 @pytest.fixture(scope="session")

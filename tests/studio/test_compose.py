@@ -27,7 +27,7 @@ from ytray.studio.render.timeline import Timeline
 
 def test_the_video_has_the_size_of_its_timeline_and_the_codecs_that_every_platform_plays(composed: Composed) -> None:
     found = probe(composed.video)
-    assert (found.width, found.height, found.frames_per_second) == (540, 960, 30)
+    assert (found.width, found.height, found.frames_per_second) == (270, 480, 30)
     assert (found.video_codec, found.audio_codec) == ("h264", "aac")
     assert composed.video.read_bytes()[:4096].find(b"moov") > 0  # it can start playing before all of it is loaded
 
@@ -59,7 +59,7 @@ def test_scenes_change_where_the_timeline_says(composed: Composed) -> None:
 
 def test_the_motion_is_even(composed: Composed) -> None:
     """A zoom in whole pixels would stand still and jump in turns."""
-    upper = frames(composed.video, 30, 540, 960)[: composed.timeline.scenes[0].frames, :550].astype(int)
+    upper = frames(composed.video, 30, 270, 480)[: composed.timeline.scenes[0].frames, :275].astype(int)
     steps = np.array([np.abs(a - b).mean() for a, b in pairwise(upper)])
     assert steps.min() > 0
     assert steps.max() < 6 * np.median(steps)
