@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -184,11 +183,25 @@ def _breakers() -> Iterator[Finding]:
 
 
 def _ffmpeg() -> Iterator[Finding]:
-    import imageio_ffmpeg
+    from ytray.studio import foreign
+    from ytray.studio.render.ffmpeg import binary
 
-    path = imageio_ffmpeg.get_ffmpeg_exe()
-    told = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20, check=True).stdout
+    told = foreign.text(foreign.run([binary(), "-version"], timeout=20).stdout)
     yield Finding("ffmpeg", "ok", told.splitlines()[0])
+
+
+def _confined() -> Iterator[Finding]:
+    from ytray.studio.confinement import landlock_version, seccomp_holds
+
+    told = {
+        "secrets": True,
+        "connections": seccomp_holds(),
+        "others' files and environments": landlock_version() >= 1,
+        "signals": landlock_version() >= 6,
+    }
+    kept, open_ = ([what for what, is_kept in told.items() if is_kept is which] for which in (True, False))
+    found = f"ffmpeg and espeak-ng are kept from {', '.join(kept)}"
+    yield Finding("confined", "warning" if open_ else "ok", found + (f"; not from {', '.join(open_)}" if open_ else ""))
 
 
 def _rendering() -> Iterator[Finding]:
@@ -275,6 +288,7 @@ _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "breakers": _breakers,
     "artifacts": _artifacts,
     "ffmpeg": _ffmpeg,
+    "confined": _confined,
     "rendering": _rendering,
     "voice": _voice,
     "vertex": _vertex,

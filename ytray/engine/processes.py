@@ -22,7 +22,7 @@ from hashlib import blake2b
 import psutil
 
 MARK = "YTRAY_JOB"  # set in the environment while a task runs; every process it starts by exec inherits it
-_WORKER = "YTRAY_WORKER"  # the same for as long as the worker lives
+WORKER = "YTRAY_WORKER"  # the same for as long as the worker lives
 
 _JOB_LIMIT = resource.RLIMIT_RSS
 _WORKER_LIMIT = 10  # RLIMIT_LOCKS, of which Python has no name
@@ -82,7 +82,7 @@ def guard(worker: str) -> None:
     command = ["sh", "-c", f"exec 3<&0; {_GUARD}", sys.executable, __file__, worker, str(number)]
     subprocess.run(command, stdin=reading, start_new_session=True, check=True)
     os.close(reading)
-    os.environ[_WORKER] = worker
+    os.environ[WORKER] = worker
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(_WORKER_LIMIT, (number, resource.getrlimit(_WORKER_LIMIT)[1]))
 
@@ -154,4 +154,4 @@ def _has_ended(process: psutil.Process) -> bool:
 
 
 if __name__ == "__main__":
-    _kill_all(_WORKER, sys.argv[1], _WORKER_LIMIT, int(sys.argv[2]))
+    _kill_all(WORKER, sys.argv[1], _WORKER_LIMIT, int(sys.argv[2]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from functools import cache
 from itertools import pairwise
@@ -15,6 +14,7 @@ import espeakng_loader
 
 from ytray.errors import PermanentError
 from ytray.full_disk import disk_full, says_full
+from ytray.studio import foreign
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Word
 from ytray.studio.providers import Spoken, espeak
@@ -106,15 +106,16 @@ def _check_read(text: str, voice: str, unread: str) -> None:
 
 def _espeak(text: str, voice: str, rate: float, into: Path) -> Any:
     request = {"text": text, "voice": voice, "rate": rate, "pitch": _PITCH, "range": _RANGE, "wav": str(into)}
-    program = [sys.executable, espeak.__file__, espeakng_loader.get_library_path(), espeakng_loader.get_data_path()]
-    done = subprocess.run(
-        program, input=json.dumps(request), capture_output=True, text=True, timeout=_TIMEOUT, check=False
-    )
-    if done.returncode != 0 and says_full(done.stderr):
+    # -I: nothing of the environment or the folder changes what this Python runs.
+    program = [sys.executable, "-I", espeak.__file__]
+    program += [espeakng_loader.get_library_path(), espeakng_loader.get_data_path()]
+    done = foreign.run(program, writes=[into.parent], timeout=_TIMEOUT, said_to=json.dumps(request).encode())
+    said = foreign.text(done.stderr)
+    if done.returncode != 0 and says_full(said):
         into.unlink(missing_ok=True)
         raise disk_full(into)
     if done.returncode != 0:
-        raise PermanentError(f"espeak-ng could not speak the text: {done.stderr.strip()[-500:]}")
+        raise PermanentError(f"espeak-ng could not speak the text: {said.strip()[-500:]}")
     return json.loads(done.stdout)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ytray.studio import foreign
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.frames import BT709
 from ytray.studio.render.timeline import FRAMES_PER_SECOND
@@ -61,11 +62,9 @@ def _works(encoder: Encoder) -> bool:
     """Whether one frame can be encoded: that the library knows an encoder says nothing about the card."""
     frame = ["-f", "lavfi", "-i", "color=black:s=256x256:r=30", "-frames:v", "1"]
     try:
-        done = subprocess.run(
+        done = foreign.run(
             [binary(), "-hide_banner", "-nostdin", "-v", "error", *frame, *encoder.encoding, "-f", "null", "-"],
-            capture_output=True,
             timeout=_PROBE_TIMEOUT,
-            check=False,
         )
     except subprocess.TimeoutExpired:
         return False

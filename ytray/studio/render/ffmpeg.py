@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -20,9 +19,8 @@ import imageio_ffmpeg
 
 from ytray.errors import YtrayError
 from ytray.full_disk import disk_full, says_full
+from ytray.studio import foreign
 
-# From util-linux, so on every Debian: the kernel kills ffmpeg when the thread that waits for it is gone.
-_DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 _KEPT_LINES = 12  # of what ffmpeg says last, for the error
 
 
@@ -67,7 +65,6 @@ def run(
     # The ending stays the same: ffmpeg chooses the container by it.
     beside = output.with_name(f"{uuid.uuid4().hex[:8]}.part{output.suffix}")
     command = [
-        *_DIES_WITH_US,
         binary(),
         "-hide_banner",
         *(["-nostdin"] if feed is None else []),
@@ -79,11 +76,11 @@ def run(
         "pipe:1",
         str(beside),
     ]
-    process = subprocess.Popen(
+    process = foreign.start(
         command,
-        cwd=folder,
+        folder=folder,
+        writes=[output.parent],
         stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     said: deque[str] = deque(maxlen=_KEPT_LINES)

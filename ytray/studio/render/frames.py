@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ytray.errors import PermanentError
+from ytray.studio import foreign
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.probe import Probed, reading
 from ytray.studio.render.work import work_folder
@@ -157,12 +158,10 @@ def _read(
         filters = f"{choice},{upright(found, scaled(size))},format=rgb24,showinfo=checksum=0"
         command = ["-map", found.pictures, "-vf", filters, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
         try:
-            done = subprocess.run(
+            done = foreign.run(
                 [binary(), "-hide_banner", "-nostdin", *inputs, *(["-frames:v", "1"] * only_first), *command],
-                cwd=folder,
-                capture_output=True,
+                folder=folder,
                 timeout=_TIMEOUT,
-                check=False,
             )
         except subprocess.TimeoutExpired as expired:
             raise PermanentError(f"{source.name} could not be decoded within {_TIMEOUT} s") from expired

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ytray.errors import PermanentError
+from ytray.studio import foreign
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.files import check_file
 from ytray.studio.render.work import work_folder
@@ -219,18 +220,12 @@ class _Packet:
 def _ffmpeg(path: Path, arguments: list[str], folder: Path) -> tuple[str, str]:
     """What ffmpeg writes and what it says; a failure shows in what it says."""
     try:
-        done = subprocess.run(
-            [binary(), "-hide_banner", "-nostdin", "-copyts", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT,
-            check=False,
+        done = foreign.run(
+            [binary(), "-hide_banner", "-nostdin", "-copyts", *arguments], folder=folder, timeout=_TIMEOUT
         )
     except subprocess.TimeoutExpired as expired:
         raise PermanentError(f"{path.name} could not be read within {_TIMEOUT} s") from expired
-    return done.stdout, done.stderr
+    return foreign.text(done.stdout), foreign.text(done.stderr)
 
 
 def _headers(path: Path, said: str) -> Probed:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageCms
 
+from ytray.studio import foreign
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.frames import DIMMED, to_light
 from ytray.studio.render.probe import reading
@@ -81,7 +81,7 @@ def from_coded(source: Path, size: tuple[int, int], said: Coded) -> Image.Image:
     with work_folder() as folder:
         command = [binary(), "-hide_banner", "-nostdin", "-v", "error", "-noautorotate", *reading(source, folder)]
         command += ["-map", "0:v:0", "-vf", filters, "-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_TIMEOUT, check=False)
+        done = foreign.run(command, folder=folder, timeout=_TIMEOUT)
     if done.returncode != 0 or not done.stdout:
         raise ValueError(done.stderr.decode(errors="replace").strip()[-300:] or "no picture")
     shown = Image.open(io.BytesIO(done.stdout)).convert("RGB")

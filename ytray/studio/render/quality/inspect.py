@@ -7,7 +7,6 @@ loudness (EBU R128) and two thin copies of the sound; frames are looked at one b
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ytray.errors import PermanentError
+from ytray.studio import foreign
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.probe import probe, reading
 from ytray.studio.render.sound.voice import HOP, IN_STEREO, RATE, SPEECH_BAND, Floats, mean_squares, sides
@@ -226,7 +226,7 @@ def small_frames(arguments: list[str], folder: Path) -> Generator[Frame]:
     """
     command = [binary(), "-hide_banner", "-nostdin", "-nostats", "-y", "-v", "level+info", *arguments]
     with (folder / "said").open("wb") as said:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said)
+        process = foreign.start(command, folder=folder, stderr=said)
         try:
             yield from _read(process.stdout)
             process.wait()

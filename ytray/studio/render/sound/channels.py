@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from functools import cache
 from math import sqrt
 
+from ytray.studio import foreign
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.probe import Probed
 
 _PLAIN = ("mono", "stereo")
 _ASIDE = sqrt(0.5)  # -3 dB
+_TIMEOUT = 60  # seconds
 _PAN = "aformat=sample_fmts=fltp,pan=stereo"  # whole numbers would be cut off where channels add up to too much
 
 
@@ -59,7 +60,7 @@ def _parts(speakers: list[str], side: str) -> list[tuple[int, float]]:
 @cache
 def _layouts() -> dict[str, list[str]]:
     """The loudspeakers of each layout that ffmpeg has a name for, in their order."""
-    told = subprocess.run([binary(), "-v", "error", "-layouts"], capture_output=True, text=True, check=True).stdout
+    told = foreign.text(foreign.run([binary(), "-v", "error", "-layouts"], timeout=_TIMEOUT).stdout)
     _, _, named = told.partition("Standard channel layouts:")
     return {name: speakers.split("+") for name, speakers in re.findall(r"^(\S+) +([A-Z0-9+]+)$", named, re.MULTILINE)}
 

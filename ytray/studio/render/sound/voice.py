@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ytray.errors import PermanentError
+from ytray.studio import foreign
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.probe import headers, reading
 from ytray.studio.render.sound.channels import mixed_down
@@ -75,17 +75,10 @@ def _decoded(
         cut = f"atrim=start={start:.6f}" + (f":duration={seconds:.6f}" if seconds is not None else "")
         heard_as = f"{mixed_down(found)},{filters},{cut}"
         arguments = [*reading(narration, folder), "-map", found.sound, "-af", heard_as, "-f", "s16le", "sound"]
-        done = subprocess.run(
-            [binary(), "-hide_banner", "-nostdin", "-v", "error", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT,
-            check=False,
-        )
+        command = [binary(), "-hide_banner", "-nostdin", "-v", "error", *arguments]
+        done = foreign.run(command, folder=folder, timeout=_TIMEOUT)
         if done.returncode != 0:
-            said = done.stderr.strip()[-300:].replace("input", narration.name)
+            said = done.stderr.decode(errors="replace").strip()[-300:].replace("input", narration.name)
             raise PermanentError(f"{narration.name} is no narration that can be decoded: {said}")
         return measure(folder / "sound")
 
