@@ -1,6 +1,7 @@
 # make demo    a sentence becomes a video, in out/      make up      the API and the console, on what the demo left
 # make test    all tests but the long ones        make chaos   minutes of random kills
-# make check   formatting, lint, types, contracts make bench   figures against other job systems
+# make check   formatting, lint, types, contracts, known holes
+#                                                 make bench   figures against other job systems
 SHELL := /bin/bash
 PROMPT ?= Why do cats purr?
 
@@ -28,6 +29,7 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/contracts
+	@$(BIN)/python scripts/audit $(UV)
 
 chaos: setup
 	@$(BIN)/pytest -m chaos -s --timeout 3600 tests

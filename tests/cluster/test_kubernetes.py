@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,53 @@ def test_nobody_but_ytray_reaches_redis_and_names_agree() -> None:
     host, port = ray_cluster()["spec"]["gcsFaultToleranceOptions"]["redisAddress"].split(":")
     assert (host, int(port)) == ("ytray-redis", redis["spec"]["ports"][0]["port"])
     assert of_kind("RayJob")[0]["spec"]["clusterSelector"] == {"ray.io/cluster": ray_cluster()["metadata"]["name"]}
+
+
+def test_workers_have_an_account_of_their_own_and_no_token_of_it() -> None:
+    accounts = {account["metadata"]["name"]: account for account in of_kind("ServiceAccount")}
+    for name, template in templates():
+        spec = template["spec"]
+        if name == "head":  # the autoscaler beside it asks the API server, by rights that KubeRay gives its account
+            assert spec["serviceAccountName"] == "ytray"
+            continue
+        assert spec["automountServiceAccountToken"] is False, name
+        if name not in ("job", "redis"):
+            assert spec["serviceAccountName"] == "ytray-worker", name
+    assert accounts["ytray-worker"]["automountServiceAccountToken"] is False
+    assert not [*of_kind("Role"), *of_kind("RoleBinding"), *of_kind("ClusterRoleBinding")]
+
+
+@pytest.mark.parametrize(
+    ("to", "port", "reached_by"),
+    [
+        ("169.254.169.254", 80, set()),  # the metadata server, which gives out the node's own account
+        ("169.254.169.254", 443, set()),
+        ("10.0.0.1", 443, {"head"}),  # the API server, within the network
+        ("10.0.0.7", 5432, set()),  # somebody else's database
+        ("192.168.1.1", 80, set()),
+        ("142.250.1.1", 443, {"head", "cpu", "media", "gpu", "job"}),  # the bucket and the models
+        ("142.250.1.1", 80, {"head"}),  # a webhook
+        ("142.250.1.1", 25, set()),
+    ],
+)
+def test_pods_reach_outside_what_they_need(to: str, port: int, reached_by: set[str]) -> None:
+    reached = set()
+    for name, template in templates():
+        labels = template["metadata"]["labels"].items()
+        chosen = [
+            p["spec"] for p in of_kind("NetworkPolicy") if p["spec"]["podSelector"]["matchLabels"].items() <= labels
+        ]
+        assert any("Egress" in policy["policyTypes"] for policy in chosen), name
+        for rule in (rule for policy in chosen for rule in policy.get("egress", [])):
+            blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
+            inside = any(
+                ip_address(to) in ip_network(block["cidr"])
+                and not any(ip_address(to) in ip_network(but) for but in block.get("except", []))
+                for block in blocks
+            )
+            if inside and port in [allowed["port"] for allowed in rule["ports"]]:
+                reached.add(name)
+    assert reached == reached_by
 
 
 def test_prometheus_asks_one_place_for_figures_that_are_of_the_whole_system_and_names_it_as_the_alerts_do() -> None:

@@ -116,6 +116,16 @@ def test_only_the_head_is_there_to_stay() -> None:
     assert sum(node_type["max_workers"] for node_type in node_types().values()) == document(GOOGLE)["max_workers"]
 
 
+def test_workers_act_by_an_account_that_starts_no_machines() -> None:
+    accounts = {
+        name: [account["email"].partition("@")[0] for account in node["node_config"].get("serviceAccounts", [])]
+        for name, node in node_types().items()
+    }
+    # The head's is the one that Ray makes for who starts machines: written nowhere, so nobody else has it.
+    assert accounts == {"head": [], "cpu": ["ytray-worker"], "media": ["ytray-worker"], "gpu": ["ytray-worker"]}
+    assert "gcloud iam service-accounts create ytray-worker" in (REPOSITORY / "docs" / "clusters.md").read_text()
+
+
 @pytest.mark.parametrize("path", LAUNCHED, ids=lambda path: path.stem)
 def test_what_is_sent_to_the_machines_is_there_and_holds_no_secret(path: Path) -> None:
     config = document(path)

@@ -44,7 +44,7 @@ class Running:
 @pytest.fixture(scope="package")
 def running() -> Iterator[Running]:
     """A running system. Nothing of it is left afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="ytray-serve-"))
+    folder = Path(tempfile.mkdtemp(prefix="ytray-"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
