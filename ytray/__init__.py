@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from ytray.engine.breaker import circuit_breaker
-from ytray.engine.connection import connect, shutdown
+from ytray.engine.connection import shutdown
 from ytray.engine.context import current_job
 from ytray.engine.dlq import dlq
 from ytray.engine.flow import flow
 from ytray.engine.gathering import as_completed, get
 from ytray.engine.job import Job
+from ytray.engine.joining import ensure_running as connect
 from ytray.engine.model import JobState, JobStatus, Transition
 from ytray.engine.retry import RetryPolicy
 from ytray.engine.task import task

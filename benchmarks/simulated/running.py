@@ -22,8 +22,8 @@ from benchmarks.simulated.nodes import Nodes
 from ytray.engine.connection import adopt_store
 from ytray.engine.job import new_job_id
 from ytray.engine.model import QUEUE_PRIORITIES, JobState
+from ytray.engine.setup import pack_setup
 from ytray.engine.store import Store, Submission
-from ytray.engine.worker import pack_setup
 from ytray.settings import Settings, adopt
 from ytray.system import redis_server
 

@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ytray import current_job, task
 from ytray.engine.joblog import read_log
+from ytray.engine.setup import pack_setup, unpack_setup
 from ytray.engine.store import LaneRoom, Store
-from ytray.engine.worker import Worker, pack_setup, unpack_setup
+from ytray.engine.worker import Worker
 from ytray.settings import settings
 
 _shared = ThreadPoolExecutor(1)

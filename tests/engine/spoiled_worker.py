@@ -10,8 +10,9 @@ import tempfile
 from typing import Any
 
 from ytray import task
+from ytray.engine.setup import pack_setup, unpack_setup
 from ytray.engine.store import LaneRoom
-from ytray.engine.worker import Worker, pack_setup, unpack_setup
+from ytray.engine.worker import Worker
 from ytray.settings import settings
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from ytray import JobFailed, dlq, flow, task
-from ytray.engine.code import CODE_KEPT, resolve, shipped_in
+from ytray.engine.code import resolve, shipped_in
 from ytray.engine.flow import Flow
 from ytray.engine.link import CodeNotStored
 from ytray.engine.schema import MIGRATIONS
 from ytray.engine.shipped import digest_of, renew
-from ytray.engine.signing import signed
+from ytray.engine.signing import CODE_KEPT, signed
 from ytray.engine.store import Store, Submission
 from ytray.engine.task import Task
 

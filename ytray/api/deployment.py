@@ -13,8 +13,9 @@ from ray import serve
 from ytray.api.app import build
 from ytray.api.keys import KeyRing
 from ytray.engine import signing
-from ytray.engine.connection import adopt_store, connect, store
-from ytray.engine.worker import pack_setup, unpack_setup
+from ytray.engine.connection import adopt_store, store
+from ytray.engine.joining import ensure_running
+from ytray.engine.setup import pack_setup, unpack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 from ytray.system import ray_cluster, redis_server
@@ -67,7 +68,7 @@ def application(_: dict[str, str] | None = None) -> serve.Application:
         raise SystemUnavailable(
             "`serve deploy` needs a running system: start it with `ytray up`, or set YTRAY_REDIS_URL for the cluster"
         )
-    connect()
+    ensure_running()
     setup = pack_setup(store().redis_url, settings(), signing.secret())
     dashboard = ray_cluster.recorded(settings().home, "dashboard")
     deployment: Any = Api

@@ -61,13 +61,13 @@ def _home() -> Iterator[Finding]:
 
 
 def _parts() -> Iterator[Finding]:
-    from ytray.engine.connection import open_store
+    from ytray.engine.connection import store
     from ytray.engine.parts import mirrored_parts, record, trouble
     from ytray.system.parts import read_parts
 
     parts = read_parts(settings().home)
     if not parts and settings().redis_url is not None:
-        parts = mirrored_parts(open_store())
+        parts = mirrored_parts(store())
     for part in parts:
         if told := trouble(part):
             yield Finding(f"part {part.name}", "bad" if part.state == "missing" else "warning", told)
@@ -80,14 +80,14 @@ def _parts() -> Iterator[Finding]:
 def _redis() -> Iterator[Finding]:
     from redis.exceptions import NoPermissionError
 
-    from ytray.engine.connection import open_store
+    from ytray.engine.connection import store
     from ytray.engine.schema import current, version_of
     from ytray.system import redis_server
 
     if settings().redis_url is None:
         path, version = redis_server.find_binary()
         yield Finding("redis", "ok", f"embedded, {path} {version}")
-    where = open_store()
+    where = store()
     for warning in redis_server.check(where.redis_url):
         yield Finding("redis", "warning", warning)
     try:
@@ -144,10 +144,10 @@ def _nodes(cluster: str) -> Iterator[Finding]:
 
 
 def _queues() -> Iterator[Finding]:
-    from ytray.engine.connection import open_store
+    from ytray.engine.connection import store
     from ytray.engine.tracking import job_tracker
 
-    if not open_store().redis.exists(open_store().key("at_work")):
+    if not store().redis.exists(store().key("at_work")):
         yield Finding("tracker", "warning", "none is at work: nothing starts until one is; `ytray up` starts one")
     for queue in job_tracker.queues():
         waiting = f"; {queue.depth:,} jobs wait" if queue.depth else ""

@@ -23,16 +23,16 @@ from ytray.engine.batch.model import (
 )
 from ytray.engine.batch.plan import Asked, Plan
 from ytray.engine.batch.preparing import Preparation
-from ytray.engine.capacity import NODE_WORD
-from ytray.engine.connection import is_connected, open_store, submitting_store
+from ytray.engine.connection import is_connected, running_store, store
 from ytray.engine.dlq import dlq
 from ytray.engine.job import Job
 from ytray.engine.joblog import read_log
 from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.names import NODE_WORD
 from ytray.engine.nodes import NodeStatus, drain, list_nodes, workers_of
 from ytray.engine.store import Store
 from ytray.engine.task import all_tasks, find
-from ytray.engine.tracking import Tracking, job_tracker
+from ytray.engine.tracking import job_tracker
 from ytray.engine.webhook_secrets import WebhookSecret, rotate_webhook_secret, webhook_secret
 from ytray.errors import DamagedJob, SystemUnavailable, UnknownJob
 from ytray.settings import settings
@@ -94,21 +94,20 @@ class Inside:
 
     def status(self, job_id: str) -> JobStatus:
         """What is known of a job."""
-        return _tracker().get_status(job_id)
+        return job_tracker.get_status(job_id)
 
     def history(self, job_id: str) -> list[Transition]:
         """Every move of a job."""
-        return _tracker().get_history(job_id)
+        return job_tracker.get_history(job_id)
 
     def wait(self, job_id: str, timeout: float | None) -> Any:
         """Wait for a job's end and return its result as JSON."""
-        open_store()
-        return Job[Any](job_id).get(timeout)
+        return Job[Any](job_id).outcome(store().wait_until_ended(job_id, timeout))
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job."""
-        _tracker().cancel(job_id)
-        audit.record_here(open_store(), "cancel job", job_id)
+        job_tracker.cancel(job_id)
+        audit.record_here(store(), "cancel job", job_id)
 
     def jobs(
         self,
@@ -121,15 +120,15 @@ class Inside:
         cursor: str | None,
     ) -> JobPage:
         """The newest jobs that match."""
-        return _tracker().page(state, task_name=task_name, queue=queue, user_id=user_id, limit=limit, cursor=cursor)
+        return job_tracker.page(state, task_name=task_name, queue=queue, user_id=user_id, limit=limit, cursor=cursor)
 
     def children(self, job_id: str) -> list[JobStatus]:
         """The steps of a flow."""
-        return _tracker().children(job_id)
+        return job_tracker.children(job_id)
 
     def logs(self, job_id: str, after: int) -> LogPage:
         """What a job logged since `after`."""
-        where = open_store()
+        where = store()
         where.state(job_id)  # raises for a job that does not exist, which has no log either
         lines, following = read_log(where, job_id, after)
         return LogPage(lines=lines, next=following)
@@ -157,17 +156,17 @@ class Inside:
 
     def queues(self) -> list[QueueStatus]:
         """Every queue."""
-        return _tracker().queues()
+        return job_tracker.queues()
 
     def pause(self, queue: str) -> None:
         """Start no more jobs of a queue."""
-        _tracker().pause(queue)
-        audit.record_here(open_store(), "pause queue", queue)
+        job_tracker.pause(queue)
+        audit.record_here(store(), "pause queue", queue)
 
     def resume(self, queue: str) -> None:
         """Start jobs of a queue again."""
-        _tracker().resume(queue)
-        audit.record_here(open_store(), "resume queue", queue)
+        job_tracker.resume(queue)
+        audit.record_here(store(), "resume queue", queue)
 
     def nodes(self) -> list[NodeStatus]:
         """Every node of the cluster."""
@@ -178,7 +177,7 @@ class Inside:
         """Take a node out of service."""
         self._check_for_a_cluster()
         drained = drain(node, deadline_seconds, reason)
-        audit.record_here(open_store(), "drain node", drained.node_id, reason)
+        audit.record_here(store(), "drain node", drained.node_id, reason)
         # Ray would end this process together with the node, when it is the one that the command runs on.
         ytray.shutdown()
         import ray
@@ -189,7 +188,7 @@ class Inside:
 
     def jobs_on(self, node_id: str) -> list[str]:
         """The ids of the jobs that run on a node: asks Redis alone."""
-        where, found, cursor = open_store(), list[str](), None
+        where, found, cursor = store(), list[str](), None
         while True:
             page = job_tracker.page(JobState.EXECUTING, limit=_PAGE, cursor=cursor)
             workers = workers_of(where, [job.job_id for job in page.jobs])
@@ -200,16 +199,14 @@ class Inside:
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
-        return _tracker().counts()
+        return job_tracker.counts()
 
     def dead_letters(self) -> list[DeadLetter]:
         """The whole dead-letter queue."""
-        open_store()
         return dlq.list_all()
 
     def dead_letter(self, job_id: str) -> DeadLetter:
         """One job of it."""
-        open_store()
         return dlq.show(job_id)
 
     def replay(self, job_ids: Sequence[str] | None) -> list[str]:
@@ -228,7 +225,7 @@ class Inside:
 
     def batch(self, batch_id: str) -> BatchStatus:
         """What is known of a batch."""
-        return _batch(batch_id).status()
+        return Batch(batch_id).status()
 
     def plan_batch(self, batch_id: str, asked: Asked) -> Plan:
         """The nodes that a batch needs to be done in time."""
@@ -242,103 +239,102 @@ class Inside:
 
     def _with_nodes(self) -> Store:
         """The store, and Ray where a cluster runs: its nodes tell what slots a node has."""
-        return submitting_store() if self.stays else open_store()
+        return running_store() if self.stays else store()
 
     def batches(self, *, limit: int) -> BatchPage:
         """The newest batches."""
-        open_store()
         return batches.page(limit=limit)
 
     def batch_items(self, batch_id: str, state: ItemState | None, *, limit: int, cursor: int | None) -> ItemPage:
         """Items of a batch."""
-        return _batch(batch_id).items(state, limit=limit, cursor=cursor)
+        return Batch(batch_id).items(state, limit=limit, cursor=cursor)
 
     def batch_errors(self, batch_id: str) -> list[ErrorGroup]:
         """The failed items of a batch in groups."""
-        return _batch(batch_id).errors()
+        return Batch(batch_id).errors()
 
     def resume_batch(self, batch_id: str, source: Path | None) -> Resumed:
         """Go on with a batch."""
         resumed = Batch(batch_id).resume(source)
-        audit.record_here(open_store(), "resume batch", batch_id)
+        audit.record_here(store(), "resume batch", batch_id)
         return resumed
 
     def pause_batch(self, batch_id: str) -> BatchStatus:
         """Start no more items of a batch."""
-        paused = _batch(batch_id).pause()
-        audit.record_here(open_store(), "pause batch", batch_id)
+        paused = Batch(batch_id).pause()
+        audit.record_here(store(), "pause batch", batch_id)
         return paused
 
     def cancel_batch(self, batch_id: str) -> BatchStatus:
         """Cancel every item of a batch that has not ended."""
-        cancelled = _batch(batch_id).cancel()
-        audit.record_here(open_store(), "cancel batch", batch_id)
+        cancelled = Batch(batch_id).cancel()
+        audit.record_here(store(), "cancel batch", batch_id)
         return cancelled
 
     def change_batch(
         self, batch_id: str, *, priority: int | None, concurrency: int | None, budget_usd: float | None
     ) -> BatchStatus:
         """Change how a batch is run."""
-        changed = _batch(batch_id).change(priority=priority, concurrency=concurrency, budget_usd=budget_usd)
+        changed = Batch(batch_id).change(priority=priority, concurrency=concurrency, budget_usd=budget_usd)
         given = {"priority": priority, "concurrency": concurrency, "budget_usd": budget_usd}
         told = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
-        audit.record_here(open_store(), "change batch", batch_id, told)
+        audit.record_here(store(), "change batch", batch_id, told)
         return changed
 
     def replay_errors(self, batch_id: str, fingerprint: str) -> int:
         """Run the failed items of a group of errors once more."""
         number = Batch(batch_id).replay(fingerprint)
-        audit.record_here(open_store(), "replay items", f"{batch_id}/errors/{fingerprint}")
+        audit.record_here(store(), "replay items", f"{batch_id}/errors/{fingerprint}")
         return number
 
     def discard_errors(self, batch_id: str, fingerprint: str) -> int:
         """Give the failed items of a group of errors up."""
-        number = _batch(batch_id).discard(fingerprint)
-        audit.record_here(open_store(), "discard items", f"{batch_id}/errors/{fingerprint}")
+        number = Batch(batch_id).discard(fingerprint)
+        audit.record_here(store(), "discard items", f"{batch_id}/errors/{fingerprint}")
         return number
 
     def batch_report(self, batch_id: str, form: Literal["markdown", "html"]) -> str:
         """What came of a batch, to read."""
-        made = _batch(batch_id).report()
+        made = Batch(batch_id).report()
         return made.html if form == "html" else made.markdown
 
     def spending(self, job_id: str | None, *, user_id: str | None, limit: int) -> list[Entry]:
         """Paid calls."""
         if job_id is not None:
-            return journal.entries_of_job(open_store(), job_id)
-        return journal.latest_entries(open_store(), user_id=user_id, limit=limit)
+            return journal.entries_of_job(store(), job_id)
+        return journal.latest_entries(store(), user_id=user_id, limit=limit)
 
     def allow_call(self, key: str) -> Entry:
         """Let an uncertain call be made again."""
-        allowed = journal.allow(open_store(), key)
-        audit.record_here(open_store(), "allow call", key)
+        allowed = journal.allow(store(), key)
+        audit.record_here(store(), "allow call", key)
         return allowed
 
     def budgets(self) -> list[Budget]:
         """What users may spend this month, and have spent."""
-        return budgets.user_budgets(open_store())
+        return budgets.user_budgets(store())
 
     def set_budget(self, user_id: str, limit_usd: float | None) -> Budget:
         """Let a user spend so many US dollars a month."""
-        budget = budgets.set_user_budget(open_store(), user_id, limit_usd)
+        budget = budgets.set_user_budget(store(), user_id, limit_usd)
         told = "the default" if limit_usd is None else f"{limit_usd} USD"
-        audit.record_here(open_store(), "set budget", user_id, told)
+        audit.record_here(store(), "set budget", user_id, told)
         return budget
 
     def audit(self, limit: int, cursor: str | None) -> AuditPage:
         """Who did what, the newest first."""
-        return audit.page(open_store(), limit, cursor)
+        return audit.page(store(), limit, cursor)
 
     def models(self) -> list[ModelStatus]:
         """Every model that has a price."""
-        return model_statuses(open_store())
+        return model_statuses(store())
 
     def webhook_secret(self, user_id: str | None, *, rotate: bool) -> WebhookSecret:
         """What webhooks are signed with."""
         if not rotate:
-            return webhook_secret(open_store(), user_id)
-        made = rotate_webhook_secret(open_store(), user_id)
-        audit.record_here(open_store(), "rotate webhook secret", user_id or "")
+            return webhook_secret(store(), user_id)
+        made = rotate_webhook_secret(store(), user_id)
+        audit.record_here(store(), "rotate webhook secret", user_id or "")
         return made
 
     def task_names(self) -> list[str]:
@@ -364,15 +360,5 @@ class Inside:
             except (UnknownJob, DamagedJob):
                 continue
             settled.append(job_id)
-            audit.record_here(open_store(), action, job_id)
+            audit.record_here(store(), action, job_id)
         return settled
-
-
-def _tracker() -> Tracking:
-    open_store()
-    return job_tracker
-
-
-def _batch(batch_id: str) -> Batch:
-    open_store()
-    return Batch(batch_id)

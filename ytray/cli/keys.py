@@ -114,13 +114,13 @@ def _told(at: datetime | None) -> str | None:
 
 def _audited(action: str, subject: str, detail: str = "") -> None:
     from ytray.engine.audit import record_here
-    from ytray.engine.connection import open_store
+    from ytray.engine.connection import store
 
-    record_here(open_store(), action, subject, detail)
+    record_here(store(), action, subject, detail)
 
 
 def _ring() -> KeyRing:
     from ytray.api.keys import KeyRing
-    from ytray.engine.connection import open_store
+    from ytray.engine.connection import store
 
-    return KeyRing(open_store())
+    return KeyRing(store())

@@ -17,8 +17,8 @@ from ytray.cli.batch_words import span
 from ytray.cli.lengths import seconds_of
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json
 from ytray.cli.videos import bar
-from ytray.engine.capacity import NODE_WORD
 from ytray.engine.model import QUEUE_PRIORITIES, JobStatus
+from ytray.engine.names import NODE_WORD
 from ytray.engine.nodes import NodeStatus
 from ytray.errors import SystemUnavailable, UnknownJob, YtrayError
 

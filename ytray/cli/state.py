@@ -19,15 +19,15 @@ def backup(
 ) -> Exit | None:
     """Write all that the system knows into a file, as it is at one moment; jobs go on meanwhile. Not the artifacts."""
     from ytray.engine.backup import backup_to_file, write_backup
-    from ytray.engine.connection import open_store
+    from ytray.engine.connection import store
 
     if str(file) == "-":
-        written = write_backup(open_store(), sys.stdout.buffer)
+        written = write_backup(store(), sys.stdout.buffer)
         sys.stdout.buffer.flush()
     elif file.is_dir() or not file.absolute().parent.is_dir():
         raise InvalidArguments(f"{file} cannot be written: it is a folder, or its folder does not exist")
     else:
-        written = backup_to_file(open_store(), file)
+        written = backup_to_file(store(), file)
     if as_json and str(file) != "-":
         print_json({"file": str(file), "keys": written.keys, "size_bytes": written.size_bytes})
     else:

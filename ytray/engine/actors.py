@@ -8,12 +8,12 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from ytray.engine.breaker import CircuitBreakers
+from ytray.engine.breaker_actor import CircuitBreakers
 from ytray.engine.capacity import HEAD_RESOURCE
 from ytray.engine.flow_runner import FlowRunner
 from ytray.engine.keeper import Keeper
+from ytray.engine.setup import pack_setup
 from ytray.engine.tracker import JobTracker
-from ytray.engine.worker import pack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 from ytray.system import System

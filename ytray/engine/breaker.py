@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import uuid
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar, cast
+from typing import Literal, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from ytray.engine.capacity import here
+from ytray.engine.connection import store
 from ytray.engine.error_text import in_words
 from ytray.engine.names import checked_word
 from ytray.engine.store import Store
-from ytray.engine.worker import unpack_setup
 from ytray.errors import CircuitOpen, PermanentError, RetryLater, StaleFence
 from ytray.settings import settings
 
@@ -45,18 +43,6 @@ class BreakerState(BaseModel):
     opened_at: float = 0.0
     probe_at: float = 0.0
     last_error: str = ""
-
-
-class CircuitBreakers:
-    """The actor that tells Ray's own tools of every breaker of the system."""
-
-    def __init__(self, setup: bytes) -> None:
-        self._store = unpack_setup(setup)
-
-    def report(self) -> dict[str, Any]:
-        """Every breaker's state by name."""
-        told = {state.name: state.model_dump() for state in _stored(self._store)}
-        return {"pid": os.getpid(), "node": here(), "breakers": told}
 
 
 class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's own are
@@ -94,8 +80,6 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
         return guarded
 
     def _ask(self, what: str, error: str = "") -> float:
-        from ytray.engine.connection import store
-
         given, token = settings(), uuid.uuid4().hex
         limits = (given.breaker_timeout, given.breaker_threshold, _PROBE_PATIENCE)
         return float(store().call("breaker", self.name, what, token, error, *limits))
@@ -103,18 +87,17 @@ class circuit_breaker:  # noqa: N801  # used like a function, as contextlib's ow
 
 def breaker_states() -> list[BreakerState]:
     """Every breaker that has met a failure, by name; read from Redis, so it needs no Ray."""
-    from ytray.engine.connection import store
-
-    return sorted(_stored(store()), key=lambda state: state.name)
+    return sorted(stored_breakers(store()), key=lambda state: state.name)
 
 
-def _stored(where: Store) -> list[BreakerState]:
+def stored_breakers(where: Store) -> list[BreakerState]:
+    """Every breaker that a store knows; one that cannot be read is left out, and counts as closed."""
     stored = cast("dict[bytes, bytes]", where.redis.hgetall(where.key("breakers")))
     states = []
     for name, state in stored.items():
         try:
             states.append(BreakerState.model_validate_json(state))
         except ValidationError:
-            # It counts as closed: the next failure of its dependency writes it anew.
+            # The next failure of its dependency writes it anew.
             _log.error("what is stored of the circuit breaker %r cannot be read", name)
     return states

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from ytray.engine import logs
 from ytray.engine.model import QUEUE_PRIORITIES
+from ytray.engine.names import NODE_WORD
 
-NODE_WORD = 12  # characters of a node's id with which the names of its workers begin
 _LOOK_EVERY = 1.0  # seconds between looks at the cluster's nodes
 
 _log = logs.get("ytray.capacity")

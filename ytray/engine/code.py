@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ytray.engine.error_text import in_words, is_rays_order
 from ytray.engine.link import CodeNotStored
@@ -16,7 +16,6 @@ from ytray.engine.names import escaped, unescaped
 from ytray.errors import PermanentError
 from ytray.settings import settings
 
-CODE_KEPT: Final = 30 * 86400  # seconds since a job needed it last; lua/prelude.lua has the same
 _SHIPPED = "value:"
 _VALUE = re.compile(r"value:[0-9a-f]{32}")
 

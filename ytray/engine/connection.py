@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ytray.engine import signing
@@ -29,15 +30,17 @@ _lock = threading.RLock()
 _current: _Connection | None = None
 
 
-def connect(*, for_up: bool = False) -> None:
-    """Join the running system (RAY_ADDRESS, YTRAY_REDIS_URL), else start the embedded one. Safe to call twice.
+_ensure_running: Callable[[], None] | None = None
 
-    `for_up` is for the node of `ytray up`.
 
-    Raises SystemUnavailable, in one sentence that says what to do.
-    """
-    from ytray.engine.actors import ensure_actors
+def jobs_are_run_by(ensure_running: Callable[[], None]) -> None:
+    """How the rooms below make sure that somebody runs what is submitted: control/joining.py tells it."""
+    global _ensure_running
+    _ensure_running = ensure_running
 
+
+def join_with_ray(begin: Callable[[System], None], *, for_up: bool) -> None:
+    """Join a system with its Ray cluster, unless that was done; `begin` starts what is missing of its actors."""
     global _current
     with _lock:
         if _current is not None and _current.has_ray and not _current.store.given_up:
@@ -47,7 +50,7 @@ def connect(*, for_up: bool = False) -> None:
         joined = join(ray=True, for_up=for_up)
         _current = _Connection(_store_of(joined), joined, has_ray=True)
         try:
-            ensure_actors(joined)
+            begin(joined)
             if not for_up:  # of that one, the supervisor watches everything
                 joined.watch(_current.store.give_up)
         except BaseException:
@@ -56,8 +59,8 @@ def connect(*, for_up: bool = False) -> None:
 
 
 def joined_system() -> System:
-    """The system that this process joined; connects first when that was not done."""
-    connect()
+    """The system that this process joined, and whose jobs are run."""
+    running_store()
     assert _current is not None
     assert _current.joined is not None, "a worker or an actor joins no system of its own"
     return _current.joined
@@ -68,9 +71,11 @@ def is_connected() -> bool:
     return _current is not None
 
 
-def open_store() -> Store:
-    """The system's state alone: joins Redis (starting the embedded one if it must), needs no Ray."""
+def store() -> Store:
+    """The system's state; joins Redis (starting the embedded one if it must), and never starts Ray."""
     global _current
+    if _current is not None:
+        return _current.store
     with _lock:
         if _current is None:
             joined = join(ray=False)
@@ -94,18 +99,11 @@ def _store_of(joined: System) -> Store:
     return where
 
 
-def store() -> Store:
-    """The connected system's state; connects first when that was not done."""
-    if _current is None:
-        connect()
-    assert _current is not None
-    return _current.store
-
-
-def submitting_store() -> Store:
-    """The same for who submits: somebody must be there to run the jobs."""
+def running_store() -> Store:
+    """The same for who submits, or waits for an end: somebody must be there to run the jobs."""
     if _current is None or not _current.has_ray:
-        connect()
+        assert _ensure_running is not None, "`import ytray` tells how"
+        _ensure_running()
     assert _current is not None
     return _current.store
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Literal
 import redis
 from pydantic_core import from_json, to_json
 
-from ytray.engine.capacity import NODE_WORD
 from ytray.engine.context import CurrentJob, running_job
 from ytray.engine.model import ENDED, FLOW_LANE, JobState
+from ytray.engine.names import NODE_WORD
 from ytray.errors import Deadlock, SystemUnavailable
 from ytray.settings import settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ytray.engine.connection import store, submitting_store
+from ytray.engine.connection import running_store, store
 from ytray.engine.model import DeadLetter, DeadLetterPage
 from ytray.engine.reading import Place
 from ytray.engine.records import read_cursor, write_cursor
@@ -62,7 +62,7 @@ class DeadLetterQueue:
 
     def retry_task(self, job_id: str) -> None:
         """Run the job once more, with all its retries restored. Raises UnknownJob when it is not in the queue."""
-        submitting_store().settle_dead_letter(job_id, "retry")
+        running_store().settle_dead_letter(job_id, "retry")
 
     def retry_many(self, job_ids: Iterable[str] | None = None) -> int:
         """Replay these jobs, or all; returns how many were in the queue and could be read."""
@@ -75,7 +75,7 @@ class DeadLetterQueue:
 
     def _settled(self, job_id: str, what: str) -> bool:
         try:
-            submitting_store().settle_dead_letter(job_id, what)
+            running_store().settle_dead_letter(job_id, what)
         except (UnknownJob, DamagedJob):
             return False
         return True

@@ -20,8 +20,8 @@ from ytray.engine import logs
 from ytray.engine.capacity import HEAD_RESOURCE
 from ytray.engine.flow_host import FlowHost
 from ytray.engine.marks import Marks
+from ytray.engine.setup import unpack_setup
 from ytray.engine.store import Claimed, Store
-from ytray.engine.worker import unpack_setup
 from ytray.errors import SystemUnavailable, YtrayError
 from ytray.settings import settings
 

@@ -27,8 +27,8 @@ from ytray.engine.flow_host import FlowHost
 from ytray.engine.link import Deposed
 from ytray.engine.marks import Marks, last_marks, mark_of
 from ytray.engine.model import FLOW_LANE
+from ytray.engine.setup import unpack_setup
 from ytray.engine.store import Claimed, LaneRoom, Store
-from ytray.engine.worker import unpack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from ytray.engine.connection import store
+from ytray.engine.connection import running_store
 from ytray.engine.context import refuse_in_flow
 from ytray.engine.job import Job
 from ytray.engine.records import unknown_job
@@ -33,7 +33,7 @@ def get(jobs: Iterable[Job[R]], timeout: float | None = None) -> list[R]:
     for place, job in enumerate(given):
         by_id.setdefault(job.id, []).append(place)
     results: dict[int, R] = {}
-    for ending in store().endings(by_id, timeout) if given else ():
+    for ending in running_store().endings(by_id, timeout) if given else ():
         for place in by_id[ending.job_id]:
             results[place] = given[place].outcome(ending)
     return [results[place] for place in range(len(given))]
@@ -54,7 +54,7 @@ def as_completed(jobs: Iterable[Job[R]], timeout: float | None = None) -> Iterat
     by_id: dict[str, Job[R]] = {}
     for job in jobs:
         by_id.setdefault(job.id, job)
-    for ending in store().endings(by_id, timeout, needs_all=False) if by_id else ():
+    for ending in running_store().endings(by_id, timeout, needs_all=False) if by_id else ():
         job = by_id[ending.job_id]
         if ending.state is None:
             raise unknown_job(job.id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic_core import from_json
 
-from ytray.engine.connection import store
+from ytray.engine.connection import running_store, store
 from ytray.engine.context import refuse_in_flow, running_job
 from ytray.engine.model import JobState, JobStatus, Transition
 from ytray.engine.records import unknown_job
@@ -50,7 +50,7 @@ class Job(Generic[R_co]):
         """
         refuse_in_flow("job.get()", "`await job`")
         ending, self._ending = self._ending, None
-        return self.outcome(ending or store().wait_until_ended(self.id, timeout))
+        return self.outcome(ending or running_store().wait_until_ended(self.id, timeout))
 
     def status(self) -> JobStatus:
         """What is known of the job now. Raises UnknownJob."""
@@ -75,7 +75,7 @@ class Job(Generic[R_co]):
             if job.steps is not None:
                 job.steps.ended(self.id)
             return self.outcome(store().ending(self.id, state))
-        where = await asyncio.to_thread(store)  # which may have to connect
+        where = await asyncio.to_thread(running_store)  # which may have to connect
         return self.outcome(await where.ending_of(self.id))
 
     def hold(self, ending: Ending) -> None:

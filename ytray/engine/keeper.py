@@ -2,9 +2,9 @@
 
 Ray ends the idle workers of a job whose driver has gone, also where a detached actor of that job goes on launching
 tasks: each task would then wait for a new process, a second or two. So on a cluster that others started, where whoever
-connects first may leave the next moment, the actors are started by a program that stays: the Keeper, an actor that
-does nothing else, runs it beside itself, and again when it has ended. There is no Keeper where whoever started the
-cluster started the actors, too.
+connects first may leave the next moment, the actors are started by a program that stays (driver.py): the Keeper, an
+actor that does nothing else, runs it beside itself, and again when it has ended. There is no Keeper where whoever
+started the cluster started the actors, too.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import ray
 
 from ytray.engine import logs
 from ytray.engine.capacity import here
-from ytray.engine.worker import unpack_setup
-from ytray.settings import settings
 
 _AGAIN_AFTER = 1.0  # seconds
 
@@ -34,7 +32,7 @@ class Keeper:
 
     def __init__(self, setup: bytes) -> None:
         context: Any = ray.get_runtime_context()
-        self._command = [sys.executable, "-m", "ytray.engine.keeper", str(context.gcs_address)]
+        self._command = [sys.executable, "-m", "ytray.engine.driver", str(context.gcs_address)]
         self._setup = base64.b64encode(setup) + b"\n"
         logs.configure()
         threading.Thread(target=self._keep, name="ytray-keeper", daemon=True).start()
@@ -55,17 +53,3 @@ class Keeper:
             except OSError as failed:
                 _log.warning("the driver is started again", error=str(failed))
             time.sleep(_AGAIN_AFTER)
-
-
-def _drive(address: str) -> None:
-    from ytray.engine.actors import begin_actors
-
-    setup = base64.b64decode(sys.stdin.buffer.readline())
-    unpack_setup(setup)
-    ray.init(address=address, namespace=settings().namespace, log_to_driver=False)
-    begin_actors(setup)
-    sys.stdin.buffer.read()
-
-
-if __name__ == "__main__":
-    _drive(sys.argv[1])

@@ -11,6 +11,7 @@ from typing import Final
 from ytray.errors import InvalidArguments
 
 LONGEST: Final = 255  # characters
+NODE_WORD: Final = 12  # characters of a node's id: the prefix of the names of its workers
 _SIGNS = re.compile(r"[%|:@\x00-\x20\x7f]")  # what separates words somewhere, and % itself
 _ESCAPES = re.compile(r"%([0-9A-F]{2})")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, half ones, ends of lines

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
 from ytray.engine.capacity import Node, cluster_nodes
-from ytray.engine.connection import store, submitting_store
+from ytray.engine.connection import running_store, store
 from ytray.engine.model import QUEUE_PRIORITIES, JobState, Time, time_of
 from ytray.engine.store import Store
 from ytray.errors import InvalidArguments, InvalidTransition, SystemUnavailable, UnknownNode
@@ -146,7 +146,7 @@ def find_node(node: str, nodes: Sequence[Node]) -> Node:
 def _connected() -> Store:
     import ray
 
-    return store() if ray.is_initialized() else submitting_store()
+    return store() if ray.is_initialized() else running_store()
 
 
 def is_told_of(record: DrainRecord) -> bool:

@@ -22,8 +22,8 @@ from typing import Final, cast
 
 from redis.exceptions import NoPermissionError
 
-from ytray.engine.code import CODE_KEPT
 from ytray.engine.model import QUEUE_PRIORITIES, JobState
+from ytray.engine.signing import CODE_KEPT
 from ytray.engine.store import Store
 from ytray.errors import SystemUnavailable
 

@@ -19,7 +19,6 @@ import redis
 from ray.cloudpickle import cloudpickle
 
 from ytray.engine import logs, signing
-from ytray.engine.code import CODE_KEPT
 from ytray.engine.model import QUEUE_PRIORITIES, JobState
 from ytray.engine.store import Store
 from ytray.errors import InvalidArguments, SystemUnavailable
@@ -42,7 +41,7 @@ def ship(task: Any, store: Store) -> str:
         )
     dumps: Callable[[Any], bytes] = cloudpickle.dumps
     digest = digest_of(task)
-    store.redis.set(store.key(f"code:{digest}"), signing.signed(dumps(task), digest), ex=CODE_KEPT)
+    store.redis.set(store.key(f"code:{digest}"), signing.signed(dumps(task), digest), ex=signing.CODE_KEPT)
     store.secure()
     return digest
 

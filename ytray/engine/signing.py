@@ -24,6 +24,7 @@ from ytray.settings import settings
 # The signature stands behind the pickle, where unpickling, and so a version that knows of none, does not look.
 _MARK: Final = b"\nytray-signed "
 _LENGTH: Final = len(_MARK) + 64
+CODE_KEPT: Final = 30 * 86400  # seconds since a job needed it last; lua/prelude.lua has the same
 _PATIENCE: Final = 20.0  # seconds
 
 _adopted: bytes | None = None
@@ -101,12 +102,10 @@ def _of_the_tracker() -> bytes:
     import ray
     from ray.exceptions import RayError
 
-    from ytray.engine.actors import find_actor
-
     if not ray.is_initialized():
         return own_secret()
     try:
-        ask = getattr(find_actor("JobTracker"), "code_secret", None)
+        ask = getattr(ray.get_actor("JobTracker", namespace=settings().namespace), "code_secret", None)
         return b"" if ask is None else cast(bytes, ray.get(ask.remote(), timeout=_PATIENCE))
     except ValueError:
         return own_secret()  # nobody has started the actors yet

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from ytray.engine import tracing, values
 from ytray.engine.arguments import Signature
 from ytray.engine.code import reference, shipped_in
-from ytray.engine.connection import submitting_store
+from ytray.engine.connection import running_store
 from ytray.engine.context import running_job
 from ytray.engine.imports import broken_imports, told_of
 from ytray.engine.job import Job, new_job_id, new_job_ids
@@ -178,7 +178,7 @@ class Task(Generic[P, R]):
         return Options(**chosen)
 
     def _accept(self, options: Options, payloads: list[bytes], canonical: bytes | None = None) -> list[Job[R]]:
-        where = submitting_store()
+        where = running_store()
         parent = running_job()
         if parent is None:  # what a job submits is decided when it is read
             check_arguments(where, options.user_id, payloads)

@@ -34,9 +34,10 @@ from ytray.engine.nodes import workers_of
 from ytray.engine.placement import Nearness
 from ytray.engine.records import gpu_share
 from ytray.engine.schedule import Schedule
+from ytray.engine.setup import unpack_setup
 from ytray.engine.standstill import Standstill
 from ytray.engine.store import Claimed, LaneRoom, Store
-from ytray.engine.worker import Report, run_lease, unpack_setup
+from ytray.engine.worker import Report, run_lease
 from ytray.errors import SystemUnavailable, YtrayError
 from ytray.settings import settings
 from ytray.system import redis_server

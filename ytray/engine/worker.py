@@ -11,10 +11,8 @@ What happens when …
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import os
-import pickle
 import socket
 import time
 import uuid
@@ -22,27 +20,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ytray.engine import joblog, logs, signing, tracing
-from ytray.engine.capacity import NODE_WORD, here
+from ytray.engine import joblog, logs, tracing
+from ytray.engine.capacity import here
 from ytray.engine.code import resolve
-from ytray.engine.connection import adopt_store
 from ytray.engine.context import CurrentJob, enter_job, jobs_run_here
 from ytray.engine.error_text import is_rays_order, leaves
-from ytray.engine.imports import broken_imports
 from ytray.engine.interrupts import Steered, StoppedByRay
+from ytray.engine.names import NODE_WORD
 from ytray.engine.processes import guard, kill_processes_of, mark_job
+from ytray.engine.setup import unpack_setup
 from ytray.engine.store import Claimed, Store
 from ytray.engine.surroundings import Surroundings, end_forked_child
 from ytray.engine.task import Task
 from ytray.engine.verdict import Verdict, judge
 from ytray.engine.watch import DRAINED, Running, Watch
 from ytray.errors import StaleFence
-from ytray.settings import Settings, adopt, settings
+from ytray.settings import settings
 from ytray.system.redis_refusals import RedisIsFull
 
 T = TypeVar("T")
 
-PATIENCE = 120.0  # seconds that a commit goes on trying while Redis is away
 _COMMIT_EVERY = 0.05  # seconds: results of short jobs are committed together, but none waits longer than this
 _STOPPED = "Ray stopped its worker"
 
@@ -60,38 +57,8 @@ class Report:
 
 
 def run_lease(setup: bytes, jobs: Sequence[tuple[Any, ...]]) -> Report:
-    """The Ray task: run `jobs` (as `Claimed.sent`), one after the other, and commit each. `setup` is `pack_setup`'s."""
+    """The Ray task: run `jobs` (as `Claimed.sent`), one after the other, and commit each. setup.py packs `setup`."""
     return _worker(setup).run([Claimed.received(job) for job in jobs])
-
-
-def pack_setup(redis_url: str, given: Settings, code_secret: bytes | None = None) -> bytes:
-    """What a worker needs to join the system. It travels as an argument, which no dashboard shows.
-
-    `code_secret` is by which it knows the code that the system has signed; that of this home, if none is given.
-
-    The worker may be of another version: it takes the settings that it knows, and its own default for what is missing.
-    """
-    known = code_secret or signing.own_secret()
-    return pickle.dumps({"redis_url": redis_url, "settings": given.model_dump(), "code_secret": known})
-
-
-def unpack_setup(setup: bytes, patience: float = PATIENCE, *, waits_for_room: bool = False) -> Store:
-    """Make this process work for the system that packed `setup`, with its YTRAY_IMPORTS; returns its store."""
-    packed = pickle.loads(setup)
-    given = Settings.of_system(packed["settings"])
-    adopt(given)
-    signing.adopt(packed.get("code_secret", b""))
-    where = Store(packed["redis_url"], given.namespace, patience, waits_for_room=waits_for_room)
-    adopt_store(where)
-    logs.configure()
-    joblog.install(where)
-    for module, why in broken_imports().items():
-        # Its tasks cannot run here, and say so when they try; those of others can.
-        _log.error(f"YTRAY_IMPORTS: {module} cannot be imported here", error=why)
-    # What is loaded by now stays. Left out of the full collections, it makes none of them stop a job for 20 ms.
-    gc.collect()
-    gc.freeze()
-    return where
 
 
 _workers: dict[bytes, Worker] = {}

@@ -29,7 +29,7 @@ from ytray.engine.batch.rows import check_batchable
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.triage import fingerprint_of, group
 from ytray.engine.code import resolve
-from ytray.engine.connection import store, submitting_store
+from ytray.engine.connection import running_store, store
 from ytray.engine.context import refuse_in_flow
 from ytray.engine.model import MICRO
 from ytray.engine.records import read_cursor, unknown_batch, write_cursor
@@ -77,7 +77,7 @@ class Batch:
         flow, BlockingCall.
         """
         refuse_in_flow("batch.wait()", "`await asyncio.to_thread(batch.wait)`")
-        for _ in store().endings([self.id], timeout, "b"):
+        for _ in running_store().endings([self.id], timeout, "b"):
             break
         return self.status()
 
@@ -103,7 +103,7 @@ class Batch:
         Raises InvalidRows when a row of it is wrong, and then changes nothing; UnknownBatch, InvalidBatchMove when it
         has not started yet.
         """
-        ledger = Ledger(submitting_store())
+        ledger = Ledger(running_store())
         fields = _fields(ledger, self.id)
         if fields["state"] == BatchState.SCHEDULED:
             raise InvalidBatchMove(f"batch {self.id} has not started yet: it is SCHEDULED; nothing was changed")
@@ -124,7 +124,7 @@ class Batch:
 
     def replay(self, fingerprint: str) -> int:
         """Run the items of one group of `errors` again; returns how many. Raises InvalidArguments, UnknownBatch."""
-        ledger = Ledger(submitting_store())
+        ledger = Ledger(running_store())
         return ledger.redo_items(self.id, _group_members(ledger, self.id, fingerprint))
 
     def discard(self, fingerprint: str) -> int:
@@ -196,7 +196,7 @@ class Batches:
         Raises InvalidArguments when it cannot be read at all, UnknownTask.
         """
         check_batchable(task if isinstance(task, str) else task.name)
-        ledger = Ledger(submitting_store())
+        ledger = Ledger(running_store())
         found = find(task) if isinstance(task, str) else task
         return Preparation(ledger, found, source, options or BatchOptions(), format=format, told=told)
 
