@@ -1,6 +1,6 @@
 # make demo    a sentence becomes a video, in out/      make up      the API and the console, on what the demo left
 # make test    all tests but the long ones        make chaos   minutes of random kills
-# make check   formatting, lint, types, contracts, known holes
+# make check   style, types, imports, contracts, known holes in packages
 #                                                 make bench   figures against other job systems
 SHELL := /bin/bash
 PROMPT ?= Why do cats purr?
@@ -28,6 +28,7 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/contracts
 	@$(BIN)/python scripts/audit $(UV)
 
@@ -42,4 +43,4 @@ setup:
 	@$$(bash scripts/find-uv) sync --frozen --quiet
 
 clean:
-	rm -rf .venv .tools out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools out dist .pytest_cache .mypy_cache .import_linter_cache .ruff_cache .hypothesis

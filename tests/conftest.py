@@ -24,11 +24,11 @@ import ytray
 from tests.small_pictures import smaller
 from tests.vertex.server import VertexServer
 from ytray.api.app import build
+from ytray.engine.base.model import QUEUE_PRIORITIES, JobState
 from ytray.engine.batch.batches import Batch
-from ytray.engine.connection import store
-from ytray.engine.model import QUEUE_PRIORITIES, JobState
-from ytray.engine.store import Store
-from ytray.engine.tracking import job_tracker
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.state.connection import store
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidBatchMove, InvalidTransition
 from ytray.settings import Settings, settings
 from ytray.studio.model import SIZES

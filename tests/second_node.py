@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import ray
 
-from ytray.engine.model import QUEUE_PRIORITIES
-from ytray.engine.nodes import NodeStatus, list_nodes
+from ytray.engine.base.model import QUEUE_PRIORITIES
+from ytray.engine.cluster.nodes import NodeStatus, list_nodes
 
 _SETTLED = 60.0  # seconds
 

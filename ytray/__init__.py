@@ -2,19 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ytray.engine.breaker import circuit_breaker
-from ytray.engine.connection import shutdown
-from ytray.engine.context import current_job
-from ytray.engine.dlq import dlq
-from ytray.engine.flow import flow
-from ytray.engine.gathering import as_completed, get
-from ytray.engine.job import Job
-from ytray.engine.joining import ensure_running as connect
-from ytray.engine.model import JobState, JobStatus, Transition
-from ytray.engine.retry import RetryPolicy
-from ytray.engine.task import task
-from ytray.engine.tracking import job_tracker
-from ytray.engine.unit import unit_of_work
+from ytray.engine.base.context import current_job
+from ytray.engine.base.model import JobState, JobStatus, Transition
+from ytray.engine.base.retry import RetryPolicy
+from ytray.engine.control.joining import ensure_running as connect
+from ytray.engine.jobs.dlq import dlq
+from ytray.engine.jobs.flow import flow
+from ytray.engine.jobs.gathering import as_completed, get
+from ytray.engine.jobs.job import Job
+from ytray.engine.jobs.task import task
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.jobs.unit import unit_of_work
+from ytray.engine.run.breaker import circuit_breaker
+from ytray.engine.state.connection import shutdown
 from ytray.errors import (
     BlockingCall,
     CircuitOpen,

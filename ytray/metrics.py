@@ -1,6 +1,6 @@
-"""Prometheus metrics: helpers for work that runs elsewhere, and the metrics page itself. See ytray.engine.metrics."""
+"""Prometheus metrics: for work that runs elsewhere, and the metrics page itself (ytray/engine/control/metrics.py)."""
 
-from ytray.engine.metrics import (
+from ytray.engine.control.metrics import (
     render,
     track_task_complete,
     track_task_failure,

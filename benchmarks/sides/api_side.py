@@ -19,8 +19,8 @@ from loading import best, request
 
 import ytray
 from ytray.api.environment import prepare_environment
-from ytray.engine.connection import store
-from ytray.engine.store import Submission
+from ytray.engine.state.connection import store
+from ytray.engine.state.store import Submission
 
 PORT = 8712
 _CHUNK = 10_000  # jobs stored in one call

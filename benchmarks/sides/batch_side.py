@@ -13,8 +13,8 @@ from bench_tasks import PRICE, noop, paid
 
 import ytray
 from ytray import batches
-from ytray.engine.connection import store
-from ytray.engine.store import Store
+from ytray.engine.state.connection import store
+from ytray.engine.state.store import Store
 
 
 def main(sizes: list[int], rows: int) -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.hosts.cluster import DETECTION, Machines, machines
 from tests.hosts.tasks_for_hosts import slept, until_told
 from ytray import Job, JobState
-from ytray.engine.connection import adopt_store
+from ytray.engine.state.connection import adopt_store
 
 HOSTS = (1, 2, 4, 8)
 SLOTS = 2  # of each host

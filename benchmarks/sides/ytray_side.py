@@ -14,9 +14,9 @@ from bench_tasks import noop, short_sleep
 
 import ytray
 from ytray import Job, job_tracker
-from ytray.engine.actors import find_actor
-from ytray.engine.connection import store
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.control.actors import find_actor
+from ytray.engine.state.connection import store
+from ytray.engine.state.store import LaneRoom, Store, Submission
 
 
 def main(jobs: int, depths: list[int]) -> None:

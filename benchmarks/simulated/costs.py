@@ -21,7 +21,7 @@ import ray
 
 from benchmarks.simulated.running import System, cpu_seconds, submit, system
 from benchmarks.simulated.work import simulated_item
-from ytray.engine.store import Claimed, LaneRoom, Store
+from ytray.engine.state.store import Claimed, LaneRoom, Store
 from ytray.system.redis_server import socket_path
 
 _WATCHED = 2000  # connections that wait as the watch of a running job does

@@ -1,7 +1,7 @@
 """Simulated nodes: they hold slots for as long as jobs say, and speak to Redis as workers do.
 
-What a worker of `ytray.engine.worker` asks of the store is asked here too, job by job: `start`, `beat` for a job that
-runs for longer than a third of its lease, `complete`. Only the network is spared: calls of many workers that fall
+What a worker (run/worker.py) asks of the store is asked here too, job by job: `start`, `beat` for a job that runs for
+longer than a third of its lease, `complete`. Only the network is spared: calls of many workers that fall
 together go to Redis in one packet. What Ray does is played: tasks wait for a free slot in the order of their coming;
 those of a node that died are run again elsewhere once that is noticed, twice at most; those of a tracker that died are
 stopped.
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.simulated.work import seconds_of
-from ytray.engine.link import SCRIPTS
-from ytray.engine.store import Claimed, Store
+from ytray.engine.state.link import SCRIPTS
+from ytray.engine.state.store import Claimed, Store
 from ytray.settings import settings
 
 _RAY_RETRIES = 2

@@ -19,11 +19,11 @@ import psutil
 from pydantic_core import to_json
 
 from benchmarks.simulated.nodes import Nodes
-from ytray.engine.connection import adopt_store
-from ytray.engine.job import new_job_id
-from ytray.engine.model import QUEUE_PRIORITIES, JobState
-from ytray.engine.setup import pack_setup
-from ytray.engine.store import Store, Submission
+from ytray.engine.base.model import QUEUE_PRIORITIES, JobState
+from ytray.engine.jobs.job import new_job_id
+from ytray.engine.run.setup import pack_setup
+from ytray.engine.state.connection import adopt_store
+from ytray.engine.state.store import Store, Submission
 from ytray.settings import Settings, adopt
 from ytray.system import redis_server
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 from benchmarks.simulated.running import System, cpu_seconds, durations, quantiles, submit, system
 from benchmarks.simulated.work import simulated_item
 from ytray import batches
+from ytray.engine.base.model import QUEUE_PRIORITIES
 from ytray.engine.batch.batches import Batch
-from ytray.engine.model import QUEUE_PRIORITIES
 
 SLOTS = {"default": 2, "generation": 2, "media": 2, "batch": 2}  # of a node
 FLOODED = ("default", "media", "batch")

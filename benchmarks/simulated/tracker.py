@@ -1,4 +1,4 @@
-"""The tracker of a simulation, in a process of its own: `ytray.engine.tracker` with simulated nodes in Ray's place."""
+"""The dispatcher of a simulation, in a process of its own, with simulated nodes in Ray's place."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from ytray.engine.capacity import Slots
-from ytray.engine.store import Claimed
-from ytray.engine.tracker import Flight, JobTracker
-from ytray.engine.worker import Report
+from ytray.engine.cluster.capacity import Slots
+from ytray.engine.control.dispatcher import Flight, JobTracker
+from ytray.engine.run.worker import Report
+from ytray.engine.state.store import Claimed
 
 
 class _ToldSlots(Slots):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic_core import from_json
 
 from ytray import task
-from ytray.engine.store import Claimed
+from ytray.engine.state.store import Claimed
 
 
 @task(queue="generation")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ytray.engine.model import FLOW_LANE, QUEUE_PRIORITIES
-from ytray.engine.store import LaneRoom, Store
+from ytray.engine.base.model import FLOW_LANE, QUEUE_PRIORITIES
+from ytray.engine.state.store import LaneRoom, Store
 
 LEASE_MS = 60_000
 

@@ -13,7 +13,7 @@ import pytest
 from ytray import JobState, batches
 from ytray.api.app import build
 from ytray.api.keys import KeyRing
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import AccessDenied, SettingsError
 
 ALICES, BOBS = "job-of-alice", "job-of-bob"
@@ -106,7 +106,7 @@ class Guarded:
 @pytest.fixture
 def guarded(bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
     """An API with keys, over a store where Alice and Bob have a job and a batch each."""
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
     ring = KeyRing(bare_store)

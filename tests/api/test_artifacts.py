@@ -13,7 +13,7 @@ from tests.engine.tasks_for_tests import add
 from tests.engine.tasks_for_units import publish_at_the_gate
 from ytray import Job
 from ytray.artifacts import ArtifactStore, attempt_folder
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 HARMLESS = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 PAGE = "<!DOCTYPE html><title>A report</title><style>p { color: red }</style><p>All is well."

@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.test_events import events
 from ytray import batches, task
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import PermanentError
 
 Until = Callable[..., None]

@@ -11,7 +11,7 @@ import httpx
 
 from tests.engine.tasks_for_tests import add
 from ytray import JobState, job_tracker
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 

@@ -14,7 +14,7 @@ import pytest
 from tests.api.offices import put_at_work
 from tests.engine.tasks_for_tests import add
 from ytray import Job, JobState, dlq, job_tracker, task
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import PermanentError
 
 Until = Callable[..., None]
@@ -353,7 +353,7 @@ def test_metrics_are_the_same_from_every_replica(
 def test_a_redis_that_is_away_is_told_as_such_and_comes_back(
     bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     hasty = Store(bare_store.redis_url, bare_store.namespace, patience=0.5)
     monkeypatch.setattr(connection, "_current", connection._Connection(hasty, has_ray=True))

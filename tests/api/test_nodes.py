@@ -14,9 +14,9 @@ import pytest
 
 from tests.engine.tasks_for_tests import times, wait_for
 from tests.second_node import second_node
-from ytray.engine.capacity import Node, cluster_nodes
-from ytray.engine.nodes import NodeStatus, list_nodes
-from ytray.engine.store import Store
+from ytray.engine.cluster.capacity import Node, cluster_nodes
+from ytray.engine.cluster.nodes import NodeStatus, list_nodes
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 
@@ -25,7 +25,7 @@ WITHOUT_RAY = """
 import asyncio, sys, httpx
 from ytray.api.app import build
 from ytray.engine.connection import adopt_store
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 async def ask():
     where = Store(sys.argv[1], "ytray")
@@ -70,7 +70,7 @@ def test_a_node_is_not_drained_once_the_caller_was_told_that_ray_does_not_answer
     told, is_free = threading.Event(), threading.Event()
     for place in ("ytray.api.asking_ray.PATIENCE", "ytray.api.nodes.PATIENCE"):
         monkeypatch.setattr(place, 1.0)
-    monkeypatch.setattr("ytray.engine.nodes.cluster_nodes", listed_late)
+    monkeypatch.setattr("ytray.engine.cluster.nodes.cluster_nodes", listed_late)
     threads = ThreadPoolExecutor(1)
     monkeypatch.setattr("ytray.api.asking_ray._ASKING", threads)
     threads.submit(is_free.wait, 60)

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from ytray.api.keys import KeyRing
-from ytray.engine.parts import YOUNG, record, trouble
-from ytray.engine.store import Store
+from ytray.engine.state.parts import YOUNG, record, trouble
+from ytray.engine.state.store import Store
 from ytray.system.parts import Part, write_parts
 
 
@@ -31,7 +31,7 @@ def parts() -> list[Part]:
 @pytest.fixture
 def watched(bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of an API over a store in which a supervisor has told of its parts."""
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
     bare_store.redis.hset(bare_store.key("parts"), mapping={part.name: part.sent() for part in parts()})

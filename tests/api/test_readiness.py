@@ -16,15 +16,15 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from tests.api.offices import put_at_work, say_flows_run
 from ytray import JobState
 from ytray.api.readiness import readiness
-from ytray.engine.refusals import as_unavailable
-from ytray.engine.store import Store
+from ytray.engine.state.refusals import as_unavailable
+from ytray.engine.state.store import Store
 from ytray.system.parts import Part
 
 
 @pytest.fixture
 def lone(bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     """The API over a Redis of the test's own, with nobody at work."""
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     patient = Store(bare_store.redis_url, bare_store.namespace, patience=1)
     monkeypatch.setattr(connection, "_current", connection._Connection(patient, has_ray=True))

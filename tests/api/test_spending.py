@@ -10,7 +10,7 @@ import pytest
 
 from tests.vertex.tasks_for_vertex import buys, buys_in_doubt
 from ytray import Job, JobFailed, dlq, flow, job_tracker
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend import budgets
 from ytray.spend.journal import entries_of_job
 

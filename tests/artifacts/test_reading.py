@@ -19,8 +19,8 @@ from tests.engine.test_retention import make_old
 from ytray import Job
 from ytray.artifacts import ArtifactStore, attempt_folder
 from ytray.client import Client
-from ytray.engine.retention import Removed, cleanup
-from ytray.engine.store import Store
+from ytray.engine.control.retention import Removed, cleanup
+from ytray.engine.state.store import Store
 from ytray.errors import DamagedArtifact
 
 CONTENT = bytes(range(256)) * 40_000  # ten MB, more than is read at once

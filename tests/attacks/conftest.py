@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from ytray.api.keys import KeyRing
-from ytray.engine import connection
-from ytray.engine.store import Store
+from ytray.engine.state import connection
+from ytray.engine.state.store import Store
 from ytray.system import redis_server
 
 

@@ -14,8 +14,8 @@ from ytray.api.app import build
 from ytray.api.auditing import action_of
 from ytray.cli.app import app
 from ytray.cli.inside import Inside
-from ytray.engine import audit
-from ytray.engine.store import Store
+from ytray.engine.state import audit
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments
 
 NOT_WRITTEN_DOWN = {  # what only submits or reads has its own history, or none

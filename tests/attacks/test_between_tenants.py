@@ -15,13 +15,13 @@ from tests.attacks.conftest import Attacked
 from tests.attacks.tenants import Tenants
 from ytray import PermanentError, batches
 from ytray.artifacts import ArtifactStore, attempt_folder
+from ytray.engine.base.context import CurrentJob, enter_job
+from ytray.engine.base.model import JobState
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions
 from ytray.engine.batch.rows import RowReader
 from ytray.engine.batch.sources import RawRow
-from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.model import JobState
-from ytray.engine.task import find
+from ytray.engine.jobs.task import find
 from ytray.errors import ForeignArtifact
 from ytray.tasks.processing import export_video
 

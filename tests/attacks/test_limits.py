@@ -15,9 +15,9 @@ from tests.attacks.conftest import Attacked
 from tests.attacks.tenants import Tenants
 from ytray import InvalidArguments
 from ytray.api.keys import ApiKey
-from ytray.engine.breaker import BreakerState
-from ytray.engine.model import JobState
-from ytray.engine.values import write
+from ytray.engine.base.model import JobState
+from ytray.engine.base.values import write
+from ytray.engine.run.breaker import BreakerState
 
 HOOK: dict[str, Any] = {"task": "generate_hook", "args": {"prompt": "hello"}}
 WithSettings = Callable[..., None]

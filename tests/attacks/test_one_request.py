@@ -9,8 +9,8 @@ import pytest
 
 from tests.attacks.conftest import Attacked
 from tests.attacks.tenants import Tenants
-from ytray.engine.arguments import Signature
-from ytray.engine.task import find
+from ytray.engine.base.arguments import Signature
+from ytray.engine.jobs.task import find
 from ytray.studio.render.timeline import Timeline
 
 ENDLESS: dict[str, Any] = {"width": 64, "height": 64, "scenes": [{"picture": "x", "seconds": 3600}] * 5}

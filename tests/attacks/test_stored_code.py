@@ -10,12 +10,12 @@ import pytest
 from ray import cloudpickle
 
 from ytray import task
-from ytray.engine import signing
-from ytray.engine.code import resolve, shipped_in
-from ytray.engine.link import CodeNotStored
-from ytray.engine.shipped import ship
-from ytray.engine.store import Store
-from ytray.engine.task import Task
+from ytray.engine.jobs.task import Task
+from ytray.engine.state import signing
+from ytray.engine.state.code import resolve, shipped_in
+from ytray.engine.state.link import CodeNotStored
+from ytray.engine.state.shipped import ship
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments, PermanentError
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -17,7 +17,7 @@ from tests.attacks.conftest import Attacked
 from ytray.cli.app import app
 from ytray.cli.output import console
 from ytray.cli.terminal import harmless, harmless_json
-from ytray.engine.store import LaneRoom
+from ytray.engine.state.store import LaneRoom
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJmIH4=\x07"
 EVIL = f"{CLIPBOARD}\x1b]0;PWNED\x07\x1b[2J\x9b2J\r\x08\x7f\u202egnp.exe\u2066 [link=https://evil.example]x[/link]"

@@ -18,8 +18,8 @@ from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions
 from ytray.engine.batch.notices import Notices
 from ytray.engine.batch.preparing import Preparation
-from ytray.engine.store import Store
-from ytray.engine.webhook_secrets import rotate_webhook_secret, webhook_secret
+from ytray.engine.state.store import Store
+from ytray.engine.state.webhook_secrets import rotate_webhook_secret, webhook_secret
 
 Told = tuple[dict[str, str], bytes]
 

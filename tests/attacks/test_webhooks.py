@@ -16,12 +16,12 @@ import pytest
 from tests.attacks.receivers import OK, receiver
 from tests.engine.tasks_for_batches import plain_item
 from ytray import InvalidArguments, SettingsError
-from ytray.engine import webhook
+from ytray.engine.base import webhook
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions
 from ytray.engine.batch.notices import Notices
 from ytray.engine.batch.preparing import Preparation, check_options
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 Change = Callable[..., None]

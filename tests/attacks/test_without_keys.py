@@ -10,7 +10,7 @@ import pytest
 from tests.attacks.conftest import Attacked
 from ytray.api.app import build
 from ytray.api.keys import KeyRing
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments
 
 PASSED_ON = {

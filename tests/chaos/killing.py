@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import ray
 
-from ytray.engine.actors import find_actor
-from ytray.engine.connection import store
+from ytray.engine.control.actors import find_actor
+from ytray.engine.state.connection import store
 from ytray.system import redis_server
 
 SECOND = {"queue_default": 1, "queue_batch": 2}  # what the node offers that is killed

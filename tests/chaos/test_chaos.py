@@ -16,9 +16,9 @@ import pytest
 from tests.chaos.killing import Chaos
 from tests.chaos.tasks_for_chaos import failing_once, five_steps, short, sleeping
 from ytray import Job, JobState
-from ytray.engine.connection import store
-from ytray.engine.model import LEGAL_MOVES
-from ytray.engine.store import Store
+from ytray.engine.base.model import LEGAL_MOVES
+from ytray.engine.state.connection import store
+from ytray.engine.state.store import Store
 
 SECONDS = float(os.environ.get("YTRAY_CHAOS_SECONDS", "180"))
 SEED = int(os.environ.get("YTRAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))

@@ -16,8 +16,8 @@ from tests.chaos.tasks_for_chaos import PRICE, paid_flow
 from ytray import JobState, batches
 from ytray.engine.batch.batches import Batch
 from ytray.engine.batch.model import BatchState, ItemState
-from ytray.engine.connection import store
-from ytray.engine.store import Store
+from ytray.engine.state.connection import store
+from ytray.engine.state.store import Store
 
 ITEMS = int(os.environ.get("YTRAY_CHAOS_ITEMS", "10000"))
 SEED = int(os.environ.get("YTRAY_CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))

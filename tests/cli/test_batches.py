@@ -25,6 +25,7 @@ from ytray import batches, job_tracker
 from ytray.cli.batch_screen import Look, picture
 from ytray.cli.batch_words import eta_of
 from ytray.cli.inside import Inside
+from ytray.engine.base.model import JobState, JobStatus
 from ytray.engine.batch.model import (
     BatchState,
     BatchStatus,
@@ -37,8 +38,7 @@ from ytray.engine.batch.model import (
     Retries,
     Stage,
 )
-from ytray.engine.model import JobState, JobStatus
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -71,7 +71,7 @@ def test_every_command_takes_the_same_lengths_of_time(
     def join() -> None:
         raise SystemUnavailable("nothing runs here")
 
-    monkeypatch.setattr("ytray.engine.connection.joined_system", join)
+    monkeypatch.setattr("ytray.engine.state.connection.joined_system", join)
     for length in ("1h30m", "1.5h", "90", "1h 30 m"):
         told = ytray(*command, "--deadline", length).output
         assert says in told

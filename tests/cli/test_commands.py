@@ -21,8 +21,8 @@ from tests.cli.tasks_for_commands import talkative
 from tests.engine.tasks_for_tests import add, fail_for_good
 from ytray import JobFailed
 from ytray.cli.app import app
-from ytray.engine import connection
-from ytray.engine.store import Store
+from ytray.engine.state import connection
+from ytray.engine.state.store import Store
 from ytray.system.parts import Part, write_parts
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from typer.testing import Result
 from tests.cli.conftest import Ytray
 from tests.engine.tasks_for_tests import times, wait_for
 from tests.second_node import second_node
-from ytray.engine.nodes import list_nodes
-from ytray.engine.store import Store
+from ytray.engine.cluster.nodes import list_nodes
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from tests.engine.tasks_for_tests import add, fail_for_good, times, wait_for
 from ytray import JobFailed, JobState, job_tracker
 from ytray.api.app import build
 from ytray.cli.app import app
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 

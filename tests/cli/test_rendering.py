@@ -20,7 +20,7 @@ from ytray.artifacts import ArtifactStore
 from ytray.cli.app import app
 from ytray.cli.inside import Inside
 from ytray.cli.videos import waiting
-from ytray.engine.model import JobState, JobStatus
+from ytray.engine.base.model import JobState, JobStatus
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.given import cut_off

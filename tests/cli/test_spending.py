@@ -16,7 +16,7 @@ from tests.vertex.server import VertexServer
 from tests.vertex.tasks_for_vertex import buys, buys_in_doubt
 from ytray import JobFailed, dlq, job_tracker
 from ytray.cli.app import app
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend.journal import entries_of_job
 
 Adjust = Callable[..., None]

@@ -15,7 +15,7 @@ from ray.autoscaler.v2.utils import ResourceRequestUtil
 
 from tests.cluster.reading import REPOSITORY, document, node_environment
 from tests.cluster.test_kubernetes import of_kind
-from ytray.engine.model import QUEUE_PRIORITIES
+from ytray.engine.base.model import QUEUE_PRIORITIES
 from ytray.tasks.media import GPU_SHARE
 
 # Made by protoc, so that no type checker sees what is in it.

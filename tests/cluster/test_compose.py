@@ -15,7 +15,7 @@ import redis
 
 from tests.cluster.reading import CLUSTER, REPOSITORY, document, wanted
 from ytray.api.keys import KeyRing
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.system import redis_server
 
 COMPOSE = CLUSTER / "compose.yaml"

@@ -92,5 +92,5 @@ def test_the_steps_of_the_build_make_a_program_that_runs(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     packaged = next((tmp_path / "ytray-env" / "lib").glob("python3*/site-packages/ytray"))
-    for needed in ("api/console/index.html", "engine/lua/claim.lua", "py.typed"):
+    for needed in ("api/console/index.html", "engine/state/lua/claim.lua", "py.typed"):
         assert (packaged / needed).is_file() == (REPOSITORY / "ytray" / needed).is_file(), needed

@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from tests.cluster.reading import CLUSTER, REPOSITORY, document
 from ytray.cli.app import app
-from ytray.engine.model import QUEUE_PRIORITIES
+from ytray.engine.base.model import QUEUE_PRIORITIES
 
 KUBERNETES = "1.33"
 OVERDUE = 120  # seconds

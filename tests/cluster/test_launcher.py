@@ -19,7 +19,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.cluster.reading import CLUSTER, LAUNCHED, REPOSITORY, document, node_environment
 from ytray.api.environment import SERVE_ENVIRONMENT
-from ytray.engine.model import QUEUE_PRIORITIES
+from ytray.engine.base.model import QUEUE_PRIORITIES
 
 GOOGLE = REPOSITORY / "cluster.yaml"
 QUEUES = {f"queue_{queue}" for queue in QUEUE_PRIORITIES}

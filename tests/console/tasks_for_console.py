@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ytray import task
-from ytray.engine.context import running_job
+from ytray.engine.base.context import running_job
 from ytray.spend.buying import buy
 from ytray.spend.model import Bought, Call, Unheard
 

@@ -15,7 +15,7 @@ from tests.console.pictures import shot, shots
 from tests.serve.tasks_for_serve import blocked, film
 from ytray import dlq, job_tracker
 from ytray.api.keys import KeyRing
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.system.parts import Part
 
 Until = Callable[..., None]
@@ -159,8 +159,8 @@ def test_a_queue_is_paused_and_resumed(page: Page) -> None:
 def test_it_stays_fast_and_pages_with_very_many_jobs(
     browser: Browser, bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ytray.engine import connection
-    from ytray.engine.store import Submission
+    from ytray.engine.state import connection
+    from ytray.engine.state.store import Submission
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
     rows = [(f"many-{n:06d}", b'{"code":"x","args":{}}') for n in range(100_000)]
@@ -189,7 +189,7 @@ def test_it_stays_fast_and_pages_with_very_many_jobs(
 def test_it_asks_for_a_key_where_there_are_keys(
     browser: Browser, bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
     key, _ = KeyRing(bare_store).create("reader", ["read"], "ann")
@@ -232,7 +232,7 @@ def test_it_fits_a_phone_and_follows_light_and_dark(browser: Browser, api_url: s
 def test_a_part_that_is_missing_and_an_api_that_is_away_are_told_above_the_page(
     browser: Browser, bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
     page = browser.new_context(base_url=serving(bare_store, open_without_keys=True)).new_page()

@@ -14,8 +14,8 @@ from tests.console.pictures import shot, shots
 from tests.engine.tasks_for_tests import times, wait_for
 from tests.second_node import second_node
 from ytray.api.keys import KeyRing
-from ytray.engine.nodes import list_nodes
-from ytray.engine.store import Store
+from ytray.engine.cluster.nodes import list_nodes
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 
@@ -98,7 +98,7 @@ def test_who_may_not_drain_sees_no_button_and_a_user_sees_no_nodes(
     serving: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
     keys = {user: KeyRing(bare_store).create("watches", ["read"], user)[0] for user in (None, "ann")}

@@ -17,7 +17,7 @@ from tests.vertex.server import VertexServer
 from tests.vertex.tasks_for_vertex import buys
 from ytray import Job
 from ytray.api.keys import KeyRing
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend import budgets
 
 Until = Callable[..., None]
@@ -215,7 +215,7 @@ def _with_more(route: Route) -> None:
 def test_who_may_only_read_changes_nothing(
     browser: Browser, bare_store: Store, serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ytray.engine import connection
+    from ytray.engine.state import connection
 
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
     key, _ = KeyRing(bare_store).create("reader", ["read"], None)

@@ -16,7 +16,7 @@ from tests.console.phone import fits_a_phone
 from tests.console.pictures import shots
 from ytray import Job, job_tracker
 from ytray.artifacts import ArtifactStore, attempt_folder
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.studio.model import Scene, Video
 from ytray.studio.providers import painter, speaker
 from ytray.studio.render.export import CODECS

@@ -14,8 +14,8 @@ import typer
 
 from tests.docs.snippets import PAGES, ROOT, commands_of, python_of
 from ytray.cli.app import app
-from ytray.engine.store import Store
-from ytray.engine.task import all_tasks
+from ytray.engine.jobs.task import all_tasks
+from ytray.engine.state.store import Store
 
 _WITH_PYTHON = [page for page in PAGES if python_of(page) and page.name != "README.md"]
 # Where a snippet needs what its page leaves to the reader: values of these names.

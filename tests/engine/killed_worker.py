@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 from ytray import task
-from ytray.engine.setup import pack_setup, unpack_setup
-from ytray.engine.store import LaneRoom
-from ytray.engine.worker import Worker
+from ytray.engine.run.setup import pack_setup, unpack_setup
+from ytray.engine.run.worker import Worker
+from ytray.engine.state.store import LaneRoom
 from ytray.settings import settings
 
 

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ytray import current_job, task
-from ytray.engine.joblog import read_log
-from ytray.engine.setup import pack_setup, unpack_setup
-from ytray.engine.store import LaneRoom, Store
-from ytray.engine.worker import Worker
+from ytray.engine.run.setup import pack_setup, unpack_setup
+from ytray.engine.run.worker import Worker
+from ytray.engine.state.joblog import read_log
+from ytray.engine.state.store import LaneRoom, Store
 from ytray.settings import settings
 
 _shared = ThreadPoolExecutor(1)

@@ -13,8 +13,8 @@ import pytest
 
 from tests.engine.tasks_for_tests import fail_for_good
 from ytray import JobFailed, SettingsError, dlq
-from ytray.engine import alerts
-from ytray.engine.store import Store
+from ytray.engine.control import alerts
+from ytray.engine.state.store import Store
 
 
 def test_an_alert_is_signed_and_holds_no_arguments(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ytray.engine import autoscale
-from ytray.engine.autoscale import Autoscaling
-from ytray.engine.store import Store
+from ytray.engine.cluster import autoscale
+from ytray.engine.cluster.autoscale import Autoscaling
+from ytray.engine.state.store import Store
 from ytray.settings import settings
 
 

@@ -21,7 +21,7 @@ from ytray.engine.batch.model import BatchOptions, BatchState
 from ytray.engine.batch.notices import Notices
 from ytray.engine.batch.preparing import Preparation
 from ytray.engine.batch.shares import Claim, shares
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 Hook = tuple[str, list[tuple[dict[str, str], bytes]]]

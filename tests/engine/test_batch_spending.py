@@ -10,7 +10,7 @@ import pytest
 from tests.engine.tasks_for_batches import paid_item
 from ytray import batches, job_tracker
 from ytray.engine.batch.model import BatchState
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend.budgets import user_budget
 
 Until = Callable[..., None]

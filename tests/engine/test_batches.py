@@ -15,7 +15,7 @@ from ytray import InvalidArguments, JobState, UnknownBatch, batches, dlq, job_tr
 from ytray.engine.batch.batches import Batch
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchState, InvalidRows, ItemState
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import IdempotencyConflict, InvalidBatchMove
 from ytray.spend.budgets import user_budget
 

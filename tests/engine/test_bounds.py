@@ -9,10 +9,10 @@ import pytest
 
 from tests.engine.tasks_for_bounds import all_of_it_fails, refuse_number, take_all_memory, too_many_steps
 from ytray import JobFailed, dlq, job_tracker
-from ytray.engine.flow import in_slices
-from ytray.engine.model import JobState
-from ytray.engine.store import Store
-from ytray.engine.task import Task
+from ytray.engine.base.model import JobState
+from ytray.engine.jobs.flow import in_slices
+from ytray.engine.jobs.task import Task
+from ytray.engine.state.store import Store
 
 
 def test_a_flow_of_failing_steps_is_one_dead_letter_and_one_alert(system: Store, until: Callable[..., None]) -> None:

@@ -20,9 +20,9 @@ import ray
 from tests.conftest import SHRUNK
 from tests.engine.tasks_for_tests import times, use_dependency, wait_for_dependency
 from ytray import CircuitOpen, JobState, PermanentError, circuit_breaker, dlq
-from ytray.engine.actors import find_actor
-from ytray.engine.breaker import BreakerState, breaker_states
-from ytray.engine.store import Store
+from ytray.engine.control.actors import find_actor
+from ytray.engine.run.breaker import BreakerState, breaker_states
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 TIMEOUT = float(SHRUNK["YTRAY_BREAKER_TIMEOUT"])
@@ -193,7 +193,7 @@ def test_calls_that_end_at_once_agree_on_the_state(system: Store, dependency: st
 
 def test_a_breaker_works_where_there_is_no_ray(system: Store, dependency: str) -> None:
     alone = f"""
-from ytray.engine.connection import store
+from ytray.engine.state.connection import store
 store()
 import ray
 from ytray import CircuitOpen, circuit_breaker

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from ytray import JobState
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.state.store import LaneRoom, Store, Submission
 from ytray.errors import SystemUnavailable
 
 

@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field
 
 from tests.engine.tasks_for_tests import add
 from ytray import IdempotencyConflict, task
+from ytray.engine.base.canonical import canonical_json, ordered
 from ytray.engine.batch.batches import batches
 from ytray.engine.batch.model import BatchOptions
 from ytray.engine.batch.rows import RowReader
 from ytray.engine.batch.sources import RawRow
-from ytray.engine.canonical import canonical_json, ordered
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend.model import Call
 
 JSON = st.recursive(

@@ -12,15 +12,15 @@ import pytest
 from pydantic import ValidationError
 
 from tests.engine.tasks_for_batches import plain_item
+from ytray.engine.base.cron import latest_until, next_after
 from ytray.engine.batch.feeder import Feeder
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions
 from ytray.engine.batch.preparing import Preparation
-from ytray.engine.breaker import BreakerState
-from ytray.engine.clocks import ClockWatch
-from ytray.engine.cron import latest_until, next_after
-from ytray.engine.schedule import Schedule
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.control.clocks import ClockWatch
+from ytray.engine.control.schedule import Schedule
+from ytray.engine.run.breaker import BreakerState
+from ytray.engine.state.store import LaneRoom, Store, Submission
 from ytray.settings import Settings
 
 DAY = timedelta(days=1)

@@ -12,8 +12,8 @@ import pytest
 
 from tests.engine.tasks_for_tests import add
 from ytray import Job, JobFailed, UnknownTask, dlq
-from ytray.engine.store import Store
-from ytray.engine.task import all_tasks, find
+from ytray.engine.jobs.task import all_tasks, find
+from ytray.engine.state.store import Store
 
 SCRIPT = """
 import asyncio, os
@@ -83,7 +83,7 @@ def test_modules_of_imports_are_found_by_the_name_of_their_tasks(system: Store, 
     )
     script = tmp_path / "main.py"
     script.write_text(
-        "from ytray.engine.task import find\n"
+        "from ytray.engine.jobs.task import find\n"
         "task = find('embroider')\n"
         "print(task.queue, task.delay(word='tea').get(timeout=60))\n"
     )

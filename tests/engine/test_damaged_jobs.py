@@ -11,12 +11,12 @@ from typing import cast
 import pytest
 
 from ytray import JobState
-from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.flow_endings import Endings
-from ytray.engine.flow_runner import marked_flows
-from ytray.engine.marks import mark_of
-from ytray.engine.model import FLOW_LANE, JobStatus
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.base.context import CurrentJob, enter_job
+from ytray.engine.base.marks import mark_of
+from ytray.engine.base.model import FLOW_LANE, JobStatus
+from ytray.engine.run.flow_endings import Endings
+from ytray.engine.run.flow_runner import marked_flows
+from ytray.engine.state.store import LaneRoom, Store, Submission
 from ytray.errors import DamagedJob, UnknownJob, YtrayError
 
 ROOM = LaneRoom("default", 0, 10)
@@ -90,8 +90,8 @@ def test_a_running_job_does_not_keep_the_next_tracker_from_taking_office(store: 
 def test_a_flow_that_awaits_a_job_does_not_end_the_runner_of_the_others(
     bare_store: Store, damage: Damage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ytray.engine.flow_endings._SWEEP_EVERY", 0.05)
-    monkeypatch.setattr("ytray.engine.flow_endings._WORTH_TELLING", 0.05)
+    monkeypatch.setattr("ytray.engine.run.flow_endings._SWEEP_EVERY", 0.05)
+    monkeypatch.setattr("ytray.engine.run.flow_endings._WORTH_TELLING", 0.05)
     bare_store.take_office("flows", "runner", 60)
     submit(bare_store, "step-a", "step-b")
     bare_store.submit([("a", SPEC), ("b", SPEC)], Submission("flows", "default", FLOW_LANE, 4))

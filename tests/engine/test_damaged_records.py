@@ -11,12 +11,12 @@ from tests.engine.tasks_for_tests import add
 from ytray import Job, JobFailed, dlq, job_tracker
 from ytray.api.event_entries import EventReader
 from ytray.api.keys import KeyRing
-from ytray.engine import metrics
 from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.batch.notices import Notices
-from ytray.engine.breaker import breaker_states
-from ytray.engine.nodes import drain_records
-from ytray.engine.store import Store, Submission
+from ytray.engine.cluster.nodes import drain_records
+from ytray.engine.control import metrics
+from ytray.engine.run.breaker import breaker_states
+from ytray.engine.state.store import Store, Submission
 from ytray.errors import AccessDenied, DamagedBatch
 from ytray.spend.budgets import user_budgets
 

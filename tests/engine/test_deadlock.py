@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from ytray import Deadlock
-from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.deadlock import Standing, Waiting, deadlocked, told_ids
-from ytray.engine.model import FLOW_LANE
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.base.context import CurrentJob, enter_job
+from ytray.engine.base.model import FLOW_LANE
+from ytray.engine.state.deadlock import Standing, Waiting, deadlocked, told_ids
+from ytray.engine.state.store import LaneRoom, Store, Submission
 
 WORKER = "node-of-test:host:1:abc"
 
@@ -144,8 +144,8 @@ def test_a_task_may_wait_for_another_queue(one_slot: Store) -> None:
 def test_a_task_that_waits_for_a_flow_of_its_own_queue_is_told(
     one_slot: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ytray.engine.deadlock._EVERY", 0.2)
-    monkeypatch.setattr("ytray.engine.deadlock._FRESH", 0.5)
+    monkeypatch.setattr("ytray.engine.state.deadlock._EVERY", 0.2)
+    monkeypatch.setattr("ytray.engine.state.deadlock._FRESH", 0.5)
     steps = ["flow.1", "flow2"]
     one_slot.submit([(step, b"{}") for step in steps], Submission("steps", "default", "default", 4))
     one_slot.take_office("flows", "runner", 60)

@@ -19,11 +19,11 @@ import ytray
 from tests.engine import tasks_for_endings as tasks
 from tests.engine.tasks_for_tests import add, times
 from ytray import Job, JobCancelled, JobFailed, dlq
-from ytray.engine.error_text import in_words, traceback_of
-from ytray.engine.retry import RetryPolicy
-from ytray.engine.store import Store
-from ytray.engine.task import Task
-from ytray.engine.verdict import judge
+from ytray.engine.base.error_text import in_words, traceback_of
+from ytray.engine.base.retry import RetryPolicy
+from ytray.engine.jobs.task import Task
+from ytray.engine.run.verdict import judge
+from ytray.engine.state.store import Store
 from ytray.errors import RetryLater, SystemUnavailable
 from ytray.system.redis_refusals import RedisIsFull
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.state.store import LaneRoom, Store, Submission
 
 Write = Callable[[Store, int], object]
 

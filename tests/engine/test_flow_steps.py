@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.engine.tasks_for_tests import counted
-from ytray.engine.marks import Marks, last_marks, mark_of
-from ytray.engine.steps import Recorded, Steps, digest_of, recorded_steps, start_branch
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.base.marks import Marks, last_marks, mark_of
+from ytray.engine.run.steps import Recorded, Steps, digest_of, recorded_steps, start_branch
+from ytray.engine.state.store import LaneRoom, Store, Submission
 from ytray.errors import InvalidTransition
 
 TTL = 60
@@ -62,7 +62,7 @@ def test_a_run_with_other_arguments_finds_the_steps_of_the_run_before_and_says_s
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr("ytray.engine.steps._log.warning", lambda text, **_: told.append(text))
+    monkeypatch.setattr("ytray.engine.run.steps._log.warning", lambda text, **_: told.append(text))
     before = recorded(Steps("f"), [b'{"at":1}', b'{"at":2}'])
     again = Steps("f", before)
     assert [again.id_of("resize", b'{"at":8}'), again.id_of("resize", b'{"at":9}')] == [step.id for step in before]

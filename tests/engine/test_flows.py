@@ -18,9 +18,9 @@ from tests.engine.tasks_for_tests import (
     two_then_gate,
 )
 from ytray import InvalidArguments, Job, JobCancelled, JobFailed, JobState, dlq, flow, job_tracker
-from ytray.engine.deadlock import told_ids
-from ytray.engine.model import FLOW_LANE
-from ytray.engine.store import Store, Submission
+from ytray.engine.base.model import FLOW_LANE
+from ytray.engine.state.deadlock import told_ids
+from ytray.engine.state.store import Store, Submission
 
 Until = Callable[..., None]
 

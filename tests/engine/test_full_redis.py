@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ytray.engine.connection import adopt_store
-from ytray.engine.store import Store, Submission
+from ytray.engine.state.connection import adopt_store
+from ytray.engine.state.store import Store, Submission
 from ytray.errors import SystemUnavailable
 from ytray.system import redis_server
 
@@ -90,7 +90,7 @@ def test_with_the_disk_full_every_path_says_so_and_what_was_asked_for_is_done_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     where = _store_of(short_of_disk)
-    monkeypatch.setattr("ytray.engine.connection._current", None)
+    monkeypatch.setattr("ytray.engine.state.connection._current", None)
     adopt_store(where)
     _fill(where, lambda number: _limited(where, number))
     refusals: tuple[Callable[[], object], ...] = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ytray.engine.imports import broken_imports
-from ytray.engine.task import all_tasks, find
+from ytray.engine.base.imports import broken_imports
+from ytray.engine.jobs.task import all_tasks, find
 from ytray.errors import UnknownTask
 
 Change = Callable[..., None]

@@ -10,8 +10,8 @@ import pytest
 
 from tests.engine.tasks_for_tests import add, sum_of_squares
 from ytray import InvalidArguments, PermanentError, RetryPolicy
-from ytray.engine.store import Store
-from ytray.engine.task import Task
+from ytray.engine.jobs.task import Task
+from ytray.engine.state.store import Store
 from ytray.settings import Settings
 
 

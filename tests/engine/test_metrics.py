@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.engine.tasks_for_tests import add, fail_until
 from ytray import job_tracker, metrics
-from ytray.engine.actors import find_actor
-from ytray.engine.store import Store
+from ytray.engine.control.actors import find_actor
+from ytray.engine.state.store import Store
 
 
 def metric(name: str, **labels: str) -> float:

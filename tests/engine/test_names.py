@@ -14,16 +14,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.engine.tasks_for_tests import add
 from ytray import IdempotencyConflict, InvalidArguments, metrics, task
-from ytray.engine import schema
+from ytray.engine.base.names import escaped, joined, parted, unescaped
 from ytray.engine.batch.batches import checked_options
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions
 from ytray.engine.batch.rows import Row
 from ytray.engine.batch.stages import read_stages
-from ytray.engine.breaker import circuit_breaker
-from ytray.engine.code import reference, resolve
-from ytray.engine.names import escaped, joined, parted, unescaped
-from ytray.engine.store import Store, Submission
+from ytray.engine.run.breaker import circuit_breaker
+from ytray.engine.state import schema
+from ytray.engine.state.code import reference, resolve
+from ytray.engine.state.store import Store, Submission
 from ytray.spend.budgets import set_user_budget, user_budgets
 from ytray.system import redis_server
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import BareServer
-from ytray.engine.model import JobStatus
-from ytray.engine.store import Store
+from ytray.engine.base.model import JobStatus
+from ytray.engine.state.store import Store
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from ytray.engine.context import CurrentJob
-from ytray.engine.joblog import JobLog, read_log
-from ytray.engine.store import Store
+from ytray.engine.base.context import CurrentJob
+from ytray.engine.state.joblog import JobLog, read_log
+from ytray.engine.state.store import Store
 
 Told = dict[str, dict[str, Any]]
 
@@ -94,6 +94,6 @@ def test_a_line_that_comes_while_others_are_written_is_not_lost(
         log._flush()  # as the thread that writes does at this moment
         return to_json(line)
 
-    monkeypatch.setattr("ytray.engine.joblog.to_json", slow)
+    monkeypatch.setattr("ytray.engine.state.joblog.to_json", slow)
     log.keep(CurrentJob("job", "logs"), "INFO", "a line")
     until(lambda: [line.message for line in read_log(bare_store, "job")[0]] == ["a line"])

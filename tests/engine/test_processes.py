@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import psutil
 
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 
 def test_what_a_worker_has_started_ends_when_the_worker_is_killed(

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from ytray.engine.capacity import Slots
-from ytray.engine.link import Deposed
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.cluster.capacity import Slots
+from ytray.engine.state.link import Deposed
+from ytray.engine.state.store import LaneRoom, Store, Submission
 
 SPEC = b'{"code":"x","args":{}}'
 
@@ -73,7 +73,7 @@ def test_a_tracker_out_of_office_claims_nothing(bare_store: Store) -> None:
 def test_a_schedule_fires_once_for_each_due_time(bare_store: Store, home: object) -> None:
     from datetime import UTC, datetime, timedelta
 
-    from ytray.engine.schedule import Schedule
+    from ytray.engine.control.schedule import Schedule
 
     now = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
     first, second = Schedule(bare_store, lambda: now), Schedule(bare_store, lambda: now)

@@ -13,8 +13,8 @@ import pytest
 from tests.engine.tasks_for_tests import add, fail_for_good, sum_of_squares
 from ytray import Job, JobFailed, JobState, ResultExpired, UnknownJob, dlq, job_tracker
 from ytray.artifacts import BOUGHT, ArtifactStore, attempt_folder
-from ytray.engine.retention import Cleaned, Kind, Removed, cleanup
-from ytray.engine.store import Store
+from ytray.engine.control.retention import Cleaned, Kind, Removed, cleanup
+from ytray.engine.state.store import Store
 from ytray.settings import settings
 
 Until = Callable[..., None]

@@ -20,7 +20,7 @@ from ytray import task
 from ytray.engine.batch.model import BadRow
 from ytray.engine.batch.rows import Row, check_batchable, checked_rows
 from ytray.engine.batch.sources import Format, RawRow, Source, source_rows
-from ytray.engine.task import find
+from ytray.engine.jobs.task import find
 from ytray.errors import InvalidArguments
 from ytray.settings import settings as ytray_settings
 

@@ -31,7 +31,7 @@ from ytray import (
     dlq,
     job_tracker,
 )
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 

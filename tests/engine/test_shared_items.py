@@ -13,7 +13,7 @@ from ytray.engine.batch.feeder import Feeder
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions, InvalidRows, ItemState
 from ytray.engine.batch.preparing import Comparison, Preparation
-from ytray.engine.store import LaneRoom, Store
+from ytray.engine.state.store import LaneRoom, Store
 from ytray.errors import InvalidBatchMove
 
 FAR = 4e12  # milliseconds: after all that happens here

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from ytray import JobFailed, dlq, flow, task
-from ytray.engine.code import resolve, shipped_in
-from ytray.engine.flow import Flow
-from ytray.engine.link import CodeNotStored
-from ytray.engine.schema import MIGRATIONS
-from ytray.engine.shipped import digest_of, renew
-from ytray.engine.signing import CODE_KEPT, signed
-from ytray.engine.store import Store, Submission
-from ytray.engine.task import Task
+from ytray.engine.jobs.flow import Flow
+from ytray.engine.jobs.task import Task
+from ytray.engine.state.code import resolve, shipped_in
+from ytray.engine.state.link import CodeNotStored
+from ytray.engine.state.schema import MIGRATIONS
+from ytray.engine.state.shipped import digest_of, renew
+from ytray.engine.state.signing import CODE_KEPT, signed
+from ytray.engine.state.store import Store, Submission
 
 DAY = 86_400
 SCRIPT = """
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pydantic import BaseModel
 from ytray import task
-from ytray.engine.shipped import digest_of
+from ytray.engine.state.shipped import digest_of
 
 KINDS = {"alpha", "beta", "gamma", "delta"}
 

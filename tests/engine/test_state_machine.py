@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ytray import InvalidTransition, JobState, UnknownJob, YtrayError
-from ytray.engine.model import LEGAL_MOVES
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.base.model import LEGAL_MOVES
+from ytray.engine.state.store import LaneRoom, Store, Submission
 from ytray.system import redis_server
 
 DRAWING = Path(__file__).parents[2] / "docs" / "state_machine.md"

@@ -19,7 +19,7 @@ from ytray import (
     job_tracker,
     task,
 )
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.settings import settings
 
 
@@ -159,7 +159,7 @@ def test_the_same_key_and_arguments_are_the_same_job(system: Store) -> None:
 
 
 def test_a_submission_repeated_after_a_lost_reply_is_one_job(bare_store: Store) -> None:
-    from ytray.engine.store import Submission
+    from ytray.engine.state.store import Submission
 
     what = Submission("add", "default", "default", 4)
     for _ in range(2):

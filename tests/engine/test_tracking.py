@@ -6,7 +6,7 @@ import pytest
 
 from tests.engine.tasks_for_tests import add
 from ytray import InvalidTransition, Job, JobState, job_tracker
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 
 def test_a_job_that_runs_elsewhere_is_tracked_as_the_contract_shows(system: Store) -> None:

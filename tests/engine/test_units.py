@@ -14,9 +14,9 @@ from tests.engine.tasks_for_tests import times
 from tests.engine.tasks_for_units import order_and_die_once, order_and_wait, take_back
 from ytray import JobCancelled, PermanentError, RetryLater, StaleFence, unit_of_work
 from ytray.artifacts import ArtifactStore
-from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.store import LaneRoom, Store, Submission
-from ytray.engine.unit import UnitOfWork, folders_that_count
+from ytray.engine.base.context import CurrentJob, enter_job
+from ytray.engine.jobs.unit import UnitOfWork, folders_that_count
+from ytray.engine.state.store import LaneRoom, Store, Submission
 
 Until = Callable[..., None]
 End = Callable[[Store, int], object]

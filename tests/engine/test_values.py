@@ -21,10 +21,10 @@ from pydantic_core import from_json
 
 from tests.engine.tasks_for_tests import add
 from ytray import Job, JobFailed, dlq, job_tracker, task
-from ytray.engine.arguments import Signature
-from ytray.engine.store import Store
-from ytray.engine.task import Options
-from ytray.engine.values import DEEPEST, MOST_DIGITS, read, write
+from ytray.engine.base.arguments import Signature
+from ytray.engine.base.values import DEEPEST, MOST_DIGITS, read, write
+from ytray.engine.jobs.task import Options
+from ytray.engine.state.store import Store
 from ytray.errors import DamagedJob, InvalidArguments, PermanentError
 
 LIMIT = 1 << 20

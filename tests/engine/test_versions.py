@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ytray.engine.store import Claimed
+from ytray.engine.state.store import Claimed
 from ytray.settings import Settings
 
 SENT = ("job", 3, "task", b"{}", 1, "user", "media", 0, 1234)

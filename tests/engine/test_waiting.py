@@ -18,8 +18,8 @@ import pytest
 import ytray
 from tests.engine.tasks_for_tests import Size, add, double_size, fail_for_good, wait_for
 from ytray import Job, JobCancelled, JobFailed, JobState, UnknownJob
-from ytray.engine.job import new_job_ids
-from ytray.engine.store import Store
+from ytray.engine.jobs.job import new_job_ids
+from ytray.engine.state.store import Store
 from ytray.system import redis_server
 
 Until = Callable[..., None]
@@ -66,7 +66,7 @@ def waiting(store: Store, until: Until, monkeypatch: pytest.MonkeyPatch) -> Iter
 
     The look at everything now and then, should a message have been lost, comes too late for any of these tests.
     """
-    monkeypatch.setattr("ytray.engine.waiting._LOOK_EVERY", 600.0)
+    monkeypatch.setattr("ytray.engine.state.waiting._LOOK_EVERY", 600.0)
     with ThreadPoolExecutor() as threads:
 
         def begin(timeout: float | None = 90.0) -> Any:
@@ -268,7 +268,7 @@ def test_an_end_that_nobody_tells_of_is_found(
     store: Store, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by a worker of a version that tells of ends on other channels, or when a message was lost in a failover."""
-    monkeypatch.setattr("ytray.engine.waiting._LOOK_EVERY", 0.1)
+    monkeypatch.setattr("ytray.engine.state.waiting._LOOK_EVERY", 0.1)
     future = waiting()
     store.redis.hset(store.key("j:j"), "state", "COMPLETED")
     assert future.result(timeout=60).state is JobState.COMPLETED

@@ -18,8 +18,8 @@ import ray
 from tests.engine.tasks_for_tests import times
 from tests.faults.tasks_for_faults import dies_before_its_commit, kills_its_worker, long_flow, quick, stay
 from ytray import Job, JobFailed, JobState, dlq
-from ytray.engine.actors import find_actor
-from ytray.engine.store import LaneRoom, Store
+from ytray.engine.control.actors import find_actor
+from ytray.engine.state.store import LaneRoom, Store
 from ytray.system import redis_server
 
 Until = Callable[..., None]

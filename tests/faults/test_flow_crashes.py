@@ -14,7 +14,7 @@ from tests.engine.tasks_for_tests import times
 from tests.faults.tasks_for_faults import blocks, ends_its_process, step, waits_for_gate
 from tests.faults.test_death import commits, report
 from ytray import JobFailed, dlq, job_tracker
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 Until = Callable[..., None]
 

@@ -18,10 +18,10 @@ import pytest
 from ytray.artifacts import ArtifactStore
 from ytray.cli.backend import Backend
 from ytray.cli.batch_running import write_report
-from ytray.engine.backup import backup_to_file
-from ytray.engine.context import CurrentJob, enter_job
-from ytray.engine.printed import Printed
-from ytray.engine.store import Store
+from ytray.engine.base.context import CurrentJob, enter_job
+from ytray.engine.base.printed import Printed
+from ytray.engine.state.backup import backup_to_file
+from ytray.engine.state.store import Store
 from ytray.errors import DiskFull
 from ytray.studio.providers.offline_speech import OfflineSpeech
 from ytray.studio.render import ffmpeg

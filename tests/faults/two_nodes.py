@@ -17,7 +17,7 @@ import ytray
 from tests.engine.tasks_for_tests import times
 from tests.faults.tasks_for_faults import on_a_card, stay, stays_on_a_card
 from ytray import JobState
-from ytray.engine.actors import find_actor
+from ytray.engine.control.actors import find_actor
 
 HEAD = {
     "num_cpus": 2,

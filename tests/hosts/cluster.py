@@ -15,8 +15,8 @@ import redis
 
 from tests.artifacts.s3 import s3_server
 from tests.hosts.host import Cable, Host, Lan, die_with_parent
-from ytray.engine.model import QUEUE_PRIORITIES
-from ytray.engine.store import Store
+from ytray.engine.base.model import QUEUE_PRIORITIES
+from ytray.engine.state.store import Store
 from ytray.system import redis_server
 
 LEASE = 3  # seconds

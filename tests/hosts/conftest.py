@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts.cluster import Machines, machines
-from ytray.engine import connection
+from ytray.engine.state import connection
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 import time
 
 from ytray import current_job, task
-from ytray.engine.connection import store
+from ytray.engine.state.connection import store
 
 
 @task()

@@ -129,7 +129,7 @@ def test_every_accepted_job_survives_a_new_head_and_an_upgrade_of_it(cluster: Ma
 
 TRACKERS_REPORT = """
 import ray, ytray
-from ytray.engine.actors import find_actor
+from ytray.engine.control.actors import find_actor
 ytray.connect()
 print(ray.get(find_actor("JobTracker").report.remote())["version"])
 """
@@ -141,9 +141,9 @@ def next_version(host: Host) -> Path:
     shutil.copytree(REPOSITORY / "ytray", copied)
     for file, line, after in (
         ("settings.py", "    metrics_namespace: str = ", "    thing_to_come: int = 7\n    metrics_namespace: str = "),
-        ("engine/store.py", "    queued_ms: int\n", "    queued_ms: int\n    more: str = 'told'\n"),
+        ("engine/state/store.py", "    queued_ms: int\n", "    queued_ms: int\n    more: str = 'told'\n"),
         (
-            "engine/tracker.py",
+            "engine/control/dispatcher.py",
             '            "pid": os.getpid(),',
             '            "version": "the next", "pid": os.getpid(),',
         ),

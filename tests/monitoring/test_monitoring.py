@@ -16,7 +16,7 @@ import pytest
 
 from tests.engine.tasks_for_tests import add
 from ytray import metrics
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 MONITORING = Path(__file__).parents[2] / "cluster" / "monitoring"
 SUFFIXES = ("_bucket", "_sum", "_count")

@@ -18,9 +18,9 @@ import ytray
 from tests.nodes.tasks_for_nodes import goes_on, in_one_step, which_media_node, which_node
 from ytray import Job, JobState, job_tracker
 from ytray.cli.checkup import examine
-from ytray.engine.actors import find_actor
-from ytray.engine.connection import store
-from ytray.engine.nodes import drain, list_nodes
+from ytray.engine.cluster.nodes import drain, list_nodes
+from ytray.engine.control.actors import find_actor
+from ytray.engine.state.connection import store
 from ytray.errors import YtrayError
 from ytray.metrics import render
 from ytray.system import join

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import ytray
 from tests.nodes.tasks_for_nodes import which_media_node
-from ytray.engine.capacity import cluster_nodes
+from ytray.engine.cluster.capacity import cluster_nodes
 
 HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"  # the only one that the fake provider knows
 IDLE = 0.1  # minutes until a node that does nothing is taken away

@@ -20,11 +20,11 @@ import ray
 
 from tests.nodes.tasks_for_nodes import goes_on, which_media_node
 from ytray import InvalidTransition, JobState, SystemUnavailable, job_tracker
-from ytray.engine import connection
-from ytray.engine.actors import find_actor
-from ytray.engine.capacity import Node
-from ytray.engine.nodes import drain, drain_records, list_nodes, record_drain
-from ytray.engine.store import Store, Submission
+from ytray.engine.cluster.capacity import Node
+from ytray.engine.cluster.nodes import drain, drain_records, list_nodes, record_drain
+from ytray.engine.control.actors import find_actor
+from ytray.engine.state import connection
+from ytray.engine.state.store import Store, Submission
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,7 +109,7 @@ def its_ray(bare_store: Store, monkeypatch: pytest.MonkeyPatch) -> Ray:
     """A Ray cluster of one node, "1a2b", and nobody at work; the state is `bare_store`."""
     found = Ray([Node("1a2b", "10.0.0.7", "seven", is_alive=True, resources={}, drain_deadline_ms=None)])
     monkeypatch.setattr(connection, "_current", connection._Connection(bare_store, has_ray=True))
-    monkeypatch.setattr("ytray.engine.nodes.cluster_nodes", lambda: found.nodes)
+    monkeypatch.setattr("ytray.engine.cluster.nodes.cluster_nodes", lambda: found.nodes)
     monkeypatch.setattr("ray._private.worker.global_worker", SimpleNamespace(connected=True, gcs_client=found))
     return found
 

@@ -11,7 +11,7 @@ import time
 import ytray
 from tests.redis.tasks_for_redis import shout, shout_twice
 from ytray import JobState, batches, job_tracker
-from ytray.engine.connection import store
+from ytray.engine.state.connection import store
 
 
 def main(master: int) -> None:

@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ytray.engine import schema
+from ytray.engine.base.model import JobState
 from ytray.engine.batch.ledger import Change, Ledger
 from ytray.engine.batch.model import BatchOptions
 from ytray.engine.batch.rows import Row
-from ytray.engine.link import SCRIPTS
-from ytray.engine.model import JobState
-from ytray.engine.store import Claimed, LaneRoom, Store, Submission
-from ytray.engine.webhook_secrets import webhook_secret
+from ytray.engine.state import schema
+from ytray.engine.state.link import SCRIPTS
+from ytray.engine.state.store import Claimed, LaneRoom, Store, Submission
+from ytray.engine.state.webhook_secrets import webhook_secret
 
 SPEC = b'{"code":"x","args":{}}'
 TTL = 3600

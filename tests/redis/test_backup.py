@@ -15,10 +15,10 @@ from tests.redis.playing import TTL, Playing, play, submit, take
 from tests.redis.servers import Server, order
 from tests.redis.surroundings import documented_user
 from ytray import JobState, SystemUnavailable
-from ytray.engine import schema
-from ytray.engine.backup import BadBackup, NotEmpty, backup_to_file, read_header, restore, verify
 from ytray.engine.batch.ledger import Ledger
-from ytray.engine.store import Store
+from ytray.engine.state import schema
+from ytray.engine.state.backup import BadBackup, NotEmpty, backup_to_file, read_header, restore, verify
+from ytray.engine.state.store import Store
 from ytray.spend.journal import latest_entries
 from ytray.system import redis_server
 

@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 from tests.redis.servers import Server, Watched, order
 from ytray import SystemUnavailable, UnknownJob
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.state.store import LaneRoom, Store, Submission
 from ytray.errors import SettingsError
 from ytray.system import redis_server
 from ytray.system.redis_address import opened, shown, url_now

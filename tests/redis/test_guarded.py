@@ -13,8 +13,8 @@ from tests.redis.playing import Playing, play
 from tests.redis.servers import Server, free_port, order, write_certificates
 from tests.redis.surroundings import documented_user, run_whole_system
 from ytray import SystemUnavailable
-from ytray.engine.link import SCRIPTS
-from ytray.engine.store import Store
+from ytray.engine.state.link import SCRIPTS
+from ytray.engine.state.store import Store
 from ytray.system import redis_server
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.redis.tasks_for_redis import shout
 from ytray import JobState, SystemUnavailable
-from ytray.engine import schema
-from ytray.engine.store import Store
+from ytray.engine.state import schema
+from ytray.engine.state.store import Store
 
 Steps = list[schema.Migration]
 

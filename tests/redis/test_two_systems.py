@@ -10,8 +10,8 @@ from tests.redis.surroundings import run_whole_system
 from tests.redis.tasks_for_redis import shout
 from ytray import job_tracker, metrics
 from ytray.artifacts import ArtifactStore
-from ytray.engine.retention import cleanup
-from ytray.engine.store import Store
+from ytray.engine.control.retention import cleanup
+from ytray.engine.state.store import Store
 
 
 def test_two_systems_on_one_redis_and_one_ray_cluster_do_not_see_each_other(system: Store, home: Path) -> None:

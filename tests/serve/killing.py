@@ -17,7 +17,7 @@ import psutil
 
 from ytray import JobState
 from ytray.client import Client
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import SystemUnavailable
 from ytray.supervision import standby
 from ytray.supervision.report import read_report

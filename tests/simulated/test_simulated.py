@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.simulated.running import System, durations, submit, system
 from benchmarks.simulated.scenario import SLOTS
-from ytray.engine import connection
-from ytray.engine.model import QUEUE_PRIORITIES
+from ytray.engine.base.model import QUEUE_PRIORITIES
+from ytray.engine.state import connection
 from ytray.settings import settings
 
 NODES = 50

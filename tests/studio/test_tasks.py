@@ -12,8 +12,8 @@ from ytray import JobFailed
 from ytray.artifacts import ArtifactStore
 from ytray.cli.batch_files import fetch_files
 from ytray.cli.inside import Inside
-from ytray.engine.store import Store
-from ytray.engine.tracking import job_tracker
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments, PermanentError
 from ytray.studio.model import Brief, SceneMedia, Script
 from ytray.studio.render.probe import probe

@@ -19,7 +19,7 @@ from typing import IO
 import psutil
 import pytest
 
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.supervision.mirror import Mirror
 from ytray.supervision.picture import Patience, Picture
 from ytray.supervision.report import read_report

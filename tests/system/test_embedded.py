@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ytray.engine.store import Store, Submission
+from ytray.engine.state.store import Store, Submission
 from ytray.errors import SystemUnavailable
 
 REPOSITORY = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
-from ytray.engine.arguments import Signature
-from ytray.engine.task import all_tasks
+from ytray.engine.base.arguments import Signature
+from ytray.engine.jobs.task import all_tasks
 from ytray.studio.model import Model, Result
 from ytray.tasks.contract import breaks, exported
 

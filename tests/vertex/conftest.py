@@ -8,7 +8,7 @@ import pytest
 
 from tests.vertex.server import VertexServer
 from ytray import JobStatus
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend.journal import entries_of_job
 from ytray.spend.model import Entry
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ytray import current_job, task
-from ytray.engine.context import running_job
+from ytray.engine.base.context import running_job
 from ytray.spend.buying import buy
 from ytray.spend.journal import Intent
 from ytray.spend.model import Bought, Call, Unheard

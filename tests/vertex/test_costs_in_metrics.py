@@ -12,7 +12,7 @@ from tests.engine.test_metrics import metric
 from tests.vertex.server import VertexServer
 from tests.vertex.tasks_for_vertex import buys, buys_in_doubt
 from ytray import JobFailed, JobState, dlq
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.metrics import render
 from ytray.tasks.media import generate_video_veo
 

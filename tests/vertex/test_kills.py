@@ -15,7 +15,7 @@ import pytest
 from tests.vertex.server import VertexServer
 from tests.vertex.tasks_for_vertex import MOMENTS, film_and_die
 from ytray import JobFailed, JobState, dlq
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend.journal import allow, entries_of_job
 from ytray.spend.model import SpendState
 from ytray.tasks.media import generate_video_veo

@@ -20,10 +20,10 @@ from tests.vertex.faults import (
 from tests.vertex.server import VertexServer
 from tests.vertex.tasks_for_vertex import buys, buys_slowly
 from ytray import JobFailed, JobState, current_job, dlq, job_tracker
-from ytray.engine.breaker import breaker_states
-from ytray.engine.context import CurrentJob
-from ytray.engine.metrics import render
-from ytray.engine.store import LaneRoom, Store, Submission
+from ytray.engine.base.context import CurrentJob
+from ytray.engine.control.metrics import render
+from ytray.engine.run.breaker import breaker_states
+from ytray.engine.state.store import LaneRoom, Store, Submission
 from ytray.spend import budgets
 from ytray.spend.journal import Intent, entries_of_job, latest_entries
 from ytray.spend.limits import take_turn

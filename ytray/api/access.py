@@ -12,11 +12,11 @@ from ytray.api.guesses import CLIENT, Guesses
 from ytray.api.keys import Caller, KeyRing, Scope, split_key
 from ytray.api.problems import Forbidden, TooManyGuesses, TooManyRequests
 from ytray.api.sessions import Sessions
+from ytray.engine.base.model import JobStatus
 from ytray.engine.batch.batches import Batch, batches
-from ytray.engine.model import JobStatus
-from ytray.engine.records import unknown_batch
-from ytray.engine.store import Store
-from ytray.engine.task import Task
+from ytray.engine.jobs.task import Task
+from ytray.engine.state.records import unknown_batch
+from ytray.engine.state.store import Store
 from ytray.errors import AccessDenied
 from ytray.settings import settings
 

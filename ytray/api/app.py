@@ -34,7 +34,7 @@ from ytray.api.guard import Guard
 from ytray.api.keys import KeyRing
 from ytray.api.quotas import Quotas
 from ytray.api.sessions import Sessions
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.settings import settings
 
 _CONSOLE = Path(__file__).parent / "console"

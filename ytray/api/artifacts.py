@@ -15,10 +15,10 @@ from ytray.api.access import Reader, may_see
 from ytray.api.jobs import JobId
 from ytray.api.problems import documented
 from ytray.artifacts import ArtifactStore, OpenArtifact, is_folder, media_type
-from ytray.engine.connection import store
-from ytray.engine.model import JobStatus
-from ytray.engine.tracking import job_tracker
-from ytray.engine.unit import folders_that_count
+from ytray.engine.base.model import JobStatus
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.jobs.unit import folders_that_count
+from ytray.engine.state.connection import store
 from ytray.errors import PermanentError
 from ytray.settings import settings
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ytray.api.access import Admin
 from ytray.api.problems import documented
-from ytray.engine.audit import AuditPage, page
+from ytray.engine.state.audit import AuditPage, page
 
 router = APIRouter(tags=["system"])
 

@@ -36,8 +36,8 @@ from ytray.engine.batch.model import (
 )
 from ytray.engine.batch.plan import LONGEST_DEADLINE, Asked, Plan
 from ytray.engine.batch.plan import asked as as_asked
-from ytray.engine.connection import store
-from ytray.engine.task import find
+from ytray.engine.jobs.task import find
+from ytray.engine.state.connection import store
 from ytray.errors import InvalidArguments
 from ytray.spend.planning import plan_batch, plan_items
 

@@ -11,10 +11,10 @@ from ytray.api.access import Reader, Submitter, is_hidden
 from ytray.api.jobs import Accepted, JobId
 from ytray.api.keys import Caller
 from ytray.api.problems import documented
-from ytray.engine.dlq import dlq
-from ytray.engine.model import DeadLetter, DeadLetterPage
-from ytray.engine.records import not_dead
-from ytray.engine.tracking import job_tracker
+from ytray.engine.base.model import DeadLetter, DeadLetterPage
+from ytray.engine.jobs.dlq import dlq
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.state.records import not_dead
 from ytray.errors import DamagedJob, InvalidArguments, UnknownJob
 
 router = APIRouter(prefix="/api/dlq", tags=["dead-letter queue"])

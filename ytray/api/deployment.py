@@ -12,10 +12,10 @@ from ray import serve
 
 from ytray.api.app import build
 from ytray.api.keys import KeyRing
-from ytray.engine import signing
-from ytray.engine.connection import adopt_store, store
-from ytray.engine.joining import ensure_running
-from ytray.engine.setup import pack_setup, unpack_setup
+from ytray.engine.control.joining import ensure_running
+from ytray.engine.run.setup import pack_setup, unpack_setup
+from ytray.engine.state import signing
+from ytray.engine.state.connection import adopt_store, store
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 from ytray.system import ray_cluster, redis_server

@@ -17,8 +17,8 @@ from typing import Any
 import structlog
 from pydantic_core import to_json
 
-from ytray.engine.model import time_of
-from ytray.engine.store import Store
+from ytray.engine.base.model import time_of
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments
 
 _log = structlog.get_logger("ytray.api")

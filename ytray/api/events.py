@@ -33,7 +33,7 @@ from ytray.api.event_entries import (
     written_place,
 )
 from ytray.api.problems import TooManyStreams, documented
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments
 from ytray.settings import settings
 

@@ -26,9 +26,9 @@ from ytray.api.auditing import action_of
 from ytray.api.keys import ANYBODY, Caller
 from ytray.api.problems import BodyTooLarge, Forbidden, answer
 from ytray.api.uploads import largest_upload
-from ytray.engine.audit import record
-from ytray.engine.refusals import as_unavailable
-from ytray.engine.store import Store
+from ytray.engine.state.audit import record
+from ytray.engine.state.refusals import as_unavailable
+from ytray.engine.state.store import Store
 from ytray.errors import YtrayError
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

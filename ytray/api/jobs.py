@@ -17,14 +17,14 @@ from ytray.api.access import Reader, Submitter, check_owner, check_task, may_see
 from ytray.api.keys import Caller
 from ytray.api.problems import documented
 from ytray.api.quotas import Quotas, priority_for
-from ytray.engine.joblog import LogLine, read_log
-from ytray.engine.model import DEFAULT_PRIORITY, JobPage, JobState, JobStatus, Transition
-from ytray.engine.records import unknown_job
-from ytray.engine.store import Store
-from ytray.engine.task import Options, find
-from ytray.engine.tracking import job_tracker
-from ytray.engine.values import read
-from ytray.engine.waiting import Ending
+from ytray.engine.base.model import DEFAULT_PRIORITY, JobPage, JobState, JobStatus, Transition
+from ytray.engine.base.values import read
+from ytray.engine.jobs.task import Options, find
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.state.joblog import LogLine, read_log
+from ytray.engine.state.records import unknown_job
+from ytray.engine.state.store import Store
+from ytray.engine.state.waiting import Ending
 from ytray.errors import DamagedJob, InvalidArguments, InvalidTransition, ResultExpired, SystemUnavailable
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])

@@ -20,10 +20,10 @@ from typing import Final, Literal, cast
 import redis
 from pydantic import BaseModel, ValidationError
 
-from ytray.engine.model import DEFAULT_PRIORITY, Time, time_of
-from ytray.engine.names import checked_word
-from ytray.engine.store import Store
-from ytray.engine.task import Options
+from ytray.engine.base.model import DEFAULT_PRIORITY, Time, time_of
+from ytray.engine.base.names import checked_word
+from ytray.engine.jobs.task import Options
+from ytray.engine.state.store import Store
 from ytray.errors import AccessDenied, InvalidArguments, SettingsError, SystemUnavailable
 from ytray.settings import settings
 

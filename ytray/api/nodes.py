@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ytray.api.access import Admin, Reader
 from ytray.api.asking_ray import PATIENCE, asked
 from ytray.api.problems import Forbidden, documented
-from ytray.engine import nodes
-from ytray.engine.nodes import LONGEST_DRAIN, NodeStatus
+from ytray.engine.cluster import nodes
+from ytray.engine.cluster.nodes import LONGEST_DRAIN, NodeStatus
 from ytray.errors import SystemUnavailable
 
 router = APIRouter(prefix="/api/nodes", tags=["nodes"])

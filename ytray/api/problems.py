@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from ytray import errors
 from ytray.engine.batch.model import InvalidRows
-from ytray.engine.refusals import as_unavailable
+from ytray.engine.state.refusals import as_unavailable
 from ytray.errors import YtrayError
 from ytray.spend.model import Unpriced
 from ytray.system.redis_refusals import RedisIsFull

@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 
 from ytray.api.access import Admin, Reader
 from ytray.api.problems import documented
-from ytray.engine.breaker import BreakerState, breaker_states
-from ytray.engine.flow import Flow
-from ytray.engine.imports import broken_imports
-from ytray.engine.model import JobState, QueueStatus
-from ytray.engine.task import all_tasks
-from ytray.engine.tracking import job_tracker
+from ytray.engine.base.imports import broken_imports
+from ytray.engine.base.model import JobState, QueueStatus
+from ytray.engine.jobs.flow import Flow
+from ytray.engine.jobs.task import all_tasks
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.run.breaker import BreakerState, breaker_states
 
 router = APIRouter(prefix="/api", tags=["queues and tasks"])
 

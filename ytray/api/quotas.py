@@ -12,8 +12,8 @@ from typing import cast
 
 from ytray.api.keys import Caller
 from ytray.api.problems import Forbidden, OverQuota
-from ytray.engine.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, JobState
-from ytray.engine.reading import Reading
+from ytray.engine.base.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, JobState
+from ytray.engine.state.reading import Reading
 from ytray.settings import settings
 
 _PAGE = 1_000  # jobs that are looked at in one go

@@ -10,11 +10,11 @@ import redis
 from pydantic import BaseModel, Field
 from redis.exceptions import NoPermissionError
 
-from ytray.engine.imports import broken_imports
-from ytray.engine.link import Link
-from ytray.engine.model import QUEUE_PRIORITIES
-from ytray.engine.parts import received
-from ytray.engine.refusals import as_unavailable
+from ytray.engine.base.imports import broken_imports
+from ytray.engine.base.model import QUEUE_PRIORITIES
+from ytray.engine.state.link import Link
+from ytray.engine.state.parts import received
+from ytray.engine.state.refusals import as_unavailable
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 

@@ -15,7 +15,7 @@ from typing import Final
 import redis
 
 from ytray.api.keys import Caller, KeyRing
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import AccessDenied
 
 LASTS: Final = 30 * 86400  # seconds

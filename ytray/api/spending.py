@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ytray.api.access import Admin, Reader, Submitter, is_hidden, may_see, user_of
 from ytray.api.problems import documented
-from ytray.engine.store import Store
-from ytray.engine.tracking import job_tracker
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments
 from ytray.spend.budgets import set_user_budget, user_budget, user_budgets
 from ytray.spend.journal import allow, entries_of_job, entry_of, latest_entries, unknown_call

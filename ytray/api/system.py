@@ -14,8 +14,8 @@ from ytray.api.keys import SCOPES, Caller, Scope
 from ytray.api.problems import Forbidden, documented, explanation
 from ytray.api.readiness import Readiness, readiness
 from ytray.api.sessions import LASTS
-from ytray.engine.model import Time, time_of
-from ytray.engine.parts import known_parts, trouble
+from ytray.engine.base.model import Time, time_of
+from ytray.engine.state.parts import known_parts, trouble
 from ytray.settings import settings
 from ytray.system.parts import Part
 

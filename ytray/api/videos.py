@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ytray.api.access import Submitter
 from ytray.api.jobs import Accepted, IdempotencyKey, Submission, accept
 from ytray.api.problems import documented
-from ytray.engine.model import DEFAULT_PRIORITY
+from ytray.engine.base.model import DEFAULT_PRIORITY
 from ytray.studio.estimate import estimate
 from ytray.studio.model import Brief, Estimate
 

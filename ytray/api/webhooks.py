@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ytray.api.access import Submitter, user_of
 from ytray.api.problems import documented
-from ytray.engine.webhook_secrets import WebhookSecret, rotate_webhook_secret, webhook_secret
+from ytray.engine.state.webhook_secrets import WebhookSecret, rotate_webhook_secret, webhook_secret
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
 

@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from ytray.client.model import LogPage
-    from ytray.engine.audit import AuditPage
+    from ytray.engine.base.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
     from ytray.engine.batch.model import (
         BatchOptions,
         BatchPage,
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
         Resumed,
     )
     from ytray.engine.batch.plan import Asked, Plan
-    from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
-    from ytray.engine.nodes import NodeStatus
-    from ytray.engine.webhook_secrets import WebhookSecret
+    from ytray.engine.cluster.nodes import NodeStatus
+    from ytray.engine.state.audit import AuditPage
+    from ytray.engine.state.webhook_secrets import WebhookSecret
     from ytray.spend.model import Budget, Entry
     from ytray.spend.models import ModelStatus
     from ytray.studio.model import Brief, Estimate

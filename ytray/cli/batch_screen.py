@@ -18,8 +18,8 @@ from ytray.cli.backend import Backend
 from ytray.cli.batch_words import eta_of, is_over, line_of, retries_of, span, usd
 from ytray.cli.output import complaints, console, drawn_anew
 from ytray.cli.videos import bar
+from ytray.engine.base.model import JobState, JobStatus
 from ytray.engine.batch.model import BatchState, BatchStatus, ErrorGroup, Item, ItemState, Stage
-from ytray.engine.model import JobState, JobStatus
 from ytray.errors import SystemUnavailable
 
 _MOST_ACTIVE = 100  # items in the making that one look asks for

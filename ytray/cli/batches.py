@@ -29,6 +29,7 @@ from ytray.cli.batch_words import (
 from ytray.cli.completion import task_names
 from ytray.cli.file_names import check_folder
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
+from ytray.engine.base.model import DEFAULT_PRIORITY
 from ytray.engine.batch.model import (
     DEFAULT_TASK,
     BatchOptions,
@@ -38,8 +39,7 @@ from ytray.engine.batch.model import (
     ItemState,
     Prepared,
 )
-from ytray.engine.model import DEFAULT_PRIORITY
-from ytray.engine.task import did_you_mean
+from ytray.engine.jobs.task import did_you_mean
 from ytray.errors import InvalidArguments
 
 app = typer.Typer(help="Batches: a file of many items, run as one.", no_args_is_help=True)

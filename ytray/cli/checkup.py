@@ -12,7 +12,7 @@ from typing import Literal
 
 import redis
 
-from ytray.engine.refusals import as_unavailable
+from ytray.engine.state.refusals import as_unavailable
 from ytray.errors import PermanentError, YtrayError
 from ytray.settings import settings
 
@@ -61,8 +61,8 @@ def _home() -> Iterator[Finding]:
 
 
 def _parts() -> Iterator[Finding]:
-    from ytray.engine.connection import store
-    from ytray.engine.parts import mirrored_parts, record, trouble
+    from ytray.engine.state.connection import store
+    from ytray.engine.state.parts import mirrored_parts, record, trouble
     from ytray.system.parts import read_parts
 
     parts = read_parts(settings().home)
@@ -80,8 +80,8 @@ def _parts() -> Iterator[Finding]:
 def _redis() -> Iterator[Finding]:
     from redis.exceptions import NoPermissionError
 
-    from ytray.engine.connection import store
-    from ytray.engine.schema import current, version_of
+    from ytray.engine.state.connection import store
+    from ytray.engine.state.schema import current, version_of
     from ytray.system import redis_server
 
     if settings().redis_url is None:
@@ -131,8 +131,8 @@ def _ray() -> Iterator[Finding]:
 
 
 def _nodes(cluster: str) -> Iterator[Finding]:
-    from ytray.engine.capacity import cluster_nodes
-    from ytray.engine.nodes import list_nodes
+    from ytray.engine.cluster.capacity import cluster_nodes
+    from ytray.engine.cluster.nodes import list_nodes
 
     living = [node for node in cluster_nodes() if node.is_alive]
     yield Finding("ray", "ok", f"{cluster}, {len(living)} node(s)")
@@ -144,8 +144,8 @@ def _nodes(cluster: str) -> Iterator[Finding]:
 
 
 def _queues() -> Iterator[Finding]:
-    from ytray.engine.connection import store
-    from ytray.engine.tracking import job_tracker
+    from ytray.engine.jobs.tracking import job_tracker
+    from ytray.engine.state.connection import store
 
     if not store().redis.exists(store().key("at_work")):
         yield Finding("tracker", "warning", "none is at work: nothing starts until one is; `ytray up` starts one")
@@ -161,7 +161,7 @@ def _queues() -> Iterator[Finding]:
 
 
 def _imports() -> Iterator[Finding]:
-    from ytray.engine.imports import broken_imports
+    from ytray.engine.base.imports import broken_imports
 
     broken = broken_imports()
     for module, why in broken.items():
@@ -172,7 +172,7 @@ def _imports() -> Iterator[Finding]:
 
 
 def _breakers() -> Iterator[Finding]:
-    from ytray.engine.breaker import breaker_states
+    from ytray.engine.run.breaker import breaker_states
 
     states = breaker_states()
     for state in states:

@@ -7,7 +7,7 @@ import os
 import typer
 
 from ytray.cli.backend import Reach
-from ytray.engine.model import QUEUE_PRIORITIES, JobState
+from ytray.engine.base.model import QUEUE_PRIORITIES, JobState
 
 _PATIENCE = 2.0  # seconds that a person waits for a completion
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import ytray
 from ytray.artifacts import ArtifactStore
 from ytray.client.model import LogPage
-from ytray.engine import audit
-from ytray.engine.audit import AuditPage
+from ytray.engine.base.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.base.names import NODE_WORD
 from ytray.engine.batch.batches import Batch, batches
 from ytray.engine.batch.model import (
     BatchOptions,
@@ -23,17 +23,17 @@ from ytray.engine.batch.model import (
 )
 from ytray.engine.batch.plan import Asked, Plan
 from ytray.engine.batch.preparing import Preparation
-from ytray.engine.connection import is_connected, running_store, store
-from ytray.engine.dlq import dlq
-from ytray.engine.job import Job
-from ytray.engine.joblog import read_log
-from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
-from ytray.engine.names import NODE_WORD
-from ytray.engine.nodes import NodeStatus, drain, list_nodes, workers_of
-from ytray.engine.store import Store
-from ytray.engine.task import all_tasks, find
-from ytray.engine.tracking import job_tracker
-from ytray.engine.webhook_secrets import WebhookSecret, rotate_webhook_secret, webhook_secret
+from ytray.engine.cluster.nodes import NodeStatus, drain, list_nodes, workers_of
+from ytray.engine.jobs.dlq import dlq
+from ytray.engine.jobs.job import Job
+from ytray.engine.jobs.task import all_tasks, find
+from ytray.engine.jobs.tracking import job_tracker
+from ytray.engine.state import audit
+from ytray.engine.state.audit import AuditPage
+from ytray.engine.state.connection import is_connected, running_store, store
+from ytray.engine.state.joblog import read_log
+from ytray.engine.state.store import Store
+from ytray.engine.state.webhook_secrets import WebhookSecret, rotate_webhook_secret, webhook_secret
 from ytray.errors import DamagedJob, SystemUnavailable, UnknownJob
 from ytray.settings import settings
 from ytray.spend import budgets, journal

@@ -113,14 +113,14 @@ def _told(at: datetime | None) -> str | None:
 
 
 def _audited(action: str, subject: str, detail: str = "") -> None:
-    from ytray.engine.audit import record_here
-    from ytray.engine.connection import store
+    from ytray.engine.state.audit import record_here
+    from ytray.engine.state.connection import store
 
     record_here(store(), action, subject, detail)
 
 
 def _ring() -> KeyRing:
     from ytray.api.keys import KeyRing
-    from ytray.engine.connection import store
+    from ytray.engine.state.connection import store
 
     return KeyRing(store())

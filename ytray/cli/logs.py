@@ -16,7 +16,7 @@ from ytray.cli.output import AsJson, Exit, console, guarded, print_json
 from ytray.cli.terminal import harmless_json
 
 if TYPE_CHECKING:
-    from ytray.engine.joblog import LogLine
+    from ytray.engine.state.joblog import LogLine
 
 _EVERY = 0.5  # seconds between looks while following: also longer than a line is underway to the log
 

@@ -17,9 +17,9 @@ from ytray.cli.batch_words import span
 from ytray.cli.lengths import seconds_of
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json
 from ytray.cli.videos import bar
-from ytray.engine.model import QUEUE_PRIORITIES, JobStatus
-from ytray.engine.names import NODE_WORD
-from ytray.engine.nodes import NodeStatus
+from ytray.engine.base.model import QUEUE_PRIORITIES, JobStatus
+from ytray.engine.base.names import NODE_WORD
+from ytray.engine.cluster.nodes import NodeStatus
 from ytray.errors import SystemUnavailable, UnknownJob, YtrayError
 
 _SHOWN = 10  # jobs, while they are waited for

@@ -99,7 +99,7 @@ def _called(command: Callable[P, Exit | None], *args: P.args, **kwargs: P.kwargs
     except Exception as error:
         from redis import RedisError  # a command that asks nothing of Redis does not import it
 
-        from ytray.engine.refusals import as_unavailable
+        from ytray.engine.state.refusals import as_unavailable
 
         unavailable = as_unavailable(error) if isinstance(error, RedisError) else None
         if unavailable is None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ytray.artifacts import owner_and_name
 from ytray.client import Client, LogPage
 from ytray.client.model import BatchChoices
-from ytray.engine.audit import AuditPage
+from ytray.engine.base.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.batch.model import (
     BatchOptions,
     BatchPage,
@@ -22,9 +22,9 @@ from ytray.engine.batch.model import (
     Resumed,
 )
 from ytray.engine.batch.plan import Asked, Plan
-from ytray.engine.model import DeadLetter, JobPage, JobState, JobStatus, QueueStatus, Transition
-from ytray.engine.nodes import NodeStatus
-from ytray.engine.webhook_secrets import WebhookSecret
+from ytray.engine.cluster.nodes import NodeStatus
+from ytray.engine.state.audit import AuditPage
+from ytray.engine.state.webhook_secrets import WebhookSecret
 from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus

@@ -18,8 +18,8 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - for stdout.")], as_json: AsJson = False
 ) -> Exit | None:
     """Write all that the system knows into a file, as it is at one moment; jobs go on meanwhile. Not the artifacts."""
-    from ytray.engine.backup import backup_to_file, write_backup
-    from ytray.engine.connection import store
+    from ytray.engine.state.backup import backup_to_file, write_backup
+    from ytray.engine.state.connection import store
 
     if str(file) == "-":
         written = write_backup(store(), sys.stdout.buffer)
@@ -46,9 +46,9 @@ def restore(
     as_json: AsJson = False,
 ) -> Exit | None:
     """Put a backup into the system of YTRAY_REDIS_URL and YTRAY_NAMESPACE, which must be empty and should not run."""
-    from ytray.engine.backup import read_header
-    from ytray.engine.backup import restore as put_back
-    from ytray.engine.store import Store
+    from ytray.engine.state.backup import read_header
+    from ytray.engine.state.backup import restore as put_back
+    from ytray.engine.state.store import Store
     from ytray.settings import settings
     from ytray.system import join
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from ytray.cli.backend import Backend, backend
 from ytray.cli.output import AsJson, Exit, console, guarded, print_json
 from ytray.cli.videos import bar
-from ytray.engine.model import JobState, JobStatus, QueueStatus
+from ytray.engine.base.model import JobState, JobStatus, QueueStatus
 from ytray.errors import SystemUnavailable
 
 _MOST_RUNNING = 100  # jobs that one look asks for

@@ -33,10 +33,10 @@ def upgrade(
 
     No job starts meanwhile; one that still runs at the deadline starts again, from its checkpoint, when they are back.
     """
-    from ytray.engine.actors import replace_actors
-    from ytray.engine.connection import joined_system, store
-    from ytray.engine.signing import sign_what_is_stored
-    from ytray.engine.tracking import job_tracker
+    from ytray.engine.control.actors import replace_actors
+    from ytray.engine.jobs.tracking import job_tracker
+    from ytray.engine.state.connection import joined_system, store
+    from ytray.engine.state.signing import sign_what_is_stored
 
     patience = seconds_of(deadline)
     joined = joined_system()

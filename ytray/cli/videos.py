@@ -16,8 +16,8 @@ from rich.text import Text
 from ytray.cli.backend import Backend, backend
 from ytray.cli.file_names import alone_in, check_folder, folded, names_in, numbered, plain_name
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json, print_table
-from ytray.engine.model import JobStatus
-from ytray.engine.task import did_you_mean
+from ytray.engine.base.model import JobStatus
+from ytray.engine.jobs.task import did_you_mean
 from ytray.errors import InvalidArguments
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Brief, Estimate, FinishedVideo, Video

@@ -13,6 +13,7 @@ from ytray.client._batch_calls import Numbers, Rows
 from ytray.client._calls import Call
 from ytray.client._following import Deadline, Patience
 from ytray.client.model import BatchChoices
+from ytray.engine.base.context import refuse_in_flow
 from ytray.engine.batch.model import (
     BatchPage,
     BatchState,
@@ -24,7 +25,6 @@ from ytray.engine.batch.model import (
     Resumed,
 )
 from ytray.engine.batch.plan import Plan
-from ytray.engine.context import refuse_in_flow
 
 T = TypeVar("T")
 

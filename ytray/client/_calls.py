@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from ytray.client.model import Artifact, Ended, LogPage, TaskInfo
-from ytray.engine.audit import AuditPage
-from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
-from ytray.engine.nodes import NodeStatus
-from ytray.engine.webhook_secrets import WebhookSecret
+from ytray.engine.base.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.cluster.nodes import NodeStatus
+from ytray.engine.state.audit import AuditPage
+from ytray.engine.state.webhook_secrets import WebhookSecret
 from ytray.errors import InvalidArguments
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus

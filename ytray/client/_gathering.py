@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ytray.client.model import Ended
-from ytray.engine.model import JobState
+from ytray.engine.base.model import JobState
 from ytray.errors import JobCancelled, JobFailed, ResultExpired
 
 _AT_ONCE = 10_000  # jobs that the API takes in one request

@@ -22,10 +22,10 @@ from ytray.client._forks import open_anew_after_fork
 from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
-from ytray.engine.audit import AuditPage
-from ytray.engine.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
-from ytray.engine.nodes import NodeStatus
-from ytray.engine.webhook_secrets import WebhookSecret
+from ytray.engine.base.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
+from ytray.engine.cluster.nodes import NodeStatus
+from ytray.engine.state.audit import AuditPage
+from ytray.engine.state.webhook_secrets import WebhookSecret
 from ytray.errors import AccessDenied, JobCancelled, JobFailed, UnknownJob
 from ytray.spend.model import Budget, Entry
 from ytray.spend.models import ModelStatus

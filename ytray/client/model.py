@@ -9,9 +9,9 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
+from ytray.engine.base.model import JobState, Time
 from ytray.engine.batch.model import BatchState
-from ytray.engine.joblog import LogLine
-from ytray.engine.model import JobState, Time
+from ytray.engine.state.joblog import LogLine
 
 
 class _Read(BaseModel):

@@ -6,9 +6,9 @@ import logging
 from datetime import UTC, datetime
 from typing import cast
 
-from ytray.engine.model import MICRO
-from ytray.engine.names import checked_word
-from ytray.engine.store import Store
+from ytray.engine.base.model import MICRO
+from ytray.engine.base.names import checked_word
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidArguments
 from ytray.settings import settings
 from ytray.spend.model import Budget, micro

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
-from ytray.engine.breaker import circuit_breaker
-from ytray.engine.context import current_job
-from ytray.engine.model import MICRO
+from ytray.engine.base.context import current_job
+from ytray.engine.base.model import MICRO
+from ytray.engine.run.breaker import circuit_breaker
 from ytray.errors import RetryLater, YtrayError
 from ytray.settings import settings
 from ytray.spend.journal import Intent

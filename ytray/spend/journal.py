@@ -18,9 +18,9 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
-from ytray.engine.context import CurrentJob
-from ytray.engine.model import MICRO, time_of
-from ytray.engine.store import Store
+from ytray.engine.base.context import CurrentJob
+from ytray.engine.base.model import MICRO, time_of
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidTransition, StaleFence, UnknownJob
 from ytray.settings import settings
 from ytray.spend.model import Bought, Call, Entry, SpendState, micro

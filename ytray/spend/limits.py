@@ -15,8 +15,8 @@ from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from ytray.engine.connection import store
-from ytray.engine.store import Store
+from ytray.engine.state.connection import store
+from ytray.engine.state.store import Store
 from ytray.errors import SettingsError
 from ytray.settings import settings
 from ytray.spend.model import Call, ProviderBusy

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
-from ytray.engine.canonical import ordered
-from ytray.engine.model import MICRO, Time
+from ytray.engine.base.canonical import ordered
+from ytray.engine.base.model import MICRO, Time
 from ytray.errors import PermanentError, RetryLater, YtrayError
 
 

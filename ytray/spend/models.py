@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.spend.limits import limits_of
 from ytray.spend.prices import Price, price_table
 

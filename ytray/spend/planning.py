@@ -7,15 +7,15 @@ from datetime import datetime
 from statistics import fmean
 from typing import cast
 
+from ytray.engine.base.model import QUEUE_PRIORITIES, JobState, JobStatus
 from ytray.engine.batch.eta import Pace
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.plan import Asked, Batch, Limit, Plan, node_types, plan
 from ytray.engine.batch.reading import batch_status
 from ytray.engine.batch.stages import stages_of_task
-from ytray.engine.capacity import cluster_nodes
-from ytray.engine.model import QUEUE_PRIORITIES, JobState, JobStatus
-from ytray.engine.store import Store
-from ytray.engine.task import all_tasks, find
+from ytray.engine.cluster.capacity import cluster_nodes
+from ytray.engine.jobs.task import all_tasks, find
+from ytray.engine.state.store import Store
 from ytray.settings import settings
 from ytray.spend.journal import entries_of_job
 from ytray.spend.limits import limits_of

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from ytray.engine.arguments import is_stored
+from ytray.engine.base.arguments import is_stored
 from ytray.settings import ProviderName
 from ytray.studio.render.platforms import DEFAULT_PLATFORM
 
@@ -351,7 +351,7 @@ class Removed(Model):
 
 
 class CleanedUp(Result):
-    """What a clean-up deleted (in a dry run: would delete), by kind (engine/retention.py)."""
+    """What a clean-up deleted (in a dry run: would delete), by kind (engine/control/retention.py)."""
 
     jobs_removed: int
     dry_run: bool

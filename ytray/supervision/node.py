@@ -20,7 +20,7 @@ import structlog
 
 import ytray
 from ytray.api.environment import prepare_environment
-from ytray.engine.logs import configure
+from ytray.engine.base.logs import configure
 from ytray.errors import SystemUnavailable, YtrayError
 from ytray.settings import settings
 from ytray.supervision.report import Processes, Report, write_report

@@ -6,13 +6,13 @@ import asyncio
 
 from pydantic_core import from_json
 
+from ytray.engine.base.context import CurrentJob
 from ytray.engine.batch.batches import Batch
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import BatchOptions, Item, ItemState
 from ytray.engine.batch.preparing import Preparation
-from ytray.engine.context import CurrentJob
-from ytray.engine.store import Store
-from ytray.engine.task import find
+from ytray.engine.jobs.task import find
+from ytray.engine.state.store import Store
 from ytray.studio.model import BatchOutcome, Brief
 
 _LOOK_EVERY = 0.25  # seconds

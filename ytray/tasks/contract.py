@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ytray.engine.flow import Flow
-from ytray.engine.task import all_tasks
+from ytray.engine.jobs.flow import Flow
+from ytray.engine.jobs.task import all_tasks
 
 Schema = dict[str, Any]
 

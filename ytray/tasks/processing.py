@@ -8,8 +8,8 @@ from typing import Any, cast
 from ytray import current_job, flow, task, unit_of_work
 from ytray.artifacts import ArtifactStore
 from ytray.engine.batch.costs import ITEM_COSTS
-from ytray.engine.flow import in_slices
-from ytray.engine.retention import Kind, cleanup
+from ytray.engine.control.retention import Kind, cleanup
+from ytray.engine.jobs.flow import in_slices
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName
 from ytray.spend.budgets import set_flow_budget

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from ytray.engine.base.context import refuse_in_flow
+from ytray.engine.base.model import MICRO
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import (
     DEFAULT_TASK,
@@ -28,12 +30,10 @@ from ytray.engine.batch.report import Report, report
 from ytray.engine.batch.rows import check_batchable
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.triage import fingerprint_of, group
-from ytray.engine.code import resolve
-from ytray.engine.connection import running_store, store
-from ytray.engine.context import refuse_in_flow
-from ytray.engine.model import MICRO
-from ytray.engine.records import read_cursor, unknown_batch, write_cursor
-from ytray.engine.task import Task, did_you_mean, find
+from ytray.engine.jobs.task import Task, did_you_mean, find
+from ytray.engine.state.code import resolve
+from ytray.engine.state.connection import running_store, store
+from ytray.engine.state.records import read_cursor, unknown_batch, write_cursor
 from ytray.errors import DamagedBatch, InvalidArguments, InvalidBatchMove, UnknownBatch, UnknownJob
 
 _log = logging.getLogger("ytray.batches")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from ytray.engine.names import joined
-from ytray.engine.store import Store
-from ytray.engine.webhook_targets import Target
+from ytray.engine.base.names import joined
+from ytray.engine.base.webhook_targets import Target
+from ytray.engine.state.store import Store
 
 _FAILURES = 5  # in a row, from which on it waits
 _FIRST_WAIT_MS = 15 * 60_000

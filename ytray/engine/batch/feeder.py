@@ -14,12 +14,12 @@ from typing import cast
 
 import redis
 
-from ytray.engine import logs
+from ytray.engine.base import logs
+from ytray.engine.base.cron import name_of, next_after, was_set_back
+from ytray.engine.base.model import FLOW_LANE, JobState, time_of
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.shares import Claim, shares
-from ytray.engine.cron import name_of, next_after, was_set_back
-from ytray.engine.model import FLOW_LANE, JobState, time_of
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 from ytray.errors import InvalidBatchMove, InvalidTransition, SystemUnavailable, UnknownBatch, UnknownJob, YtrayError
 from ytray.settings import settings
 

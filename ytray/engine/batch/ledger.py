@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ytray.engine.batch.model import BatchOptions, BatchState, ItemState
 from ytray.engine.batch.rows import Row
-from ytray.engine.store import Store
+from ytray.engine.state.store import Store
 
 _log = logging.getLogger("ytray.batches")
 

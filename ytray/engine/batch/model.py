@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from ytray.engine.model import DEFAULT_PRIORITY, JobState, Time
-from ytray.engine.names import LONGEST, checked_word
+from ytray.engine.base.model import DEFAULT_PRIORITY, JobState, Time
+from ytray.engine.base.names import LONGEST, checked_word
 from ytray.errors import InvalidArguments
 from ytray.errors import InvalidBatchMove as InvalidBatchMove
 from ytray.errors import UnknownBatch as UnknownBatch

@@ -18,15 +18,15 @@ from typing import Literal, cast, get_args
 
 import redis
 
-from ytray.engine import logs, webhook
+from ytray.engine.base import logs, webhook
+from ytray.engine.base.model import time_of
+from ytray.engine.base.webhook_targets import target_of
 from ytray.engine.batch.endpoints import Endpoint
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import Notice, WebhookEvent
 from ytray.engine.batch.reading import batch_status
-from ytray.engine.model import time_of
-from ytray.engine.store import Store
-from ytray.engine.webhook_secrets import signed_headers
-from ytray.engine.webhook_targets import target_of
+from ytray.engine.state.store import Store
+from ytray.engine.state.webhook_secrets import signed_headers
 from ytray.errors import SystemUnavailable, UnknownBatch
 
 _AGAIN = (5.0, 30.0, 300.0, 1800.0, 7200.0)  # seconds after each try that failed

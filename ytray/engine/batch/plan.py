@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from ytray.engine.base.model import QUEUE_PRIORITIES
 from ytray.engine.batch.eta import Kind, Pace, kinds_left, told
 from ytray.engine.batch.model import Eta
-from ytray.engine.model import QUEUE_PRIORITIES
 from ytray.errors import InvalidArguments
 
 # Found with the simulated batches of tests/engine/test_plan.py.

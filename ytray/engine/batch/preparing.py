@@ -13,19 +13,19 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from ytray.engine.base.canonical import canonical_json
+from ytray.engine.base.cron import next_after
+from ytray.engine.base.model import MICRO, time_of
+from ytray.engine.base.webhook_targets import check_url
 from ytray.engine.batch.costs import ITEM_COSTS
 from ytray.engine.batch.ledger import Change, Ledger
 from ytray.engine.batch.model import BadRow, BatchOptions, InvalidRows, ItemState, Prepared
 from ytray.engine.batch.rows import Row, checked_rows
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.stages import seconds_for, stages_of_task
-from ytray.engine.canonical import canonical_json
-from ytray.engine.cron import next_after
-from ytray.engine.job import new_job_id
-from ytray.engine.model import MICRO, time_of
-from ytray.engine.ownership import check_arguments
-from ytray.engine.task import Options, Task
-from ytray.engine.webhook_targets import check_url
+from ytray.engine.jobs.job import new_job_id
+from ytray.engine.jobs.task import Options, Task
+from ytray.engine.state.ownership import check_arguments
 from ytray.errors import InvalidArguments, PayloadTooLarge, SettingsError
 from ytray.settings import settings
 

@@ -8,16 +8,16 @@ from typing import Any, cast
 
 import redis
 
+from ytray.engine.base.model import MICRO, JobState, time_of
+from ytray.engine.base.values import read
 from ytray.engine.batch.eta import Pace, eta, forecast_usd
 from ytray.engine.batch.fingerprint import frame_of, innermost
 from ytray.engine.batch.ledger import Ledger, Record
 from ytray.engine.batch.model import BatchState, BatchStatus, Eta, Item, ItemCounts, ItemPage, ItemState, Retries, Stage
 from ytray.engine.batch.stages import read_stages, slots_of, stages_of_task
 from ytray.engine.batch.triage import FailedItem
-from ytray.engine.model import MICRO, JobState, time_of
-from ytray.engine.reading import milliseconds
-from ytray.engine.records import UNREADABLE, percent, read_state, unknown_batch
-from ytray.engine.values import read
+from ytray.engine.state.reading import milliseconds
+from ytray.engine.state.records import UNREADABLE, percent, read_state, unknown_batch
 from ytray.errors import DamagedBatch, UnknownBatch
 
 _LOOKED_AT = 1000  # items in one read

@@ -23,7 +23,7 @@ from ytray.engine.batch.sources import (
     shortened,
     source_rows,
 )
-from ytray.engine.task import Task, did_you_mean
+from ytray.engine.jobs.task import Task, did_you_mean
 from ytray.errors import InvalidArguments
 from ytray.settings import settings
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ytray.engine.context import current_job
+from ytray.engine.base.context import current_job
 from ytray.errors import PermanentError
 from ytray.settings import ProviderName, settings
 from ytray.studio.model import Hook, Scene, Script, Word

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from ytray.artifacts import BOUGHT, ArtifactStore
-from ytray.engine.context import current_job
+from ytray.engine.base.context import current_job
 from ytray.spend.buying import Asset
 from ytray.spend.model import Call
 

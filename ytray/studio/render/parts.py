@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from ytray.engine.canonical import ordered
+from ytray.engine.base.canonical import ordered
 from ytray.errors import PermanentError
 from ytray.studio.model import CaptionStyle
 from ytray.studio.render import effects

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from ytray.engine.arguments import is_stored
+from ytray.engine.base.arguments import is_stored
 from ytray.errors import PermanentError
 from ytray.studio.model import SIZES, Aspect, CaptionStyle, Crossfade, Fit, Mood, SceneMedia, Speech, Word
 from ytray.studio.render.effect_sizes import check_sizes

@@ -1,0 +1,1 @@
+"""The cluster: its nodes, their slots, and where a job may run."""

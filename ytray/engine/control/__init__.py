@@ -1,0 +1,1 @@
+"""What runs a system: the dispatcher, its actors, schedules, alerts, clean-up, metrics."""

@@ -1,0 +1,1 @@
+"""What users write and ask: tasks, flows, jobs, the tracker and the dead-letter queue."""

@@ -1,0 +1,1 @@
+"""What happens inside a Ray task, and in the flow runner: attempts, limits, verdicts."""
