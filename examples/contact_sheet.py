@@ -14,10 +14,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from ytray.studio.model import SIZES, Aspect, CaptionStyle, Mood, Scene, Speech, Word
+from ytray.studio.platforms import Platform
 from ytray.studio.providers import painter, speaker
 from ytray.studio.render.compose import compose
 from ytray.studio.render.ffmpeg import binary
-from ytray.studio.render.platforms import Platform
 from ytray.studio.render.quality.gate import examine
 from ytray.studio.render.text.fonts import BOLD
 from ytray.studio.render.timeline import Fit, Music, Timeline, scene_of

@@ -18,9 +18,9 @@ from ytray import Job, job_tracker
 from ytray.artifacts import ArtifactStore, attempt_folder
 from ytray.engine.state.store import Store
 from ytray.studio.model import Scene, Video
+from ytray.studio.platforms import PRESETS
 from ytray.studio.providers import painter, speaker
 from ytray.studio.render.export import CODECS
-from ytray.studio.render.platforms import PRESETS
 from ytray.studio.render.timeline import Effect, Music, Timeline, TimelineScene
 from ytray.tasks.processing import export_video, render_timeline
 

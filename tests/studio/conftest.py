@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ytray.studio.model import Scene, Speech
-from ytray.studio.providers import Spoken, painter, speaker
+from ytray.studio.providers import painter, speaker
+from ytray.studio.providers.protocols import Spoken
 from ytray.studio.render.compose import compose
 from ytray.studio.render.timeline import Timeline, scene_of
 

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ytray.errors import PermanentError
-from ytray.studio.align import align
 from ytray.studio.model import Word
 from ytray.studio.providers import espeak
+from ytray.studio.providers.align import align
 from ytray.studio.providers.offline_speech import OfflineSpeech
 
 LEAD = 0.4  # seconds of silence before the speech
@@ -213,7 +213,7 @@ def test_a_narrow_search_around_an_even_speed_finds_the_same(tmp_path: Path, mon
     samples, rate, starts = said(COFFEE, "en+m3", 150, 40, tmp_path / "said.wav")
     recording = recorded(samples, rate, tmp_path / "recording.wav")
     everywhere = align(recording, COFFEE, "en")
-    monkeypatch.setattr("ytray.studio.align._BAND", 60)  # of some 600 frames
+    monkeypatch.setattr("ytray.studio.providers.align._BAND", 60)  # of some 600 frames
     assert align(recording, COFFEE, "en") == everywhere
     assert_found(everywhere, starts)
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ytray.studio.model import Word
-from ytray.studio.providers import Spoken, speaker
+from ytray.studio.providers import speaker
+from ytray.studio.providers.protocols import Spoken
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.text.captions import FASTEST, LONGEST_LINE, captions_of, to_srt, to_vtt
 from ytray.studio.render.text.characters import columns

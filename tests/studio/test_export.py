@@ -14,11 +14,11 @@ import pytest
 from tests.studio.measure import frames, loudness
 from ytray.errors import PermanentError
 from ytray.studio.model import Mood, Scene
+from ytray.studio.platforms import PRESETS, Platform
 from ytray.studio.providers import painter
 from ytray.studio.render import export as exports
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.export import export
-from ytray.studio.render.platforms import PRESETS, Platform
 from ytray.studio.render.probe import groups, probe
 
 _BT709 = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ytray.studio.model import SIZES, CaptionStyle, Word
-from ytray.studio.render.platforms import PRESETS, Platform
+from ytray.studio.platforms import PRESETS, Platform
 from ytray.studio.render.text import typesetting
 from ytray.studio.render.text.captions import Caption, captions_of
 from ytray.studio.render.text.characters import tongue_of

@@ -20,10 +20,10 @@ from PIL import Image
 from tests.studio.measure import loudness
 from ytray.errors import PermanentError
 from ytray.studio.model import SIZES, Fit, Scene, Word
+from ytray.studio.platforms import PRESETS, Preset, SafeArea
 from ytray.studio.providers import painter, speaker
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.compose import compose
-from ytray.studio.render.platforms import PRESETS, Preset, SafeArea
 from ytray.studio.render.probe import probe
 from ytray.studio.render.quality.gate import demand, examine
 from ytray.studio.render.quality.inspect import inspect

@@ -13,7 +13,8 @@ from tests.studio.measure import samples
 from ytray.errors import PermanentError
 from ytray.studio.analysis.pacing import pacing
 from ytray.studio.model import Speech
-from ytray.studio.providers import Spoken, speaker, writer
+from ytray.studio.providers import speaker, writer
+from ytray.studio.providers.protocols import Spoken
 
 NUMBERS = "In 1969, 3 people flew 384,400 km; it's state-of-the-art, for $5 & more of NASA's money."
 

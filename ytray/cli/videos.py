@@ -21,7 +21,7 @@ from ytray.engine.jobs.task import did_you_mean
 from ytray.errors import InvalidArguments
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Brief, Estimate, FinishedVideo, Video
-from ytray.studio.render.platforms import DEFAULT_PLATFORM, PRESETS
+from ytray.studio.platforms import DEFAULT_PLATFORM, PRESETS
 
 _STAGES = (
     ("hook", ("generate_hook",)),

@@ -6,9 +6,9 @@ import math
 
 from ytray.settings import ProviderName, settings
 from ytray.spend.prices import Price, price_of, price_table
-from ytray.studio.analysis.judge import MODEL as JUDGE
 from ytray.studio.model import Brief, Estimate, EstimateLine
 from ytray.studio.providers.vertex import AUDIO_TOKENS_A_SECOND
+from ytray.studio.providers.vertex_judge import MODEL as JUDGE
 from ytray.studio.providers.writing import WORDS_A_SCENE, WORDS_PER_SECOND
 
 # Tokens of the questions that writing.py asks, without the user's prompt, and of answers as they usually are. An answer

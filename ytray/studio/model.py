@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from ytray.engine.base.arguments import is_stored
 from ytray.settings import ProviderName
-from ytray.studio.render.platforms import DEFAULT_PLATFORM
+from ytray.studio.platforms import DEFAULT_PLATFORM
 
 Aspect = Literal["9:16", "16:9", "1:1", "4:5"]
 Format = Literal["mp4", "webm", "gif", "mov", "m4a", "mp3"]

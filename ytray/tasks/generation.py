@@ -8,7 +8,6 @@ from ytray import current_job, task
 from ytray.settings import ProviderName, settings
 from ytray.studio.analysis import coherence, emotion, pacing
 from ytray.studio.analysis.hook import hook_score
-from ytray.studio.analysis.judge import judge_coherence
 from ytray.studio.model import (
     Coherence,
     Duration,
@@ -22,6 +21,7 @@ from ytray.studio.model import (
     Text,
 )
 from ytray.studio.providers import writer
+from ytray.studio.providers.vertex_judge import judge_coherence
 from ytray.studio.texts import script_of
 
 

@@ -26,11 +26,11 @@ from ytray.studio.model import (
     Speech,
     Video,
 )
+from ytray.studio.platforms import DEFAULT_PLATFORM, platform_named
 from ytray.studio.providers import film_maker, painter, speaker
 from ytray.studio.render.compose import compose
 from ytray.studio.render.kept import KeptArtifacts, fetched
 from ytray.studio.render.parts import parts_of
-from ytray.studio.render.platforms import DEFAULT_PLATFORM, platform_named
 from ytray.studio.render.probe import probe
 from ytray.studio.render.quality.gate import demand, examine, summary
 from ytray.studio.render.quality.page import page

@@ -38,9 +38,9 @@ from ytray.studio.model import (
     Thumbnails,
     Video,
 )
+from ytray.studio.platforms import DEFAULT_PLATFORM, Platform, platform_named
 from ytray.studio.render import export
 from ytray.studio.render.parts import split
-from ytray.studio.render.platforms import DEFAULT_PLATFORM, Platform, platform_named
 from ytray.studio.render.text.fonts import check_drawable
 from ytray.studio.render.thumbnail import thumbnails
 from ytray.studio.render.timeline import Look, Music, Timeline, timeline_of

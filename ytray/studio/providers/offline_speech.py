@@ -17,7 +17,8 @@ from ytray.full_disk import disk_full, says_full
 from ytray.studio import foreign
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Word
-from ytray.studio.providers import Spoken, espeak
+from ytray.studio.providers import espeak
+from ytray.studio.providers.protocols import Spoken
 from ytray.studio.words import is_latin, words_of
 
 # Voices with the settings that sound least like a machine: a little lower and livelier than the default.

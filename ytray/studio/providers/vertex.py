@@ -17,12 +17,12 @@ from ytray.settings import settings
 from ytray.spend.buying import Asset, buy
 from ytray.spend.model import Bought, Call, ProviderFailed
 from ytray.spend.prices import price_of
-from ytray.studio.align import align
 from ytray.studio.markup import plain_text
 from ytray.studio.model import Scene
-from ytray.studio.providers import Spoken
+from ytray.studio.providers.align import align
 from ytray.studio.providers.assets import fetched, is_kept, keep
 from ytray.studio.providers.picture_files import fitted
+from ytray.studio.providers.protocols import Spoken
 from ytray.studio.providers.wire import one_request, status_of
 from ytray.studio.providers.writing import A, Writer
 from ytray.studio.words import check_script, words_of

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ytray.errors import PermanentError
+from ytray.studio.platforms import PRESETS, Platform, Preset
 from ytray.studio.render import ffmpeg
 from ytray.studio.render.frames import decoder, scaled, upright
-from ytray.studio.render.platforms import PRESETS, Platform, Preset
 from ytray.studio.render.probe import Probed, groups, probe, reading
 from ytray.studio.render.sound.channels import is_plain, mixed_down
 from ytray.studio.render.work import work_folder

@@ -17,10 +17,10 @@ from pydantic_core import to_json
 from ytray.engine.base.canonical import ordered
 from ytray.errors import PermanentError
 from ytray.studio.model import CaptionStyle
+from ytray.studio.platforms import Platform
 from ytray.studio.render import effects
 from ytray.studio.render.digests import digest
 from ytray.studio.render.ffmpeg import binary
-from ytray.studio.render.platforms import Platform
 from ytray.studio.render.text.captions import Caption, captions_of
 from ytray.studio.render.text.fonts import check_drawable
 from ytray.studio.render.text.lettering import lettering_key

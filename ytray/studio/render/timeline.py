@@ -21,9 +21,9 @@ from pydantic import (
 from ytray.engine.base.arguments import is_stored
 from ytray.errors import PermanentError
 from ytray.studio.model import SIZES, Aspect, CaptionStyle, Crossfade, Fit, Mood, SceneMedia, Speech, Word
+from ytray.studio.platforms import DEFAULT_PLATFORM, Platform
 from ytray.studio.render.effect_sizes import check_sizes
-from ytray.studio.render.platforms import DEFAULT_PLATFORM, Platform
-from ytray.studio.render.text.word_times import in_order
+from ytray.studio.render.word_times import in_order
 
 FRAMES_PER_SECOND = 30
 Motion = Literal["in", "out", "left", "right", "none"]

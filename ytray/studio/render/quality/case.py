@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ytray.studio.render.platforms import Preset
+from ytray.studio.platforms import Preset
 from ytray.studio.render.probe import probe
 from ytray.studio.render.quality.inspect import Inspected, Sound, Stretch
 from ytray.studio.render.quality.report import Check, State

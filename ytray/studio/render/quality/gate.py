@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ytray.errors import PermanentError
 from ytray.studio.model import Quality
-from ytray.studio.render.platforms import PRESETS
+from ytray.studio.platforms import PRESETS
 from ytray.studio.render.quality.case import Case, covered_words, longest_line, speed, time_covered, voice_of
 from ytray.studio.render.quality.inspect import Stretch, inspect
 from ytray.studio.render.quality.report import (

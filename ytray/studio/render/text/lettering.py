@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageFilter
 from pydantic import JsonValue
 
 from ytray.studio.model import CaptionStyle
-from ytray.studio.render.platforms import PRESETS, Platform
+from ytray.studio.platforms import PRESETS, Platform
 from ytray.studio.render.text.captions import Caption
 from ytray.studio.render.text.characters import Tongue, cleaned, draws_nothing, tongue_of
 from ytray.studio.render.text.fonts import fonts_of
