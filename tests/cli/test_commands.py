@@ -247,9 +247,12 @@ def test_top_shows_what_runs_and_ends_quietly_at_ctrl_c(
             return  # the other end is closed
 
     threading.Thread(target=read, daemon=True).start()
-    until(lambda: job.id.encode() in shown and b"talkative" in shown)
-    watching.send_signal(signal.SIGINT)
-    assert watching.wait(60) == 0
+    try:
+        until(lambda: job.id.encode() in shown and b"talkative" in shown)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 0
+    finally:
+        watching.kill()
     assert b"Traceback" not in shown
     job.cancel()
 
