@@ -24,7 +24,7 @@ Until = Callable[..., None]
 WITHOUT_RAY = """
 import asyncio, sys, httpx
 from ytray.api.app import build
-from ytray.engine.connection import adopt_store
+from ytray.engine.state.connection import adopt_store
 from ytray.engine.state.store import Store
 
 async def ask():
