@@ -193,8 +193,6 @@ def test_calls_that_end_at_once_agree_on_the_state(system: Store, dependency: st
 
 def test_a_breaker_works_where_there_is_no_ray(system: Store, dependency: str) -> None:
     alone = f"""
-from ytray.engine.state.connection import store
-store()
 import ray
 from ytray import CircuitOpen, circuit_breaker
 for _ in range(3):

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from ytray.engine.processes import MARK as JOB
-from ytray.engine.processes import WORKER
+from ytray.engine.base.processes import MARK as JOB
+from ytray.engine.base.processes import WORKER
 from ytray.studio import confinement
 from ytray.system.running import MARK as NODE
 
