@@ -55,7 +55,8 @@ def s3_server(
         process = subprocess.Popen(
             [*inside, sys.executable, "-m", "tests.artifacts.s3", host, str(port), bucket],
             cwd=_ROOT,
-            env={**os.environ, "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(1 << 20)},
+            # Pages of a listing are short: of S3's own it would take a thousand files to fill one.
+            env={**os.environ, "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(1 << 20), "MOTO_S3_DEFAULT_MAX_KEYS": "20"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

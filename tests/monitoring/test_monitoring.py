@@ -19,6 +19,7 @@ from ytray import metrics
 from ytray.engine.state.store import Store
 
 MONITORING = Path(__file__).parents[2] / "cluster" / "monitoring"
+TESTS = ("alerts_test.yml", "alerts_of_days_test.yml")
 SUFFIXES = ("_bucket", "_sum", "_count")
 
 
@@ -43,7 +44,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("check", "rules", "alerts.yml"), ("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")],
+    [("check", "rules", "alerts.yml"), ("check", "config", "prometheus.yml"), ("test", "rules", *TESTS)],
 )
 def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
     done = subprocess.run(
@@ -54,7 +55,7 @@ def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
 
 def test_every_alert_is_tested_and_explained() -> None:
     alerts = re.findall(r"alert: (\w+)", (MONITORING / "alerts.yml").read_text())
-    tests = (MONITORING / "alerts_test.yml").read_text()
+    tests = "".join((MONITORING / name).read_text() for name in TESTS)
     explained = (MONITORING.parents[1] / "docs" / "operations.md").read_text()
     assert len(alerts) >= 10
     for alert in alerts:
