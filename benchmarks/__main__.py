@@ -371,7 +371,7 @@ def _install_peers() -> None:
 
 
 def _write(measured: dict[str, list[Row]]) -> None:
-    """Replace the sections of what was measured in docs/benchmarks.md, and its rows in the README."""
+    """Replace the sections of what was measured in docs/benchmarks.md, and the rows of jobs in the README, too."""
     docs, readme = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
     for name, rows in measured.items():
         lines = [
@@ -387,7 +387,7 @@ def _write(measured: dict[str, list[Row]]) -> None:
         ]
         _replace(docs, name, lines)
         short = [f"| {r.what} | {r.figure} | {r.against} | {r.ratio} |" for r in rows if r.ratio and r.against]
-        if short:
+        if name == "jobs":
             _replace(readme, name, ["| measure | ytray | against | ratio |", "|---|---|---|---|", *short])
 
 
