@@ -325,7 +325,7 @@ def test_an_endpoint_that_failed_five_times_waits_and_its_notices_lose_no_try(
         assert asked == [5]
         fields = Ledger(bare_store).fields(batch)
         assert fields["webhook_error"].startswith(
-            "it answered 500; since it has failed so often, it is told nothing before"
+            "it answered 500; since it has failed so often, nothing goes there before"
         )
         rows: Any = bare_store.redis.zrange(bare_store.key("notices"), 0, -1, withscores=True)
         tries = [entry.decode().split()[2] for entry, _ in rows]

@@ -165,7 +165,7 @@ class Reason(BaseModel):
 
 
 class BatchChange(BaseModel):
-    """What is to be another from now on. What is left out, or null, stays as it is."""
+    """Changes to a running batch. Omitted or null fields stay unchanged."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"concurrency": 50, "budget_usd": 80.0}]})
 

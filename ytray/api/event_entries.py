@@ -1,4 +1,4 @@
-"""The entries of the stream of events, and the events that are told of them.
+"""The entries of the stream of events, and the events made of them.
 
 An entry is one of
 
@@ -40,7 +40,7 @@ class Event:
 
 
 class EventReader:
-    """Makes events of the stream's entries, and remembers what is told with each of them of its job or batch."""
+    """Makes events of the stream's entries, and remembers what each of them says of its job or batch."""
 
     def __init__(self, where: Store) -> None:
         self._store = where

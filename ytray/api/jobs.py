@@ -212,7 +212,7 @@ def _written(ending: Ending) -> bytes:
     elif ending.state is JobState.COMPLETED and ending.result is not None:
         try:
             result = _valid(ending.job_id, ending.result)
-        except DamagedJob as damaged:  # the others are told all the same
+        except DamagedJob as damaged:  # the others are still listed
             error = str(damaged)
     told = {
         "job_id": ending.job_id,

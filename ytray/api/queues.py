@@ -136,7 +136,7 @@ def _described() -> list[TaskDescription]:
         error = None
         try:
             takes, gives = task.signature.model.model_json_schema(), task.signature.result.json_schema()
-        except Exception as wrong:  # whatever a user's own types raise: the other tasks are told all the same
+        except Exception as wrong:  # whatever a user's own types raise: the other tasks are still listed
             error = f"{type(wrong).__name__}: {wrong}"
         described.append(
             TaskDescription(

@@ -100,7 +100,7 @@ class Objects:
     def _download(self, key: str, sha256: str | None, to: Path) -> None:
         chosen: dict[str, int] = {}
         if self._is_s3:
-            chosen = {"max_concurrency": 1}  # one request, written as it comes
+            chosen = {"max_concurrency": 1}  # one request, written as it arrives
         elif self._is_gs:
             chosen = {"concurrency": 1}
         try:

@@ -19,7 +19,7 @@ _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECAS
 
 
 def plain_name(text: str, *, signs: str = "", longest: int = _LONGEST_PLAIN) -> str:
-    """A file's name made of a text: its letters and figures of any script, `signs`, and dashes for all else."""
+    """A file's name made of a text: its letters and figures of any script, `signs`, and dashes for everything else."""
     # Marks belong to the letters before them; without them Devanagari, Thai and Arabic could not be read.
     kept = "".join(
         char if char.isalnum() or unicodedata.category(char)[0] == "M" or char in signs else " "

@@ -205,7 +205,7 @@ def _bad_rows(problem: Mapping[str, Any]) -> list[BadRow]:
 
 
 def _of_store(target: Target, call: Call[Any], response: httpx.Response) -> YtrayError:
-    """An answer of the store where the API has sent us. Its URL is as good as a key, so only the host is told."""
+    """An answer of the store where the API has sent us. Its URL is as good as a key, so only the host is named."""
     answer = (
         f"{target} leads {call} to the store at {response.url.host}, which answered with {response.status_code} "
         f"{response.reason_phrase}"

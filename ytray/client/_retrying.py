@@ -12,7 +12,7 @@ import httpx
 from ytray.client._calls import Call
 
 TRIES = 5  # of one call, by default
-LONGEST_WAIT = 60.0  # seconds: who is asked to wait longer than this is told so instead
+LONGEST_WAIT = 60.0  # seconds: a longer Retry-After raises an error instead
 _FIRST, _MOST = 0.25, 8.0  # seconds between tries when the server does not say
 
 _BUSY = frozenset({429, 503})  # refused before anything was done

@@ -543,7 +543,7 @@ class AsyncClient(AsyncBatchMethods):
 
     @asynccontextmanager
     async def _bring(self, call: Call[bytes]) -> AsyncIterator[httpx.Response]:
-        """The answer as it comes: the API's own, or that of the store where it sends its readers."""
+        """The streamed answer: the API's own, or that of the object store to which it redirects."""
         async with self._http.stream(call.method, call.path, headers=call.headers) as answer:
             link = sent_on(answer)
             if link is None:

@@ -94,7 +94,7 @@ class BatchChoices(TypedDict, total=False):
 
     `concurrency` is how many items are in the making at once, at most; `priority` 0 to 9 is that of its items and its
     share beside other batches; `start_at` has a time zone; `cron` has five fields, in UTC; `on_complete` and
-    `on_failure` are addresses that are told.
+    `on_failure` are URLs of webhooks.
     """
 
     name: str | None

@@ -535,7 +535,7 @@ class Client(BatchMethods):
 
     @contextlib.contextmanager
     def _bring(self, call: Call[bytes]) -> Iterator[httpx.Response]:
-        """The answer as it comes: the API's own, or that of the store where it sends its readers."""
+        """The streamed answer: the API's own, or that of the object store to which it redirects."""
         with self._http.stream(call.method, call.path, headers=call.headers) as answer:
             link = sent_on(answer)
             if link is None:

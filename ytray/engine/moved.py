@@ -43,5 +43,5 @@ class _Moved(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Let the old paths be found, after everything else."""
+    """Make the old paths importable."""
     sys.meta_path.append(_Moved())

@@ -162,7 +162,7 @@ def _is_pair(text: str, end: re.Match[str]) -> bool:
     return last.count(".") == 2 and last[:-1].casefold() in _LEADING
 
 
-# Small words by which other languages are told from these, since their letters are Latin, too.
+# Small words that tell other languages from these, since their letters are Latin, too.
 _OTHERS: dict[str, frozenset[str]] = {
     "Italian": frozenset(
         "il lo gli i le di del della dei che è sono non perché come cosa quando dove per con una uno fanno".split()

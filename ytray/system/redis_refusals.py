@@ -1,4 +1,4 @@
-"""A Redis that is there and takes no changes: its memory or its disk is full. What it says, in one sentence."""
+"""A Redis that answers and accepts no changes, since its memory or its disk is full: one sentence that says so."""
 
 from __future__ import annotations
 

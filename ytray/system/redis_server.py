@@ -49,7 +49,7 @@ def ensure(home: Path) -> tuple[str, bool]:
     url = url_of(home)
     if is_running(home):
         return url, False
-    # One that is there and does not answer yet is reading its append-only file, which is none for two.
+    # A server that does not answer yet is reading its append-only file, and two must not write the same file.
     started = launch(home)
     deadline = time.monotonic() + _START_PATIENCE
     while not is_running(home):

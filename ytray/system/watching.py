@@ -1,7 +1,7 @@
 """Watching, from a script that is connected, what it stands on: no call of it may wait for what has died.
 
 Where `ytray up` runs, its supervisor brings back what dies, and a script only leaves the Ray that is gone. Where the
-script itself started the Redis, that is started again; without its Ray the script is told at once.
+script itself started the Redis, that is started again; without its Ray the script gets an error at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Watch:
     def __init__(
         self, home: Path, *, redis: Identity | None, ray: Mapping[str, Identity], on_end: Callable[[str], None]
     ) -> None:
-        """`redis` is started again; when one of `ray` has ended, `on_end` is told why nothing runs jobs any more."""
+        """`redis` is started again; when one of `ray` has ended, `on_end` gets the reason why nothing runs jobs now."""
         self._home, self._on_end, self._pid = home, on_end, os.getpid()
         self._ends: deque[float] = deque()
         self._poll = select.poll()

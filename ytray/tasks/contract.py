@@ -63,7 +63,7 @@ def exported() -> dict[str, Any]:
 def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """One sentence for each way in which tasks as `new` break who relies on them as `old`; both as `exported` gives.
 
-    A result may change when the default of its own `schema_version` was raised: then its readers are told.
+    A result may change when the default of its own `schema_version` was raised: then its readers get a warning.
     """
     found = []
     for name, before in sorted(old.items()):
@@ -92,7 +92,7 @@ def _version(schema: Schema) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """How breaks of one side of a task are told. None: on this side it is no break."""
+    """The wording of a break on one side of a task. None: on this side it is no break."""
 
     whole: str
     part: str

@@ -1,4 +1,4 @@
-"""The words of the engine: states, the moves between them, and what users are told of a job. Pure."""
+"""The words of the engine: states, the moves between them, and what users see of a job. Pure."""
 
 from __future__ import annotations
 

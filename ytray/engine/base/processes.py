@@ -27,7 +27,7 @@ WORKER = "YTRAY_WORKER"  # the same for as long as the worker lives
 _JOB_LIMIT = resource.RLIMIT_RSS
 _WORKER_LIMIT = 10  # RLIMIT_LOCKS, of which Python has no name
 _MARKED = 1 << 62  # far above what anybody sets
-_PID_AT, _PID_BITS = 40, 22  # a worker's mark holds its own process id, by which it is told from what it has started
+_PID_AT, _PID_BITS = 40, 22  # a worker's mark holds its own process id, which tells it from what it has started
 _LONGEST_STOP = 10.0  # seconds: what even the kernel cannot kill is left to the guard
 
 # What multiprocessing starts once for a process, under whichever job comes first: it forks or tidies up for all.

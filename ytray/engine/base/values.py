@@ -44,7 +44,7 @@ def write(value: Any, what: str) -> bytes:
 
 
 def read(payload: bytes | str) -> Any:
-    """What was stored as JSON. Raises ValueError when it is none, or nested too deep for those who are told of it.
+    """What was stored as JSON. Raises ValueError when it is none, or nested too deep for those who read it.
 
     Versions that wrote NaN and Infinity left what is no JSON elsewhere: they are read as None.
     """

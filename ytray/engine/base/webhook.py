@@ -1,7 +1,7 @@
 """Webhooks: a signed POST, tried a few times, whose answer is not read beyond its status.
 
-Whoever is told chooses neither how much is read nor how long it takes: resolving the name, connecting, sending and the
-answer's headers have `_TIMEOUT` together.
+The receiver decides neither how much is read nor how long a delivery takes: resolving the name, connecting, sending
+and the answer's headers have `_TIMEOUT` together.
 """
 
 from __future__ import annotations

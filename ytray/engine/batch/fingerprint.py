@@ -80,7 +80,7 @@ def innermost(error: str) -> tuple[str | None, str]:
 
 
 def parts_of(error: str) -> tuple[str, str]:
-    """An error's type and message. Of what is told without a type, the type is WorkerDied or Error."""
+    """An error's type and message. Where the text names no type, the type is WorkerDied or Error."""
     if _WORKER_DIED.match(error):
         return "WorkerDied", error
     found = _TYPE.match(error)

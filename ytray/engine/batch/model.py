@@ -1,4 +1,4 @@
-"""The words of batches: their states, what is chosen for one, and what users are told of it. Pure."""
+"""The words of batches: their states, the options of one, and what users see of it. Pure."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ class Notices:
         _log.error("the webhook of a batch could not be delivered", batch_id=due.batch, event_told=due.event, error=why)
         if waits_until:
             why += (
-                f"; since it has failed so often, it is told nothing before {time_of(waits_until):%Y-%m-%d %H:%M} UTC"
+                f"; since it has failed so often, nothing goes there before {time_of(waits_until):%Y-%m-%d %H:%M} UTC"
             )
         pipe = store.redis.pipeline(transaction=True)
         pipe.zrem(self._key, due.entry)

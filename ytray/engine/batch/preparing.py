@@ -30,7 +30,7 @@ from ytray.errors import InvalidArguments, PayloadTooLarge, SettingsError
 from ytray.settings import settings
 
 _PART = 500  # rows put aside in one move
-_BAD_KEPT = 1000  # wrong rows that are told one by one
+_BAD_KEPT = 1000  # wrong rows that are listed one by one
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ def checked_rows(
 ) -> Iterator[Row | list[BadRow]]:
     """Each row of a source (see `source_rows`) as the arguments of a task, or all that is wrong with it.
 
-    Columns that a CSV has and the task does not are told once, and the rows are read without them.
+    Columns that the CSV has and the task does not are reported once, and ignored.
     Raises InvalidArguments: the source cannot be read, or the task cannot be batched.
     """
     return _checked(RowReader(task, user_id, secret=secret), source_rows(source, format))
@@ -179,7 +179,7 @@ class RowReader:
         return read
 
     def _faults(self, line: int, arguments: dict[str, Any]) -> list[BadRow]:
-        """Every column with a wrong value, once; of what is wrong with it, that which is told most precisely."""
+        """Every column with a wrong value, once, with the most precise of its errors."""
         depth = 1 if self._item else 0
         worst: dict[str, ErrorDetails] = {}
         for error in _errors(self._task, arguments):

@@ -32,7 +32,7 @@ class Node:
 
     @property
     def word(self) -> str:
-        """With what the names of its workers begin."""
+        """The prefix of this node's worker names."""
         return self.node_id[:NODE_WORD]
 
     @property

@@ -204,7 +204,7 @@ class JobTracker:
                 self._stop(flight)
 
     def _look_at_drains(self) -> None:
-        """Take in what runs on nodes that are drained: its place is free on none that is left, nor does it take one."""
+        """Note what runs on draining nodes: jobs there no longer occupy a slot of the nodes that stay."""
         leaving, known = self._handing_over.leaving, self._leaving
         self._leaving = leaving
         for job_id, flight in leaving.items() if leaving is not known else ():

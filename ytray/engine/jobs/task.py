@@ -240,7 +240,7 @@ class Task(Generic[P, R]):
         return head
 
     def digest_of(self, arguments: bytes) -> str:
-        """What a call of this task with these arguments is told from others by."""
+        """A digest that identifies a call of this task with these arguments."""
         return sha256(self.name.encode() + b"\0" + arguments).hexdigest()[:32]  # no name has a NUL
 
     def _code(self, where: Store) -> str:

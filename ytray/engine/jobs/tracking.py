@@ -212,7 +212,7 @@ def _with_own_jobs(queue: QueueStatus, own: OwnJobs, now_ms: int) -> QueueStatus
 
 
 def _readable(replies: list[Any]) -> list[Any]:
-    """Replies, 0 where somebody wrote over a key: the other queues are told all the same."""
+    """Replies, with 0 for a key that somebody overwrote, so that the other queues are still listed."""
     for reply in replies:
         if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
             raise reply

@@ -165,7 +165,7 @@ def start_branch(
 
 
 def digest_of(payload: bytes) -> bytes:
-    """What arguments are told from others by, in whatever order their names come."""
+    """A digest of arguments that does not depend on the order of their names."""
     return sha256(json.dumps(from_json(payload), sort_keys=True).encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""What Redis holds of a job, read into what users are told of it."""
+"""Reads what Redis holds of a job into what users see."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def not_dead(job_id: str) -> UnknownJob:
 
 
 def read_history(entries: Sequence[bytes]) -> list[Transition]:
-    """The list `h:<id>`. An entry that cannot be read is told as no move, with its text in its metadata."""
+    """The list `h:<id>`. An entry that cannot be read becomes one without a move, with its text in the metadata."""
     history: list[Transition] = []
     for entry in entries:
         try:
@@ -56,7 +56,7 @@ def _read_transition(entry: bytes) -> Transition:
 
 
 def read_state(stored: bytes) -> JobState:
-    """A stored state. A job whose state is none is told as FAILED: nothing happens to it before somebody looks."""
+    """A stored state. An unknown one counts as FAILED: nothing happens to the job until somebody looks at it."""
     try:
         return JobState(stored.decode())
     except ValueError:

@@ -47,7 +47,7 @@ _CONNECTING, _GOODBYE = 2.0, 5.0  # seconds
 _AT_ONCE = 1_000  # keys in one question
 _UNTOLD = 256  # channels that nobody needs any more are left together
 _ROOM = 256  # results that are fetched ahead of a caller that does not take them
-_GROUP = 22  # bytes of an id: jobs that begin alike are told of on one channel (as `tell_ended` in lua/prelude.lua)
+_GROUP = 22  # bytes of an id: jobs whose ids begin alike share a channel (as `tell_ended` in lua/prelude.lua)
 
 _log = logs.get("ytray.waiting")
 
@@ -380,7 +380,7 @@ class Listener:
             whats = [(job_id, what) for job_id in some for what in {wait.what for wait in self._waits.get(job_id, ())}]
             states = _replies(line, [("HGET", f"{self._prefix}{what}:{job_id}", "state") for job_id, what in whats])
             for (job_id, what), state in zip(whats, states, strict=True):
-                # A job that is damaged is told as FAILED, and a batch as one that is not there.
+                # A damaged job counts as FAILED, and a damaged batch as unknown.
                 known = read_state(_bytes(state)).value if what == "j" else _bytes(state).decode(errors="replace")
                 for wait in [wait for wait in self._waits.get(job_id, ()) if wait.what == what]:
                     self._see(job_id, wait, known if state is not None and known else None)

@@ -30,7 +30,7 @@ _BANDS = 26
 _DELTA = 2  # frames
 _LOWEST, _HIGHEST = 80.0, 7600.0  # Hz: about the lowest voice, and a little short of half the rate
 # Speech spans 30 dB (ANSI S3.5-1997, the speech intelligibility index). What lies further below its loudest is taken
-# for silence, or else the background noises of two recordings would differ more than their words. By trial 40 and 50
+# for silence; otherwise the background noises of two recordings would differ more than their words. By trial 40 and 50
 # serve alike, and 30 aligns worse.
 _DEPTH = 40.0  # dB
 _SILENCE = -70.0  # dB of full scale: the absolute gate of ITU-R BS.1770-4

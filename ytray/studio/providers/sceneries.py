@@ -267,7 +267,7 @@ def cat(canvas: Canvas, image: Image.Image) -> Image.Image:
 
 
 def rings(canvas: Canvas, image: Image.Image) -> Image.Image:
-    """Translucent circles that overlap: the motif for words that call for nothing else."""
+    """Translucent circles that overlap: the motif for words that have none of their own."""
     cx, cy = canvas.at(0.5, 0.42)
     for step in range(7):
         layer, draw = canvas.layer()

@@ -21,7 +21,7 @@ from ytray.studio.render.work import work_folder
 
 _WAYS = 1  # raised when such files come out different from what they were: kept ones are then no longer used
 INDEXED = frozenset({"mov", "matroska"})  # ffmpeg's names of containers whose index leads to the right picture
-_DRAWN = frozenset({"gif", "apng", "webp_anim"})  # a picture of these is told by what changed since the one before
+_DRAWN = frozenset({"gif", "apng", "webp_anim"})  # a picture of these is stored as its changes since the one before
 _SAME_TIME = 0.0021  # seconds: Matroska counts milliseconds
 # Nearly lossless, a key picture every half second: only the wanted stretch is decoded later.
 _ENCODED = "-c:v libx264 -preset veryfast -crf 12 -g 15 -bf 0".split()

@@ -1,4 +1,4 @@
-"""The files that a timeline names, looked at before anything is rendered: what cannot be used is told by scene."""
+"""Checks the files that a timeline names before anything is rendered; an unusable one is reported with its scene."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import { Failures } from "./failures.js";
 import { Items } from "./items.js";
 import { stateChip, waits, when } from "./parts.js";
 
-const LOOK_EVERY = 5000; // milliseconds; what ends is told at once
+const LOOK_EVERY = 5000; // milliseconds; ends arrive at once
 const POINTS = 400; // of the line of items done
 
 export async function show(main, { id, system }) {

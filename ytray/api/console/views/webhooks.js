@@ -31,6 +31,6 @@ export function webhookSecret() {
   const rotate = el("button", { type: "button", hidden: true, onclick: renew, data: { test: "rotate-webhook-secret" } }, "Make a new one");
   return el("details", { className: "card", data: { test: "webhooks" } },
     el("summary", {}, "Webhooks"),
-    el("p", {}, "What a batch's on_complete and on_failure are told is signed with your secret, as Standard Webhooks has it."),
+    el("p", {}, "Webhooks of your batches (on_complete, on_failure) are signed with your secret, in the format of Standard Webhooks."),
     shown, el("div", { className: "actions" }, show, rotate));
 }

@@ -179,7 +179,7 @@ def _emoji(text: str, size: int) -> tuple[Image.Image, float]:
     )
     scale = size / _EMOJI_SIZE
     smaller = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # Scaled with the colours multiplied by their cover, or else an edge of the empty ground's black would show.
+    # Scaled with the colours multiplied by their cover; otherwise an edge of the empty ground's black would show.
     return picture.convert("RGBa").resize(smaller, Image.Resampling.LANCZOS).convert("RGBA"), -top * scale
 
 
