@@ -30,6 +30,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/contracts
+	@$(BIN)/python scripts/sync-client --check
 	@$(BIN)/python scripts/audit $(UV)
 
 chaos: setup

@@ -1,4 +1,4 @@
-"""What `AsyncClient` does with batches: the twin of `_batches.py`, method for method."""
+"""What `AsyncClient` does with batches. scripts/sync-client makes `Client`'s methods from it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ytray.client._batch_calls import Numbers, Rows
 from ytray.client._calls import Call
 from ytray.client._following import Deadline, Patience
 from ytray.client.model import BatchChoices
+
+# sync: from ytray.engine.base.context import refuse_in_flow
 from ytray.engine.batch.model import (
     BatchPage,
     BatchState,
@@ -168,6 +170,7 @@ class AsyncBatchMethods(ABC):
 
         Raises TimeoutError, UnknownBatch.
         """
+        # sync: refuse_in_flow("client.wait_for_batch()", "the AsyncClient")
         patience = Patience.with_batch(batch_id, timeout)
         events = _calls.events(None, "", batch_id)
         status = await self._do(_batch_calls.status(batch_id), patience)

@@ -1,4 +1,4 @@
-"""What `Client` does with batches. `_async_batches.py` is its twin."""
+"""What `Client` does with batches. Made from _async_batches.py by scripts/sync-client."""
 
 from __future__ import annotations
 
@@ -173,10 +173,12 @@ class BatchMethods(ABC):
         patience = Patience.with_batch(batch_id, timeout)
         events = _calls.events(None, "", batch_id)
         status = self._do(_batch_calls.status(batch_id), patience)
+
+        def ended() -> bool:
+            return (self._do(_batch_calls.status(batch_id), patience)).state.has_ended
+
         while not status.state.has_ended:
-            if not patience.can_follow or not self._follow(
-                events, patience, lambda: self._do(_batch_calls.status(batch_id), patience).state.has_ended
-            ):
+            if not patience.can_follow or not self._follow(events, patience, ended):
                 time.sleep(patience.pause(status.state))
             status = self._do(_batch_calls.status(batch_id), patience)
         return status

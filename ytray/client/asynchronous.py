@@ -1,4 +1,4 @@
-"""The client for asyncio: the twin of `synchronous.py`, method for method."""
+"""The client for asyncio. scripts/sync-client makes the one for ordinary code from it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from ytray.client._forks import open_anew_after_fork
 from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
 from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
+
+# sync: from ytray.engine.base.context import refuse_in_flow
 from ytray.engine.base.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
 from ytray.engine.cluster.nodes import NodeStatus
 from ytray.engine.state.audit import AuditPage
@@ -226,6 +228,7 @@ class AsyncClient(AsyncBatchMethods):
         Raises TimeoutError, JobFailed (with the error, traceback and retry count), JobCancelled, ResultExpired,
         UnknownJob.
         """
+        # sync: refuse_in_flow("client.wait()", "the AsyncClient")
         patience = Patience.with_job(job_id, timeout)
         events = _calls.events(job_id, "")
 
@@ -269,6 +272,7 @@ class AsyncClient(AsyncBatchMethods):
 
         Raises TimeoutError, which says how many are missing; UnknownJob.
         """
+        # sync: refuse_in_flow("client.as_completed()", "the AsyncClient")
         gathering = Gathering(job_ids, timeout)
         while gathering.missing:
             asked, seconds = gathering.ask_for()

@@ -1,12 +1,11 @@
-"""The client for ordinary code. `asynchronous.py` is its twin; what both decide lies in the private modules."""
+"""The client for ordinary code. Made from asynchronous.py by scripts/sync-client."""
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -35,9 +34,11 @@ from ytray.studio.model import Estimate
 
 T = TypeVar("T")
 
+_PART = 65_536  # bytes of a file that are sent at once
+
 
 class Client(BatchMethods):
-    """ytray over HTTP. Safe to share between threads; a context manager.
+    """ytray over HTTP, safe to share between threads; a context manager.
 
     Args:
         url: where the API is; by default YTRAY_URL, else http://127.0.0.1:8000.
@@ -227,11 +228,13 @@ class Client(BatchMethods):
         refuse_in_flow("client.wait()", "the AsyncClient")
         patience = Patience.with_job(job_id, timeout)
         events = _calls.events(job_id, "")
+
+        def ended() -> bool:
+            return (self._do(_calls.status(job_id), patience)).current_state.has_ended
+
         status = self._do(_calls.status(job_id), patience)
         while not status.current_state.has_ended:
-            if not patience.can_follow or not self._follow(
-                events, patience, lambda: self._do(_calls.status(job_id), patience).current_state.has_ended
-            ):
+            if not patience.can_follow or not self._follow(events, patience, ended):
                 time.sleep(patience.pause(status.current_state))
             status = self._do(_calls.status(job_id), patience)
         if status.current_state is JobState.CANCELLED:
@@ -515,17 +518,17 @@ class Client(BatchMethods):
             time.sleep(pause_within(deadline, pause))
 
     def _send(self, call: Call[Any], deadline: Deadline | None) -> httpx.Response:
-        with contextlib.ExitStack() as opened:
-            return self._http.request(
-                call.method,
-                call.path,
-                params=call.params,
-                content=call.body if call.file is None else opened.enter_context(call.file.open("rb")),
-                headers=call.headers,
-                timeout=httpx.Timeout(
-                    within(deadline, self._timeout), read=within(deadline, max(self._timeout, call.answer_within))
-                ),
-            )
+        size = {} if call.file is None else {"Content-Length": str(call.file.stat().st_size)}
+        return self._http.request(
+            call.method,
+            call.path,
+            params=call.params,
+            content=call.body if call.file is None else _parts(call.file),
+            headers={**call.headers, **size},
+            timeout=httpx.Timeout(
+                within(deadline, self._timeout), read=within(deadline, max(self._timeout, call.answer_within))
+            ),
+        )
 
     def _pause_after_break(self, call: Call[Any], broken: httpx.TransportError, tries: int) -> float:
         pause = pause_after_break(call, broken, tries, self._tries, random.random())
@@ -533,7 +536,7 @@ class Client(BatchMethods):
             raise unreachable(self._target, call, tries, broken) from broken
         return pause
 
-    @contextlib.contextmanager
+    @contextmanager
     def _bring(self, call: Call[bytes]) -> Iterator[httpx.Response]:
         """The streamed answer: the API's own, or that of the object store to which it redirects."""
         with self._http.stream(call.method, call.path, headers=call.headers) as answer:
@@ -542,7 +545,7 @@ class Client(BatchMethods):
                 yield answer
                 return
             answer.read()
-        with contextlib.closing(self._http.send(link, stream=True)) as stored:
+        with closing(self._http.send(link, stream=True)) as stored:
             stored.history = [answer]
             yield stored
 
@@ -574,6 +577,12 @@ class Client(BatchMethods):
 
     def _traceback(self, job_id: str) -> str:
         try:
-            return self.dead_letter(job_id).traceback
+            return (self.dead_letter(job_id)).traceback
         except (UnknownJob, AccessDenied):
             return ""
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            yield part
