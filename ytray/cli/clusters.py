@@ -61,7 +61,7 @@ def plan(
     if Path(batch).is_file():
         found = _plan_of_file(system, batch, task, concurrency, wanted)
     else:
-        found = system.plan_batch(batch, wanted)
+        found = system.plan_batch(batch, wanted.deadline, slots=wanted.slots, prices=wanted.prices)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -82,7 +82,15 @@ def _plan_of_file(system: Backend, file: str, task: str, concurrency: int | None
     items = prepared.accepted - prepared.known
     if not items:
         raise InvalidArguments(f"{file} has no row that is still to be done; `ytray batch run --estimate` tells more")
-    return system.plan_items(task, items, wanted, concurrency=concurrency, left_to_pay=prepared.likely_usd)
+    return system.plan_items(
+        items,
+        wanted.deadline,
+        task=task,
+        concurrency=concurrency,
+        left_to_pay=prepared.likely_usd,
+        slots=wanted.slots,
+        prices=wanted.prices,
+    )
 
 
 def _until(deadline: str | None, by: str | None) -> float | datetime:

@@ -21,7 +21,7 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 def list_all(context: typer.Context, as_json: AsJson = False) -> Exit | None:
     """List the jobs in it, the one that failed first first."""
-    letters = backend(context).dead_letters()
+    letters = list(backend(context).iter_dead_letters())
     if as_json:
         print_json({"dead_letters": [letter.model_dump(mode="json") for letter in letters]})
     else:
@@ -47,14 +47,16 @@ def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Exit
 def retry(context: typer.Context, job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -> Exit | None:
     """Run jobs once more, with all their retries restored."""
     chosen = _chosen(job_ids, every)
-    _told(chosen, backend(context).replay(chosen), "replayed", as_json)
+    system = backend(context)
+    _told(chosen, system.replay_all() if chosen is None else system.replay(chosen), "replayed", as_json)
     return None
 
 
 def remove(context: typer.Context, job_ids: JobIds = None, every: All = False, as_json: AsJson = False) -> Exit | None:
     """Take jobs out without running them; they stay FAILED."""
     chosen = _chosen(job_ids, every)
-    _told(chosen, backend(context).discard(chosen), "removed", as_json)
+    system = backend(context)
+    _told(chosen, system.discard_all() if chosen is None else system.discard(chosen), "removed", as_json)
     return None
 
 

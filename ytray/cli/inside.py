@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ _PAGE = 1000  # jobs: the most that one page of a listing has
 
 
 class Inside:
-    """`ytray.cli.backend.Backend` over the engine itself."""
+    """The engine itself, by the names that the client has."""
 
     pace = 0.25
 
@@ -80,7 +80,7 @@ class Inside:
         options = {name: value for name, value in chosen.items() if value is not None}
         return find(task).options(**options).delay(**args).id
 
-    def create_video(self, brief: Brief) -> str:
+    def make_video(self, brief: Brief) -> str:
         """Submit the making of a video and return the job's id."""
         from ytray.tasks.processing import create_video
 
@@ -201,21 +201,29 @@ class Inside:
         """How many jobs are in each state."""
         return job_tracker.counts()
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def iter_dead_letters(self) -> Iterator[DeadLetter]:
         """The whole dead-letter queue."""
-        return dlq.list_all()
+        return iter(dlq.list_all())
 
     def dead_letter(self, job_id: str) -> DeadLetter:
         """One job of it."""
         return dlq.show(job_id)
 
-    def replay(self, job_ids: Sequence[str] | None) -> list[str]:
-        """Run these jobs of it once more, or all."""
+    def replay(self, job_ids: Sequence[str]) -> list[str]:
+        """Run these jobs of it once more."""
         return self._settled(job_ids, dlq.retry_task, "replay")
 
-    def discard(self, job_ids: Sequence[str] | None) -> list[str]:
-        """Take these jobs out of it, or all."""
+    def replay_all(self) -> list[str]:
+        """Run all of its jobs once more."""
+        return self._settled(None, dlq.retry_task, "replay")
+
+    def discard(self, job_ids: Sequence[str]) -> list[str]:
+        """Take these jobs out of it."""
         return self._settled(job_ids, dlq.remove, "discard")
+
+    def discard_all(self) -> list[str]:
+        """Take all jobs out of it."""
+        return self._settled(None, dlq.remove, "discard")
 
     def prepare_batch(
         self, source: Path, *, task: str, options: BatchOptions, told: Callable[[int], None]
@@ -227,14 +235,25 @@ class Inside:
         """What is known of a batch."""
         return Batch(batch_id).status()
 
-    def plan_batch(self, batch_id: str, asked: Asked) -> Plan:
+    def plan_batch(
+        self, batch_id: str, deadline: float, *, slots: Mapping[str, int], prices: Mapping[str, float]
+    ) -> Plan:
         """The nodes that a batch needs to be done in time."""
-        return plan_batch(self._with_nodes(), batch_id, asked)
+        return plan_batch(self._with_nodes(), batch_id, Asked(deadline, slots, prices))
 
     def plan_items(
-        self, task: str, items: int, asked: Asked, *, concurrency: int | None, left_to_pay: float | None
+        self,
+        items: int,
+        deadline: float,
+        *,
+        task: str,
+        concurrency: int | None,
+        left_to_pay: float | None,
+        slots: Mapping[str, int],
+        prices: Mapping[str, float],
     ) -> Plan:
         """The nodes that so many items need which are not submitted yet."""
+        asked = Asked(deadline, slots, prices)
         return plan_items(self._with_nodes(), task, items, asked, concurrency=concurrency, left_to_pay=left_to_pay)
 
     def _with_nodes(self) -> Store:
@@ -329,10 +348,12 @@ class Inside:
         """Every model that has a price."""
         return model_statuses(store())
 
-    def webhook_secret(self, user_id: str | None, *, rotate: bool) -> WebhookSecret:
+    def webhook_secret(self, user_id: str | None) -> WebhookSecret:
         """What webhooks are signed with."""
-        if not rotate:
-            return webhook_secret(store(), user_id)
+        return webhook_secret(store(), user_id)
+
+    def rotate_webhook_secret(self, user_id: str | None) -> WebhookSecret:
+        """Make a new secret."""
         made = rotate_webhook_secret(store(), user_id)
         audit.record_here(store(), "rotate webhook secret", user_id or "")
         return made
@@ -354,7 +375,7 @@ class Inside:
 
     def _settled(self, job_ids: Sequence[str] | None, settle: Callable[[str], None], action: str) -> list[str]:
         settled = []
-        for job_id in [letter.job_id for letter in self.dead_letters()] if job_ids is None else job_ids:
+        for job_id in [letter.job_id for letter in dlq.list_all()] if job_ids is None else job_ids:
             try:
                 settle(job_id)
             except (UnknownJob, DamagedJob):

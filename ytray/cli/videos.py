@@ -100,7 +100,7 @@ def create(
         _show_estimate(system.estimate(brief), as_json)
         return None
     check_folder(out)
-    job_id = system.create_video(brief)
+    job_id = system.make_video(brief)
     try:
         if not as_json:
             console.print(f"job {job_id}", style="dim", markup=False)

@@ -19,7 +19,8 @@ def secret(
     as_json: AsJson = False,
 ) -> Exit | None:
     """Show the secret that notices of one's batches are signed with; it is made when it is first asked for."""
-    found = backend(context).webhook_secret(user, rotate=rotate)
+    system = backend(context)
+    found = system.rotate_webhook_secret(user) if rotate else system.webhook_secret(user)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return None
