@@ -20,7 +20,9 @@ from tests.client.conftest import Connect, Seen, Server, json, problem, status
 from ytray import errors
 from ytray.client import AsyncClient, Client
 from ytray.client._retrying import asked_to_wait
+from ytray.client.model import VideoChoices
 from ytray.spend.model import SpendState, Unpriced
+from ytray.studio.model import Brief
 
 
 def test_a_submission_that_meets_a_busy_server_is_sent_again_as_the_same(server: Server, connect: Connect) -> None:
@@ -396,3 +398,7 @@ def test_the_secret_of_webhooks_is_asked_for_and_rotated_once(server: Server, co
     server.answer = lambda _: json({}, 503)
     with pytest.raises(errors.SystemUnavailable):
         client.rotate_webhook_secret()
+
+
+def test_the_client_offers_what_a_brief_has() -> None:
+    assert set(VideoChoices.__annotations__) == set(Brief.model_fields) - {"prompt"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import httpx
 
@@ -21,7 +21,7 @@ from ytray.client._following import SILENCE, Deadline, EventReader, Patience, pa
 from ytray.client._forks import open_anew_after_fork
 from ytray.client._gathering import Gathering, result_of
 from ytray.client._retrying import TRIES, pause_after_answer, pause_after_break
-from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo
+from ytray.client.model import Artifact, Ended, Event, LogPage, TaskInfo, VideoChoices
 
 # sync: from ytray.engine.base.context import refuse_in_flow
 from ytray.engine.base.model import DeadLetter, DeadLetterPage, JobPage, JobState, JobStatus, QueueStatus, Transition
@@ -119,91 +119,28 @@ class AsyncClient(AsyncBatchMethods):
         self,
         prompt: str,
         *,
-        aspect: str = "9:16",
-        duration: int = 30,
-        formats: Sequence[str] = ("mp4",),
-        genre: str = "general",
-        platform: str = "youtube_shorts",
-        caption_style: str = "highlight",
-        music: bool = True,
-        crossfade: float = 0.0,
-        provider: str | Mapping[str, str | None] | None = None,
-        fresh: bool = False,
-        budget_usd: float | None = None,
         priority: int | None = None,
         idempotency_key: str | None = None,
         user_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        **chosen: Unpack[VideoChoices],
     ) -> str:
-        """Submit the making of a video and return the job's id; `wait` gives what `create_video` returns.
-
-        Args:
-            aspect: 9:16, 16:9, 1:1 or 4:5.
-            duration: seconds of video to aim at, 5 to 180.
-            formats: mp4, webm, gif, mov, m4a, mp3.
-            platform: youtube_shorts, tiktok, reels or youtube: where captions may stand, and what is checked.
-            caption_style: highlight, boxed, pill or clean.
-            music: whether a music bed lies under the voice.
-            crossfade: seconds over which scenes fade into each other; 0 cuts.
-            provider: offline, vertex or openai, or one for each of text, speech and image; by default as the settings
-                there say.
-            fresh: pay again for what was bought before.
-            budget_usd: the most that it may cost, in US dollars.
-        """
-        brief = {
-            "prompt": prompt,
-            "aspect": aspect,
-            "duration": duration,
-            "formats": list(formats),
-            "genre": genre,
-            "platform": platform,
-            "caption_style": caption_style,
-            "music": music,
-            "crossfade": crossfade,
-            "provider": provider,
-            "fresh": fresh,
-            "budget_usd": budget_usd,
-        }
+        """Submit the making of a video and return the job's id; `wait` gives what `create_video` returns."""
         call = _calls.create_video(
-            brief, priority=priority, idempotency_key=idempotency_key, user_id=user_id, metadata=metadata
+            {"prompt": prompt, **chosen},
+            priority=priority,
+            idempotency_key=idempotency_key,
+            user_id=user_id,
+            metadata=metadata,
         )
         return await self._do(call)
 
-    async def estimate_video(
-        self,
-        prompt: str,
-        *,
-        aspect: str = "9:16",
-        duration: int = 30,
-        formats: Sequence[str] = ("mp4",),
-        genre: str = "general",
-        platform: str = "youtube_shorts",
-        caption_style: str = "highlight",
-        music: bool = True,
-        crossfade: float = 0.0,
-        provider: str | Mapping[str, str | None] | None = None,
-        fresh: bool = False,
-        budget_usd: float | None = None,
-    ) -> Estimate:
-        """What a video would cost in US dollars, with the arguments of `create_video`; submits nothing.
+    async def estimate_video(self, prompt: str, **chosen: Unpack[VideoChoices]) -> Estimate:
+        """What a video would cost in US dollars, with the choices of `create_video`; submits nothing.
 
         Raises Unpriced when a model that it needs has no price.
         """
-        brief = {
-            "prompt": prompt,
-            "aspect": aspect,
-            "duration": duration,
-            "formats": list(formats),
-            "genre": genre,
-            "platform": platform,
-            "caption_style": caption_style,
-            "music": music,
-            "crossfade": crossfade,
-            "provider": provider,
-            "fresh": fresh,
-            "budget_usd": budget_usd,
-        }
-        return await self._do(_calls.estimate_video(brief))
+        return await self._do(_calls.estimate_video({"prompt": prompt, **chosen}))
 
     # ------------------------------------------------------------------------------------------ one job
 

@@ -3,7 +3,7 @@ that an older client reads a newer server."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
@@ -87,6 +87,29 @@ class Event(_Read):
     completed: int = 0
     failed: int = 0
     at: Time | None = None
+
+
+class VideoChoices(TypedDict, total=False):
+    """What is chosen for a video; what is left out is as the API has it.
+
+    `aspect` is 9:16, 16:9, 1:1 or 4:5; `duration` the seconds to aim at, 5 to 180; `formats` are of mp4, webm, gif,
+    mov, m4a, mp3. `platform` (youtube_shorts, tiktok, reels, youtube) decides where captions may stand and what is
+    checked; `caption_style` is highlight, boxed, pill or clean; `music` is a bed under the voice; over `crossfade`
+    seconds scenes fade into each other. `provider` is offline, vertex or openai, or one for each of text, speech and
+    image; `fresh` pays again for what was bought before; `budget_usd` is the most that it may cost.
+    """
+
+    aspect: str
+    duration: int
+    formats: Sequence[str]
+    genre: str
+    platform: str
+    caption_style: str
+    music: bool
+    crossfade: float
+    provider: str | Mapping[str, str | None] | None
+    fresh: bool
+    budget_usd: float | None
 
 
 class BatchChoices(TypedDict, total=False):
