@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,25 @@ def test_the_secret_is_not_in_redis_and_for_its_owner_alone(bare_store: Store, h
     for name in bare_store.redis.scan_iter("*"):
         assert known not in (bare_store.redis.dump(name) or b"")
     assert (home / "code_secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_threads_that_need_the_secret_at_once_in_a_new_home_have_the_same(
+    tmp_path: Path, with_settings: Callable[..., None]
+) -> None:
+    for turn in range(20):
+        with_settings(home=tmp_path / str(turn), code_secret=None)
+        signing._of_home.cache_clear()
+        begin = threading.Barrier(16)
+
+        def ask(begin: threading.Barrier = begin) -> bytes:
+            begin.wait()
+            return signing.own_secret()
+
+        with ThreadPoolExecutor(16) as threads:
+            told = {asked.result() for asked in [threads.submit(ask) for _ in range(16)]}
+        assert told == {(tmp_path / str(turn) / "code_secret").read_bytes()}
+        assert len(*told) == 64
+        assert [file.name for file in (tmp_path / str(turn)).iterdir()] == ["code_secret"]
 
 
 def test_what_an_older_ytray_stored_runs_once_its_operator_has_signed_it(bare_store: Store) -> None:

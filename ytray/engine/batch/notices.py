@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast, get_args
@@ -79,26 +80,13 @@ class Notices:
         """Tell each webhook when its time has come."""
         for number in range(_AT_ONCE):
             threading.Thread(target=self._work, name=f"ytray-notice-{number}", daemon=True).start()
-        while True:
-            try:
-                self._store.blocking_pop(["wake:notices"], min(self.look(), _LONGEST_WAIT))
-            except (SystemUnavailable, redis.RedisError) as away:
-                _log.warning("webhooks of batches wait for Redis", error=str(away))
-                time.sleep(1)
-            except Exception:
-                _log.exception("the looking for webhooks to be told tries again")
-                time.sleep(1)
+        _again_and_again(
+            lambda: self._store.blocking_pop(["wake:notices"], min(self.look(), _LONGEST_WAIT)),
+            "the looking for webhooks to be told",
+        )
 
     def _work(self) -> None:
-        while True:
-            try:
-                self.tell_one(wait=True)
-            except (SystemUnavailable, redis.RedisError) as away:
-                _log.warning("a webhook of a batch waits for Redis", error=str(away))
-                time.sleep(1)
-            except Exception:
-                _log.exception("the telling of a webhook tries again")
-                time.sleep(1)
+        _again_and_again(lambda: self.tell_one(wait=True), "the telling of webhooks")
 
     def look(self) -> float:
         """Line up all that are due; returns the seconds until the next one is."""
@@ -225,3 +213,15 @@ class Notices:
         pipe.hset(store.key(f"b:{due.batch}"), "webhook_error", why)
         pipe.hincrby(store.key("m"), "alerts|failed", 1)
         pipe.execute()
+
+
+def _again_and_again(step: Callable[[], object], what: str) -> None:
+    while True:
+        try:
+            step()
+        except (SystemUnavailable, redis.RedisError) as away:
+            _log.warning(f"{what} waits for Redis", error=str(away))
+            time.sleep(1)
+        except Exception:
+            _log.exception(f"{what} tries again")
+            time.sleep(1)

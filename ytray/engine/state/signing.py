@@ -121,11 +121,12 @@ def _of_home(home: Path) -> bytes:
     file = _file(home)
     if not file.exists():
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = file.with_name(f"{file.name}.{os.getpid()}")
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Of this call alone: what two threads wrote into one file would change after it was read.
+        made = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w") as out:
             out.write(secrets.token_hex(32))
-        with suppress(FileExistsError):  # another process was first: its secret counts
+        with suppress(FileExistsError):  # another was first: its secret counts
             os.link(made, file)
         made.unlink()
     return file.read_bytes()
