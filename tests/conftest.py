@@ -96,17 +96,13 @@ def home(vertex_server: VertexServer) -> Iterator[Path]:
 
 
 _systems: list[Store] = []
-_AGENT_PORT = 52365  # `ray job submit` of one cluster a machine: kept free for the cluster of tests/serve
 
 
 @pytest.fixture(scope="session")
 def system(home: Path) -> Iterator[Store]:
     """The running system; gives its store."""
     assert home.is_dir()
-    with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError):  # then another cluster of this machine has it, and tests/serve will say so
-            held.enter_context(socket.create_server(("", _AGENT_PORT)))
-        ytray.connect()
+    ytray.connect()
     _systems.append(store())
     yield store()
     _systems.clear()

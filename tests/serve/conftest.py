@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -62,6 +63,14 @@ def running() -> Iterator[Running]:
         "PYTHONPATH": str(REPOSITORY),
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     }
+    with contextlib.ExitStack() as held:
+        # As by another Ray cluster, the usual port of the agent that takes `ray job submit` is taken.
+        with contextlib.suppress(OSError):
+            held.enter_context(socket.create_server(("", 52365)))
+        yield from _up(folder, port, environment)
+
+
+def _up(folder: Path, port: int, environment: dict[str, str]) -> Iterator[Running]:
     up = subprocess.run(
         [*YTRAY, "up", "--detach"], env=environment, capture_output=True, text=True, timeout=150, check=False
     )

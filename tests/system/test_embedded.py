@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,9 @@ import pytest
 
 from ytray.engine.state.store import Store, Submission
 from ytray.errors import SystemUnavailable
+from ytray.system import redis_server
+from ytray.system.identity import myself
+from ytray.system.ray_cluster import recorded
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -99,3 +103,27 @@ def test_who_waits_for_a_job_that_nothing_runs_any_more_is_told_at_once_and_so_i
     waiting.join(60)
     wait()
     assert len(told) == 2
+
+
+def test_a_process_that_would_join_another_ray_cluster_than_that_of_its_home_is_refused(
+    system: Store, home: Path, tmp_path: Path
+) -> None:
+    assert system.redis.ping()
+    record = {"ray_address": "127.0.0.1:1", "dashboard": "", "pid": os.getpid(), "start": myself().started}
+    (tmp_path / "system.json").write_text(json.dumps(record))
+    other = {"RAY_ADDRESS": recorded(home) or "", "RAY_AUTH_MODE": recorded(home, "ray_auth_mode") or ""}
+    for begin in ("", "import ray; ray.init(); "):
+        refused = subprocess.run(
+            [sys.executable, "-c", f"{begin}import ytray; ytray.connect()"],
+            env={**os.environ, **other, "YTRAY_HOME": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert refused.returncode == 1
+        told = refused.stderr.strip().splitlines()[-1]
+        assert f"would join the Ray cluster at {other['RAY_ADDRESS']}, but the system of YTRAY_HOME {tmp_path}" in told
+        assert "runs on the one at 127.0.0.1:1" in told
+        assert not redis_server.is_running(tmp_path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import functools
 import json
 import logging
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ _RAYS_OWN = (
     ("ray.experimental.internal_kv", "global_gcs_client"),
 )
 
-_AGENT_PORT = 52365  # Ray's, for `ray job submit`; `ray.init` takes no other
+_AGENT_PORT = 52365  # Ray's usual one of the agent that takes `ray job submit`; a container's health check asks there
 
 _log = structlog.get_logger("ytray.system")
 
@@ -51,13 +53,22 @@ def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
         if running is not None and not settings().ray_address:
             _show_the_token(home)
         if ray.is_initialized() or running is not None:
-            if not ray.is_initialized():
+            joins = not ray.is_initialized()
+            if joins:
                 _init(ray, address=running)
+            try:
+                _check_it_is_of(home)
+            except SystemUnavailable:
+                if joins:
+                    ray.shutdown()
+                raise
             _warn_of_missing_queues()
             return _address(), False
         url = _start(ray, dashboard=dashboard)
         _record(home, _address(), url)
         return _address(), True
+    except SystemUnavailable:
+        raise
     except Exception as failed:  # Ray raises a bare Exception when its node does not come up in time
         reason = str(failed).strip().splitlines()[0] if str(failed).strip() else type(failed).__name__
         if settings().ray_address:
@@ -114,22 +125,21 @@ def leave_to_parent() -> None:
 
 def _start(ray: Any, *, dashboard: bool) -> str:
     """Start a local cluster; returns its dashboard's URL, '' without one."""
-    if dashboard:
-        _warn_of_another_cluster()
     slots = {queue: settings().slots(queue) for queue in QUEUES}
-    context = _init(
-        ray,
-        address="local",
-        num_cpus=os.cpu_count(),
-        resources={f"queue_{queue}": number for queue, number in slots.items()},
-        include_dashboard=dashboard,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _system_config={
-            # A worker process takes about a second to start: keep them, and start none that no slot can use.
-            "num_workers_soft_limit": sum(slots.values()) + _SPARE_WORKERS,
-            "enable_worker_prestart": False,
-        },
-    )
+    with contextlib.nullcontext() if dashboard and _is_free(_AGENT_PORT) else _agent_at_any_port():
+        context = _init(
+            ray,
+            address="local",
+            num_cpus=os.cpu_count(),
+            resources={f"queue_{queue}": number for queue, number in slots.items()},
+            include_dashboard=dashboard,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _system_config={
+                # A worker process takes about a second to start: keep them, and start none that no slot can use.
+                "num_workers_soft_limit": sum(slots.values()) + _SPARE_WORKERS,
+                "enable_worker_prestart": False,
+            },
+        )
     return f"http://{context.dashboard_url}" if context.dashboard_url else ""
 
 
@@ -211,13 +221,43 @@ def _show_the_token(home: Path) -> None:
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
-def _warn_of_another_cluster() -> None:
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", _AGENT_PORT))
+            probe.bind(("", port))
         except OSError:
-            _log.warning(f"port {_AGENT_PORT} is taken, as by another Ray cluster: `ray job submit` will not work here")
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def _agent_at_any_port() -> Iterator[None]:
+    """Have the agent of the cluster that is started here listen where there is room: `ray.init` has no argument for it.
+
+    At Ray's usual port it would go without `ray job submit` beside another cluster, or leave that one without.
+    """
+    from ray._private.parameter import RayParams
+
+    usual = RayParams.__init__
+    made: Any = functools.partialmethod(usual, dashboard_agent_listen_port=0)
+    RayParams.__init__ = made  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RayParams.__init__ = usual  # type: ignore[method-assign]
+
+
+def _check_it_is_of(home: Path) -> None:
+    """Raises SystemUnavailable when Redis would be this home's own, and Ray another cluster than this home's."""
+    own, joined = recorded(home), _address()
+    if settings().redis_url is not None or own is None or own.rpartition(":")[2] == joined.rpartition(":")[2]:
+        return
+    raise SystemUnavailable(
+        f"this process would join the Ray cluster at {joined}, but the system of YTRAY_HOME {home} runs on the one at "
+        f"{own}, and jobs of one Redis are run by one cluster: unset RAY_ADDRESS (and leave out ray.init), or set "
+        "YTRAY_HOME to that of the system that is meant"
+    )
 
 
 def _warn_of_missing_queues() -> None:
