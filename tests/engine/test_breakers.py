@@ -191,7 +191,7 @@ def test_calls_that_end_at_once_agree_on_the_state(system: Store, dependency: st
         pytest.fail("a call went through")
 
 
-def test_a_breaker_works_where_there_is_no_ray(system: Store, dependency: str) -> None:
+def test_a_breaker_works_where_there_is_no_ray_and_starts_none(system: Store, dependency: str) -> None:
     alone = f"""
 import ray
 from ytray import CircuitOpen, circuit_breaker
