@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
@@ -147,7 +149,7 @@ def test_a_cut_picture_is_named(form: str, share: float, tmp_path: Path) -> None
     [
         (b"", "empty"),
         (b"Dear all, this is no picture.", "no picture that can be read; give one in JPEG"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC.*JPEG or PNG"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "damaged or cut off HEIC"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture"),
         (b"\x89PNG\r\n\x1a\n" + bytes(60), "no picture|damaged"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
@@ -158,6 +160,43 @@ def test_what_is_no_picture_is_named(content: bytes, why: str, tmp_path: Path) -
     file.write_bytes(content)
     with pytest.raises(PermanentError, match=rf"bad\.jpg .*({why})"):
         normal_still(file, tmp_path)
+
+
+def _heic(file: Path, picture: Image.Image, **how: object) -> Path:
+    """A photo as phones write it."""
+    pillow_heif.from_pillow(picture).save(file, quality=95, chroma=444, **how)
+    return file
+
+
+def test_a_phones_heic_is_shown_upright_whatever_it_is_called(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the phone was held upright
+    file = _heic(tmp_path / "IMG_0001.JPG", _picture(), exif=exif.tobytes())
+    assert _apart(pixels(normal_still(file, tmp_path)), np.asarray(_picture().rotate(-90, expand=True))) <= 16
+
+
+def test_a_heic_of_more_light_than_a_screen_shows_is_mapped_as_a_png_of_the_same(tmp_path: Path) -> None:
+    grey = np.full((32, 48, 3), round(0.58 * 65535), "<u2")  # PQ: 203 candelas, the white of a page
+    file = tmp_path / "hdr.heic"
+    hdr = {"matrix_coefficients": 9, "color_primaries": 9, "transfer_characteristics": 16}
+    pillow_heif.from_bytes("RGB;16", (48, 32), grey.tobytes()).save(file, quality=-1, **hdr)
+    png = tmp_path / "hdr.png"
+    cv2.imwrite(str(png), grey.astype(np.uint16))
+    whole = png.read_bytes()
+    chunk = b"cICP" + bytes((9, 16, 0, 1))
+    png.write_bytes(whole[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[33:])
+    expected, found = pixels(normal_still(png, tmp_path)), pixels(normal_still(file, tmp_path))
+    assert expected.mean() > 160
+    assert _apart(found, expected) <= 3
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_cut_heic_is_named(share: float, tmp_path: Path) -> None:
+    whole = _heic(tmp_path / "whole.heic", _picture()).read_bytes()
+    cut = tmp_path / "cut.heic"
+    cut.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(PermanentError, match=r"cut\.heic is (a )?damaged or cut off.*send it again"):
+        normal_still(cut, tmp_path)
 
 
 def test_an_avif_is_told_from_a_heic_by_all_that_it_says_to_be(tmp_path: Path) -> None:

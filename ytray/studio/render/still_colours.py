@@ -40,7 +40,7 @@ class Coded:
 
 
 def coded(source: Path, image: Image.Image) -> Coded | None:
-    """What a PNG (cICP), an AVIF (nclx) or a colour profile (cicp) says by numbers; None: sRGB, or nothing is said."""
+    """What a PNG (cICP), an AVIF or HEIC (nclx) or a colour profile (cicp) says by numbers; None: sRGB, or nothing."""
     with source.open("rb") as file:
         start = file.read(_LOOKED_AT)
     numbers = _numbers(start, image)
@@ -64,6 +64,9 @@ def _numbers(start: bytes, image: Image.Image) -> tuple[int, int] | None:
     if image.format == "AVIF" and (at := start.find(b"colrnclx")) >= 0:
         return int.from_bytes(start[at + 8 : at + 10], "big"), int.from_bytes(start[at + 10 : at + 12], "big")
     raw = image.info.get("icc_profile")
+    numbers = image.info.get("nclx_profile")
+    if isinstance(numbers, dict) and (raw is None or numbers["transfer_characteristics"] in _HDR):  # of a HEIC
+        return numbers["color_primaries"], numbers["transfer_characteristics"]
     if isinstance(raw, bytes) and len(raw) > 132:
         for tag in range(132, 132 + 12 * min(100, int.from_bytes(raw[128:132], "big")), 12):
             if raw[tag : tag + 4] == b"cicp":

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ytray.errors import PermanentError
 from ytray.studio.render.digests import digest
 from ytray.studio.render.files import check_file
 from ytray.studio.render.still_colours import Coded, coded, from_coded, in_srgb, is_srgb
+from ytray.studio.render.work import work_folder
 
 MOST_PIXELS = 100_000_000  # three bytes each once decoded
 MOST_SIDE = 16_384  # pixels: what ffmpeg's scaler and encoders go up to
@@ -37,7 +39,7 @@ def normal_still(source: Path, folder: Path) -> Path:
     transparency. All else is converted: turned upright (EXIF), its first frame taken (GIF, WebP), put on black where it
     is transparent, and brought from CMYK, palettes, grey, 16 bits, HDR or another colour space to sRGB of 8 bits.
 
-    Raises PermanentError, naming the file: it is missing, empty, cut off, damaged, HEIC, no picture, larger than 16,384
+    Raises PermanentError, naming the file: it is missing, empty, cut off, damaged, no picture, larger than 16,384
     pixels a side or 100 megapixels.
     """
     with _loaded(source) as (image, said, is_normal):
@@ -50,10 +52,10 @@ def normal_still(source: Path, folder: Path) -> Path:
     return target
 
 
-def check_still(source: Path) -> None:
-    """Raises as `normal_still` does, without making anything."""
-    with _loaded(source):
-        pass
+def check_still(source: Path) -> str | None:
+    """Raises as `normal_still` does, without making anything. Returns the format by Pillow's name."""
+    with _loaded(source) as (image, _, _):
+        return image.format
 
 
 @contextmanager
@@ -62,7 +64,7 @@ def _loaded(source: Path) -> Iterator[tuple[Image.Image, Coded | None, bool]]:
 
     A normal one is as small as can be.
     """
-    _check_file(source)
+    check_file(source, "picture")
     with _opened(source) as image:
         _check_size(source, image)
         try:
@@ -73,26 +75,33 @@ def _loaded(source: Path) -> Iterator[tuple[Image.Image, Coded | None, bool]]:
             image.load()  # all of it: the headers of a cut picture are whole
             yield image, said, is_normal
         except Exception as error:  # whatever a decoder stumbles over, it will again
-            raise PermanentError(f"{source.name} is damaged or cut off: {error}; save or send it again") from error
+            told = " ".join(str(error).split())
+            raise PermanentError(f"{source.name} is damaged or cut off: {told}; save or send it again") from error
 
 
-def _check_file(source: Path) -> None:
-    check_file(source, "picture")
+def _is_heic(source: Path) -> bool:
+    """Whether it is a photo as phones take them: in HEVC, however it is called."""
     with source.open("rb") as file:
         start = file.read(64)
     brands = start[8 : min(64, int.from_bytes(start[:4], "big"))]
     is_avif = b"avif" in brands or b"avis" in brands
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC and not is_avif:
-        raise PermanentError(f"{source.name} is a HEIC picture, which is not read; save it as JPEG or PNG")
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIC and not is_avif
 
 
 def _opened(source: Path) -> Image.Image:
+    is_heic = _is_heic(source)
+    if is_heic:
+        from pi_heif import register_heif_opener  # not loaded for other pictures
+
+        register_heif_opener()
     try:
-        return Image.open(source, formats=_FORMATS)
+        return Image.open(source, formats=("HEIF",) if is_heic else _FORMATS)
     except Image.DecompressionBombError as error:
         raise PermanentError(f"{source.name} is too large: more than {MOST_PIXELS // 1_000_000} megapixels") from error
     except UnidentifiedImageError as error:
-        known = ", ".join(_FORMATS)
+        if is_heic:  # where something of it is missing, its headers are refused already
+            raise PermanentError(f"{source.name} is a damaged or cut off HEIC; save or send it again") from error
+        known = ", ".join((*_FORMATS, "HEIC"))
         raise PermanentError(f"{source.name} is no picture that can be read; give one in {known}") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise PermanentError(f"{source.name} is no picture that can be read: {error}; save or send it again") from error
@@ -138,10 +147,26 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _from_coded(source: Path, image: Image.Image, said: Coded) -> Image.Image:
-    shown = from_coded(source, image.size, said)
+    if image.format == "HEIF":
+        with work_folder() as folder:
+            shown = from_coded(_as_ppm(source, folder), image.size, said)
+    else:
+        shown = from_coded(source, image.size, said)
     if image.has_transparency_data:
         shown.putalpha(image.convert("RGBA").getchannel("A").resize(shown.size))
     return shown
+
+
+def _as_ppm(source: Path, folder: Path) -> Path:
+    """A HEIC picture with all its bits, as ffmpeg reads it wholly: of one in tiles, as phones write them, too."""
+    from pi_heif import open_heif
+
+    found = open_heif(source, convert_hdr_to_8bit=False, bgr_mode=False)
+    values = np.asarray(found)[..., :3]
+    with (folder / "still.ppm").open("wb") as file:
+        file.write(b"P6\n%d %d\n%d\n" % (*found.size, np.iinfo(values.dtype).max))
+        file.write(values.astype(values.dtype.newbyteorder(">")).tobytes())
+    return folder / "still.ppm"
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
