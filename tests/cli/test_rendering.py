@@ -9,6 +9,7 @@ import re
 import socket
 import time
 import wave
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from ytray.cli.videos import waiting
 from ytray.engine.base.model import JobState, JobStatus
 from ytray.errors import PermanentError
 from ytray.studio.render import ffmpeg
-from ytray.studio.render.given import cut_off
+from ytray.studio.render.given import check_given, cut_off
 from ytray.studio.render.timeline import Timeline
 
 
@@ -132,6 +133,69 @@ def test_music_that_cannot_be_used_is_told(files: Path, home: Path) -> None:
         assert f"the music: {name} is n" in refused(files, {"scenes": scenes, "music": {"file": name}})
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files in which nothing is wrong."""
+    folder = tmp_path_factory.mktemp("whole")
+    picture = Image.effect_noise((160, 96), 60).convert("RGB")
+    for name in ("p.jpg", "p.png"):
+        picture.save(folder / name)
+    made = ["-f", "lavfi", "-i", "testsrc2=d=3:s=160x96", "-f", "lavfi", "-i", "sine=d=3"]
+    video = [*made, "-c:v", "libx264", "-g", "25", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    ffmpeg.run(video, folder / "v.mp4", seconds=3, folder=folder)
+    for name in ("v.mkv", "v.ts", "v.flv"):
+        ffmpeg.run(["-i", "v.mp4", "-c", "copy"], folder / name, seconds=3, folder=folder)
+    for name in ("a.wav", "a.mp3", "a.flac", "a.m4a", "a.ogg"):
+        ffmpeg.run(made[4:], folder / name, seconds=3, folder=folder)
+    keys = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "0" * 32, "-encryption_kid", "0" * 32]
+    ffmpeg.run(["-i", "v.mp4", "-c", "copy", *keys], folder / "drm.mp4", seconds=3, folder=folder)
+    return folder
+
+
+def _spoiled(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(byte ^ 0x5A for byte in content[middle : middle + 2000]) + content[middle + 2000 :]
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "spoil", "told"),
+    [
+        *(("clip", name, _spoiled, "is damaged: its pictures") for name in ("v.mp4", "v.mkv", "v.flv")),
+        *(("narration", name, _spoiled, "is damaged: its sound") for name in ("a.mp3", "a.flac", "a.m4a", "a.ogg")),
+        *(("narration", name, lambda whole: whole[: len(whole) // 2], "is cut off") for name in ("a.wav", "a.mp3")),
+        ("picture", "p.jpg", lambda whole: whole[: len(whole) * 4 // 5] + b"\xff\xd9", "is damaged or cut off"),
+        *(("picture", name, _spoiled, "is damaged or cut off") for name in ("p.jpg", "p.png")),
+        ("clip", "drm.mp4", lambda whole: whole, "is encrypted"),
+        ("narration", "a.m4a", lambda whole: whole.replace(b"mp4a", b"drms"), "is encrypted"),
+        ("clip", "v.mp4", lambda whole: whole.replace(b"avc1", b"xyz9"), r"is in a format that is not read \(xyz9\)"),
+        ("picture", "p.jpg", lambda _: b"%PDF-1.7\n" + b"1 0 obj\n" * 99, "is no picture that can be read; give one"),
+        (
+            "clip",
+            "v.mp4",
+            lambda _: b"<!DOCTYPE html><title>403</title>" * 9,
+            ".*: it holds no video or sound",
+        ),
+    ],
+)
+def test_damage_that_only_decoding_shows_is_told_by_its_scene(
+    what: str, name: str, spoil: Callable[[bytes], bytes], told: str, whole: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(spoil((whole / name).read_bytes()))
+    scene = {"seconds": 3, **({} if what == "clip" else {"picture": str(whole / "p.jpg")}), what: name}
+    timeline = Timeline.model_validate({"width": 96, "height": 160, "scenes": [scene]})
+    with pytest.raises(PermanentError, match=f"^scene 1: {re.escape(name)} {told}"):
+        check_given(timeline, lambda file: (tmp_path / file, file))
+
+
+def test_files_in_which_nothing_is_wrong_are_taken(whole: Path) -> None:
+    shown: list[dict[str, object]] = [{"picture": "p.jpg"}]
+    shown += [{"clip": f"v.{ending}", "clip_from": 0.9, "clip_volume": 1} for ending in ("mp4", "mkv", "ts", "flv")]
+    shown += [{"picture": "p.png", "narration": f"a.{ending}"} for ending in ("wav", "mp3", "flac", "m4a", "ogg")]
+    scenes = [{**scene, "seconds": 2} for scene in shown]
+    timeline = Timeline.model_validate({"width": 96, "height": 160, "scenes": scenes, "music": {"file": "a.mp3"}})
+    check_given(timeline, lambda file: (whole / file, file))
+
+
 def test_every_file_that_cannot_be_used_is_told(files: Path, home: Path) -> None:
     assert home.is_dir()
     scenes = [{"picture": name, "seconds": 0.2} for name in ("none.jpg", "good.jpg", "cut.jpg", *["zero.jpg"] * 9)]
@@ -166,7 +230,7 @@ def test_a_narration_that_is_longer_than_its_scene_is_told_before_it_is_rendered
     ]
     timeline = Timeline.model_validate({"width": 96, "height": 160, "scenes": scenes})
     assert cut_off(timeline, lambda file: (files / file, file)) == [
-        "scene 2: its narration lasts 0.5 s, and the scene 0.2 s; what is beyond is cut off: set its seconds to 0.6",
+        "scene 2: its narration lasts 1.0 s, and the scene 0.2 s; what is beyond is cut off: set its seconds to 1.1",
         "scene 3: its narration lasts 4.5 s, and the scene 2.0 s; what is beyond is cut off: set its seconds to 4.6",
     ]
 

@@ -10,6 +10,7 @@ from tests.studio import time_codes
 from tests.studio.measure import frames
 from tests.studio.recordings import FLASH, RECORDINGS, flash_and_beep, held, is_upright, record
 from ytray.studio.render.compose import compose
+from ytray.studio.render.given import check_given
 from ytray.studio.render.quality.gate import examine
 from ytray.studio.render.timeline import FRAMES_PER_SECOND, Timeline
 
@@ -31,6 +32,7 @@ def check(name: str, start: float, folder: Path) -> None:
     scene = {"clip": str(clip), "clip_from": start, "clip_volume": 1, "seconds": _SECONDS - start}
     size = dict(zip(("width", "height"), time_codes.SIZE, strict=True))
     timeline = Timeline.model_validate({**size, "captions": False, "scenes": [scene]})
+    check_given(timeline, lambda file: (Path(file), file))
     compose(timeline, video)
     shown = time_codes.read(video)
     assert len(shown) == round((_SECONDS - start) * FRAMES_PER_SECOND)

@@ -42,8 +42,11 @@ _REASONS = (
     ("Format not on whitelist", "it is a playlist, a script or a format that is not read; give the video itself"),
     ("Invalid data found", "it holds no video or sound that is known; give an MP4, a WebM, an MP3 or a WAV"),
 )
+_ENCRYPTED = ("encv", "enca", "drms", "drmi", "p608")  # as MP4 calls what is inside
 _SIZE = re.compile(r", (\d+)x(\d+)(?:,? \[?SAR (\d+):(\d+))?")
 _MOST_CHANNELS = 64  # what ffmpeg's filters go up to
+# ffmpeg's own encoder of Opus writes two layouts in another order than their headers say (9.0 still does).
+_MISWRITTEN = {"5.0": "5 channels (FL+FR+BL+BR+FC)", "6.1": "7 channels (FL+FR+SL+LFE+FC+BC+SR)"}
 _USUAL = ("mono", "stereo", "5.1", "5.1(side)", "7.1")
 _STILL = ", 1 fps, 1 tbr, 1 tbn"
 _ALPHA = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|pal8")
@@ -242,6 +245,8 @@ def _headers(path: Path, said: str) -> Probed:
     sound = sounds[track] if sounds else None
     if length is None or form is None or (picture is None and sound is None):
         raise PermanentError(f"{path.name} is not a readable media file: {_reason(said)}")
+    for stream in filter(None, (picture, sound)):
+        _check_can_be_decoded(path, _line(stream))
     if form.group(1).endswith("_pipe"):
         raise PermanentError(f"{path.name} is not a readable media file: it is a still picture, not a video")
     hours, minutes, seconds, starts = length.groups()
@@ -259,9 +264,18 @@ def _headers(path: Path, said: str) -> Probed:
         track=track,
         video=video,
         container="avis" if is_sequence else form.group(1).partition(",")[0],
-        channels=_channels(path, heard.group(2), said) if heard else None,
+        channels=_channels(path, heard.group(2), sound, said) if heard and sound else None,
     )
     return found if picture is None else _with_picture(path, found, picture)
+
+
+def _check_can_be_decoded(path: Path, line: str) -> None:
+    found = re.search(r"\((\S+) / 0x", line)
+    tag = found.group(1) if found else "unknown"
+    if tag in _ENCRYPTED:
+        raise PermanentError(f"{path.name} is encrypted (DRM); give a file without protection")
+    if _codec(line) == "none":
+        raise PermanentError(f"{path.name} is in a format that is not read ({tag}); save it as MP4 with H.264 and AAC")
 
 
 def _with_picture(path: Path, found: Probed, stream: str) -> Probed:
@@ -306,7 +320,7 @@ def _with_picture(path: Path, found: Probed, stream: str) -> Probed:
     )
 
 
-def _channels(path: Path, told: str | None, said: str) -> str | None:
+def _channels(path: Path, told: str | None, stream: str, said: str) -> str | None:
     """What the channels are. Nothing says so where ffmpeg guessed: six and eight are then surround by convention.
 
     Other numbers are the tracks of a recorder: its 24 are not the loudspeakers of a 22.2 cinema.
@@ -315,6 +329,8 @@ def _channels(path: Path, told: str | None, said: str) -> str | None:
     if f"Guessed Channel Layout: {named}" in said and named not in _USUAL:
         count = 16 if named == "hexadecagonal" else sum(map(int, re.findall(r"\d+", named.partition("(")[0])))
         named = f"{count} channels"
+    if named in _MISWRITTEN and re.search(r"^ +encoder +: Lavc\S* libopus", stream, re.MULTILINE | re.IGNORECASE):
+        named = _MISWRITTEN[named]
     counted = re.match(r"(\d+) channels", named)
     if counted and int(counted.group(1)) > _MOST_CHANNELS:
         raise PermanentError(
