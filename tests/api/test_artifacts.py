@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.engine.tasks_for_tests import add
+from tests.engine.tasks_for_tests import add, film
 from tests.engine.tasks_for_units import publish_at_the_gate
 from ytray import Job
 from ytray.artifacts import ArtifactStore, attempt_folder
@@ -66,6 +68,34 @@ def test_other_files_have_the_policy_of_every_answer(
     for name in ("timeline.json", "captions.srt", "video.mp4", "plain"):
         answer = api.get(publish(done, name, "{}"))
         assert answer.headers.get_list("content-security-policy") == [usual], name
+
+
+def test_a_films_files_are_kept_by_its_title_in_any_script(
+    api: httpx.Client, publish: Callable[[Job[Any], str, str], str]
+) -> None:
+    made = film.delay(title="Почему **коты** мурлычат?")
+    made.get(timeout=60)
+    export = add.options(metadata={"video_job": made.id}).delay(1, 2)
+    export.get(timeout=60)
+    for job, name, kept in (
+        (made, "video.mp4", "почему-коты-мурлычат.mp4"),
+        (made, "timeline.json", "почему-коты-мурлычат.timeline.json"),
+        (export, "video-av1.webm", "почему-коты-мурлычат-av1.webm"),
+    ):
+        told = api.get(publish(job, name, "…")).headers["content-disposition"]
+        assert told == f"inline; filename=\"{name}\"; filename*=UTF-8''{quote(kept)}"
+
+
+def test_a_file_of_no_film_and_one_of_anothers_keep_their_own_names(
+    api: httpx.Client, publish: Callable[[Job[Any], str, str], str], done: Job[int]
+) -> None:
+    theirs = film.options(user_id="somebody").delay(title="Secret plans")
+    theirs.get(timeout=60)
+    curious = add.options(metadata={"video_job": theirs.id}).delay(1, 2)
+    curious.get(timeout=60)
+    for job in (done, curious):
+        told = api.get(publish(job, "video.mp4", "…")).headers["content-disposition"]
+        assert told == 'inline; filename="video.mp4"'
 
 
 def test_a_range_is_answered_alike_from_a_folder_and_from_afar(

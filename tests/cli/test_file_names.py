@@ -12,10 +12,11 @@ import pytest
 
 from ytray.cli.backend import Backend
 from ytray.cli.batch_files import fetch_files
-from ytray.cli.file_names import alone_in, check_target, free_file, plain_name
+from ytray.cli.file_names import alone_in, check_target, free_file
 from ytray.cli.videos import chosen_name
 from ytray.engine.batch.model import BatchStatus, Item, ItemPage, ItemState
 from ytray.errors import InvalidArguments
+from ytray.studio.film_names import plain_name
 from ytray.studio.model import FinishedVideo
 
 

@@ -41,6 +41,12 @@ def add(a: int, b: int = 1) -> int:
 
 
 @task()
+def film(title: str) -> dict[str, dict[str, str]]:
+    """Returns the title of a film as `create_video` does."""
+    return {"script": {"title": title}}
+
+
+@task()
 def double_size(size: Size) -> Size:
     return Size(width=size.width * 2, height=size.height * 2)
 

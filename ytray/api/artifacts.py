@@ -19,14 +19,16 @@ from ytray.engine.base.model import JobStatus
 from ytray.engine.jobs.tracking import job_tracker
 from ytray.engine.jobs.unit import folders_that_count
 from ytray.engine.state.connection import store
-from ytray.errors import PermanentError
+from ytray.errors import PermanentError, YtrayError
 from ytray.settings import settings
+from ytray.studio.film_names import file_name, title_of
 
 router = APIRouter(prefix="/api/jobs", tags=["artifacts"])
 
 _MOST_STEPS = 500  # of a flow, whose files are listed with its own
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _SIGNED_FOR = 300  # seconds
+_ABOVE = 4  # jobs above one that are looked at for the title of its film
 # What a browser would show as a page of this origin. It may style itself, but runs nothing and does not reach the API.
 _PAGES = re.compile(r"text/html|[\w.+-]+/(?:xml|xslt|[\w.-]+\+xml)")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
@@ -92,7 +94,7 @@ def read_artifact(
     """
     job = may_see(caller, job_tracker.get_status(job_id))
     found = _found(job, name)
-    headers = _headers(found, name)
+    headers = {**_headers(found, name), "Content-Disposition": _disposition(job, name)}
     if _is_named(request.headers.get("if-none-match", ""), headers.get("ETag")):
         return Response(status_code=304, headers=headers)
     if (url := _signed(found, name, request)) is not None:
@@ -166,6 +168,22 @@ def _headers(file: OpenArtifact, name: str) -> dict[str, str]:
         digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
         headers |= {"ETag": f'"sha256-{file.sha256}"', "Repr-Digest": f"sha-256=:{digest}:"}
     return headers
+
+
+def _disposition(job: JobStatus, name: str) -> str:
+    """By what name a browser keeps the file: that of its film, in any script (RFC 6266), else its own."""
+    title, one = title_of(job.result), job
+    for _ in range(_ABOVE):
+        above = one.parent_id or one.metadata.get("video_job")  # an export is made of a film that is done
+        if title is not None or not isinstance(above, str):
+            break
+        try:
+            one = job_tracker.get_status(above)
+        except YtrayError:  # a flow may be deleted before its steps
+            break
+        title = title_of(one.result) if one.user_id == job.user_id else None
+    plain = f'inline; filename="{name}"'
+    return plain if title is None else f"{plain}; filename*=UTF-8''{quote(file_name(title, name), safe='')}"
 
 
 def _is_named(etags: str, etag: str | None) -> bool:

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from ytray.cli.backend import Backend, backend
-from ytray.cli.file_names import alone_in, check_folder, folded, names_in, numbered, plain_name
+from ytray.cli.file_names import alone_in, check_folder, folded, names_in, numbered
 from ytray.cli.output import AsJson, Exit, complaints, console, print_json
 from ytray.cli.videos import TIMELINE_ENDING, files_of, save
 from ytray.engine.batch.model import DEFAULT_TASK, Item, ItemState
 from ytray.errors import InvalidArguments
+from ytray.studio.film_names import plain_name
 from ytray.studio.model import FinishedVideo
 
 Force = Annotated[bool, typer.Option("--force", help="Replace other films of the same names.")]

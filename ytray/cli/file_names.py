@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,19 +13,6 @@ from pathlib import Path
 from ytray.errors import InvalidArguments
 
 LONGEST = 255  # bytes of a file's name: what file systems take
-_LONGEST_PLAIN = 100  # bytes: with a number and the longest ending also where the file system encrypts names
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # devices, on shares of Windows
-
-
-def plain_name(text: str, *, signs: str = "", longest: int = _LONGEST_PLAIN) -> str:
-    """A file's name made of a text: its letters and figures of any script, `signs`, and dashes for everything else."""
-    # Marks belong to the letters before them; without them Devanagari, Thai and Arabic could not be read.
-    kept = "".join(
-        char if char.isalnum() or unicodedata.category(char)[0] == "M" or char in signs else " "
-        for char in unicodedata.normalize("NFC", text)
-    )
-    name = "-".join(kept.split()).encode()[:longest].decode(errors="ignore").strip("-.")
-    return f"{name}-video" if _RESERVED.fullmatch(name) else name or "video"
 
 
 def numbered(name: str, fits: Callable[[str], bool]) -> str:

@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ytray.cli.backend import Backend, backend
-from ytray.cli.file_names import alone_in, check_folder, folded, names_in, numbered, plain_name
+from ytray.cli.file_names import alone_in, check_folder, folded, names_in, numbered
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json, print_table
 from ytray.engine.base.model import JobStatus
-from ytray.engine.jobs.task import did_you_mean
+from ytray.engine.base.names import did_you_mean
 from ytray.errors import InvalidArguments
-from ytray.studio.markup import plain_text
+from ytray.studio.film_names import film_name
 from ytray.studio.model import Brief, Estimate, FinishedVideo, Video
 from ytray.studio.platforms import DEFAULT_PLATFORM, PRESETS
 
@@ -37,7 +37,6 @@ _STAGES = (
 
 
 TIMELINE_ENDING = ".timeline.json"
-_LONGEST_NAME = 48  # bytes: what is read at a glance
 
 
 def add_to(app: typer.Typer) -> None:
@@ -124,7 +123,7 @@ def create(
 def chosen_name(prompt: str, finished: FinishedVideo, out: Path, *, force: bool) -> str:
     """A name for the files of a prompt's video, without an ending; with a number where another film has it."""
     taken = set[str]() if force else names_in(out)
-    name = plain_name(plain_text(prompt).casefold(), longest=_LONGEST_NAME)
+    name = film_name(prompt)
     return numbered(name, lambda one: not taken & {folded(one + ending) for _, ending in files_of(finished)})
 
 

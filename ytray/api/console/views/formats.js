@@ -109,7 +109,7 @@ function name({ format, codec, platform, note }) {
 
 function done(kind, file) {
   return [name(kind), el("span", { className: "dim" }, bytes(file.size_bytes)),
-    el("a", { href: file.url, download: file.name, "aria-label": `Download ${file.name}`, data: { test: "export-file" } }, "Download")];
+    el("a", { href: file.url, download: "", "aria-label": `Download ${file.name}`, data: { test: "export-file" } }, "Download")];
 }
 
 function gone(kind) {

@@ -138,7 +138,7 @@ export async function show(main, { id, system }) {
     fill(parts.files, el("details", { open: artifacts.length < 8 },
       el("summary", {}, el("h2", {}, "Files ", el("span", { className: "count" }, artifacts.length))),
       el("ul", {}, artifacts.map((file) => el("li", {},
-        el("a", { href: file.url, download: file.name }, file.name), " ",
+        el("a", { href: file.url, download: "" }, file.name), " ",
         el("small", { className: "dim" }, `${bytes(file.size_bytes)} · ${file.task_name}`))))));
   }
 

@@ -94,7 +94,7 @@ export function aboutTimeline(timeline, file) {
     : "No music.";
   const captions = timeline.captions ? `Captions: ${timeline.caption_style}.` : "No captions.";
   return el("p", { className: "dim small", data: { test: "timeline-about" } }, `${bed} ${captions} For ${platformTitle(timeline.platform)}. `,
-    file ? [el("a", { href: file.url, download: file.name, data: { test: "timeline-file" } }, file.name), " is what it was rendered from: edit it, and ",
+    file ? [el("a", { href: file.url, download: "", data: { test: "timeline-file" } }, file.name), " is what it was rendered from: edit it, and ",
       el("code", {}, "ytray render timeline.json"), " renders what you changed."] : null);
 }
 
