@@ -23,7 +23,7 @@ from ytray.engine.control.actors import find_actor
 from ytray.engine.state.connection import store
 from ytray.errors import YtrayError
 from ytray.metrics import render
-from ytray.system import join
+from ytray.system.joining import join
 
 DEADLINE = 4.0  # seconds
 REMOTE = "s3://a-bucket/ytray"  # nothing is kept there: only the addresses of files matter here

@@ -30,6 +30,7 @@ from ytray.cli.completion import task_names
 from ytray.cli.file_names import check_folder
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
 from ytray.engine.base.model import DEFAULT_PRIORITY
+from ytray.engine.base.names import did_you_mean
 from ytray.engine.batch.model import (
     DEFAULT_TASK,
     BatchOptions,
@@ -39,7 +40,6 @@ from ytray.engine.batch.model import (
     ItemState,
     Prepared,
 )
-from ytray.engine.jobs.task import did_you_mean
 from ytray.errors import InvalidArguments
 
 app = typer.Typer(help="Batches: a file of many items, run as one.", no_args_is_help=True)

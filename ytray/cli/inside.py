@@ -137,16 +137,6 @@ class Inside:
         """Copy an artifact."""
         ArtifactStore().copy_to(uri, target)
 
-    def local(self, file: str, folder: Path) -> tuple[Path, str] | None:
-        """Where a file lies that a timeline in `folder` names, and what to call it.
-
-        None for an artifact in a store that is elsewhere.
-        """
-        store = ArtifactStore()
-        if not store.holds(file):
-            return folder / file, file
-        return (store.fetch(file, folder), Path(file).name) if store.is_folder else None
-
     def adopt(self, file: str, folder: Path) -> str:
         """An artifact's own URI, or that of a local file, which is kept under its content's digest."""
         store, path = ArtifactStore(), folder / file

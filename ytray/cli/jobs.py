@@ -10,7 +10,7 @@ from ytray.cli.backend import backend
 from ytray.cli.completion import queue_names, state_words, states, task_names
 from ytray.cli.output import AsJson, Exit, console, guarded, parse_json, print_json, print_table
 from ytray.engine.base.model import DEFAULT_PRIORITY, JobPage, JobState, JobStatus
-from ytray.engine.jobs.task import did_you_mean
+from ytray.engine.base.names import did_you_mean
 from ytray.errors import InvalidArguments
 
 _PAGE = 1000  # jobs: the most that one page of a listing has

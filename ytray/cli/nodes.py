@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -19,8 +19,10 @@ from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guar
 from ytray.cli.videos import bar
 from ytray.engine.base.model import QUEUE_PRIORITIES, JobStatus
 from ytray.engine.base.names import NODE_WORD
-from ytray.engine.cluster.nodes import NodeStatus
 from ytray.errors import SystemUnavailable, UnknownJob, YtrayError
+
+if TYPE_CHECKING:
+    from ytray.engine.cluster.nodes import NodeStatus
 
 _SHOWN = 10  # jobs, while they are waited for
 _OVERDUE = 120.0  # seconds after the deadline within which the last job has left: a lost lease has ended by then

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
-import structlog
 import typer
 from rich.text import Text
 
@@ -19,7 +18,6 @@ from ytray.cli.output import AsJson, Exit, console, guarded, print_json, print_t
 from ytray.cli.terminal import harmless_event
 from ytray.errors import SystemUnavailable
 from ytray.full_disk import LossyStream
-from ytray.system.masking import masked
 
 if TYPE_CHECKING:
     from ytray.supervision.report import Report
@@ -46,6 +44,8 @@ def up(
 
     Every part of it is watched, and brought back when it dies.
     """
+    import structlog
+
     from ytray.settings import settings
     from ytray.system.running import only_one
 
@@ -207,4 +207,6 @@ def _tell_where(report: Report, as_json: bool) -> None:
 
 
 def _plain(value: object) -> str:
+    from ytray.system.masking import masked
+
     return masked(json.dumps(value) if isinstance(value, (tuple, list)) else "" if value is None else str(value))

@@ -96,6 +96,8 @@ def _called(command: Callable[P, Exit | None], *args: P.args, **kwargs: P.kwargs
     """Call a command; what Redis says of its state becomes the sentence for it."""
     try:
         return command(*args, **kwargs)
+    except YtrayError:
+        raise
     except Exception as error:
         from redis import RedisError  # a command that asks nothing of Redis does not import it
 

@@ -54,9 +54,6 @@ class Remote(Client):
         job_id, name = owner_and_name(uri)
         self.download(job_id, name, target)
 
-    def local(self, file: str, folder: Path) -> None:
-        """None: files of this machine are not taken in, and the server's are there."""
-
     def adopt(self, file: str, folder: Path) -> str:
         """The URI as it is given. Raises InvalidArguments for a file of this machine: the API takes no files in."""
         if not Path(file).is_absolute() and (folder / file).is_file():

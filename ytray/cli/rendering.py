@@ -11,7 +11,8 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from ytray.cli.backend import Backend, backend
+from ytray.artifacts import ArtifactStore
+from ytray.cli.backend import Backend, Reach, backend
 from ytray.cli.file_names import LONGEST, alone_in, check_target, free_file
 from ytray.cli.output import AsJson, Exit, complaints, console, drawn_anew, guarded, print_json
 from ytray.cli.videos import bar, told_of, waiting
@@ -49,15 +50,17 @@ def render(
     target = out.absolute()
     check_target(target)
     given = _read(timeline)
-    system = backend(context)
     folder = timeline.absolute().parent
     try:
-        check_given(given, lambda file: system.local(file, folder))
+        if not (context.find_object(Reach) or Reach()).url:  # of another system the files are there
+            # Before anything else is loaded or started: whoever waits is told of a damaged file at once.
+            check_given(given, lambda file: _local(file, folder))
+            for warning in cut_off(given, lambda file: _local(file, folder)):
+                complaints.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        system = backend(context)
         adopted = _adopted(given, lambda file: system.adopt(file, folder))
     except PermanentError as wrong:
         raise InvalidArguments(f"{timeline} cannot be rendered: {wrong}") from None
-    for warning in cut_off(given, lambda file: system.local(file, folder)):
-        complaints.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     job_id = system.submit(
         "render_timeline",
         {"timeline": adopted.model_dump(mode="json")},
@@ -93,6 +96,14 @@ def _read(file: Path) -> Timeline:
         raise InvalidArguments(f"{file} is no timeline: {place + ': ' if place else ''}{reason}") from None
     except ValueError as wrong:
         raise InvalidArguments(f"{file} is no timeline: {wrong}") from None
+
+
+def _local(file: str, folder: Path) -> tuple[Path, str] | None:
+    """Where a file lies that a timeline in `folder` names, and what to call it; None for one in a store elsewhere."""
+    store = ArtifactStore()
+    if not store.holds(file):
+        return folder / file, file
+    return (store.fetch(file, folder), Path(file).name) if store.is_folder else None
 
 
 def _adopted(timeline: Timeline, adopt: Callable[[str], str]) -> Timeline:

@@ -50,7 +50,7 @@ def restore(
     from ytray.engine.state.backup import restore as put_back
     from ytray.engine.state.store import Store
     from ytray.settings import settings
-    from ytray.system import join
+    from ytray.system.joining import join
 
     if not file.is_file():
         raise InvalidArguments(f"there is no file {file}")

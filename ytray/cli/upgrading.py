@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
-from redis.exceptions import NoPermissionError
 
 from ytray.cli.lengths import seconds_of
 from ytray.cli.output import AsJson, Exit, complaints, console, guarded, print_json
@@ -33,6 +32,8 @@ def upgrade(
 
     No job starts meanwhile; one that still runs at the deadline starts again, from its checkpoint, when they are back.
     """
+    from redis.exceptions import NoPermissionError
+
     from ytray.engine.control.actors import replace_actors
     from ytray.engine.jobs.tracking import job_tracker
     from ytray.engine.state.connection import joined_system, store

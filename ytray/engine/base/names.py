@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from ytray.errors import InvalidArguments
@@ -47,3 +49,12 @@ def checked_word(word: object, what: str) -> str:
     if unfit := _UNFIT.search(word):
         raise InvalidArguments(f"{what} holds no control characters, and {word!r:.80} has {unfit.group()!r}")
     return word
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'x'?)", or what there is to choose from when there are few, or nothing."""
+    names = list(known)
+    close = difflib.get_close_matches(wrong, names, n=1)
+    if close:
+        return f" (did you mean {close[0]!r}?)"
+    return f" (there are: {', '.join(names)})" if len(names) <= 8 else ""

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from ytray.engine.base.context import refuse_in_flow
 from ytray.engine.base.model import MICRO
+from ytray.engine.base.names import did_you_mean
 from ytray.engine.batch.ledger import Ledger
 from ytray.engine.batch.model import (
     DEFAULT_TASK,
@@ -30,7 +31,7 @@ from ytray.engine.batch.report import Report, report
 from ytray.engine.batch.rows import check_batchable
 from ytray.engine.batch.sources import Format, Source
 from ytray.engine.batch.triage import fingerprint_of, group
-from ytray.engine.jobs.task import Task, did_you_mean, find
+from ytray.engine.jobs.task import Task, find
 from ytray.engine.state.code import resolve
 from ytray.engine.state.connection import running_store, store
 from ytray.engine.state.records import read_cursor, unknown_batch, write_cursor

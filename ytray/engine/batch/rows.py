@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, PydanticUserError, RootModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
+from ytray.engine.base.names import did_you_mean
 from ytray.engine.batch.model import DEFAULT_TASK, BadRow
 from ytray.engine.batch.sources import (
     WHOLE_ROW,
@@ -23,7 +24,7 @@ from ytray.engine.batch.sources import (
     shortened,
     source_rows,
 )
-from ytray.engine.jobs.task import Task, did_you_mean
+from ytray.engine.jobs.task import Task
 from ytray.errors import InvalidArguments
 from ytray.settings import settings
 

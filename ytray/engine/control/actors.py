@@ -16,7 +16,7 @@ from ytray.engine.run.flow_runner import FlowRunner
 from ytray.engine.run.setup import pack_setup
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
-from ytray.system import System
+from ytray.system.joining import System
 from ytray.system.ray_cluster import recorded
 
 # Where our actors live: on the node that the cluster stands and falls with, since others come, are drained, and go.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ytray.engine.state.connection import jobs_are_run_by, join_with_ray
-from ytray.system import System
+from ytray.system.joining import System
 
 
 def ensure_running(*, for_up: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +17,7 @@ from ytray.engine.base.context import running_job
 from ytray.engine.base.imports import broken_imports, told_of
 from ytray.engine.base.limits import check_limits, limits_in_force
 from ytray.engine.base.model import DEFAULT_PRIORITY, QUEUE_PRIORITIES, queue_of_module
-from ytray.engine.base.names import checked_word
+from ytray.engine.base.names import checked_word, did_you_mean
 from ytray.engine.base.retry import RetryPolicy, is_delay
 from ytray.engine.jobs.job import Job, new_job_id, new_job_ids
 from ytray.engine.state.code import reference, shipped_in
@@ -359,12 +358,3 @@ def all_tasks() -> dict[str, Task[..., Any]]:
         for name, made in _registry.items()
         if not any(f"{made.function.__module__}.".startswith(f"{module}.") for module in broken)
     }
-
-
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """ " (did you mean 'x'?)", or what there is to choose from when there are few, or nothing."""
-    names = list(known)
-    close = difflib.get_close_matches(wrong, names, n=1)
-    if close:
-        return f" (did you mean {close[0]!r}?)"
-    return f" (there are: {', '.join(names)})" if len(names) <= 8 else ""

@@ -14,10 +14,10 @@ from ytray.engine.base.model import (
     QueueStatus,
     Transition,
 )
-from ytray.engine.base.names import checked_word
+from ytray.engine.base.names import checked_word, did_you_mean
 from ytray.engine.base.values import check_text, write
 from ytray.engine.jobs.job import Job
-from ytray.engine.jobs.task import Options, did_you_mean
+from ytray.engine.jobs.task import Options
 from ytray.engine.state.connection import store
 from ytray.engine.state.own_jobs import OwnJobs, own_jobs
 from ytray.engine.state.reading import Place, milliseconds

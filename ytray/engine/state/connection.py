@@ -12,7 +12,7 @@ from ytray.engine.state import signing
 from ytray.engine.state.schema import bring_up_to_date
 from ytray.engine.state.store import Store
 from ytray.settings import settings
-from ytray.system import System, join
+from ytray.system.joining import System, join
 from ytray.system.ray_cluster import leave_to_parent
 
 # How long a client goes on trying when Redis does not answer, in seconds: long enough for a restart or a failover.

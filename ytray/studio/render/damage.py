@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from ytray.errors import PermanentError
+from ytray.studio import foreign
 from ytray.studio.render.clips import INDEXED
 from ytray.studio.render.ffmpeg import binary
 from ytray.studio.render.probe import Probed, reading
@@ -80,7 +81,7 @@ def _said(arguments: list[str], folder: Path, within: float) -> str:
     """What ffmpeg says while it decodes, as far as it comes."""
     command = [binary(), "-hide_banner", "-nostdin", "-v", "warning", *arguments, "-f", "null", "-"]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=max(0.1, within), check=False)
+        done = foreign.run(command, folder=folder, timeout=max(0.1, within))
     except subprocess.TimeoutExpired as expired:
-        return (expired.stderr or b"").decode(errors="replace")
-    return done.stderr.decode(errors="replace")
+        return foreign.text(expired.stderr or b"")
+    return foreign.text(done.stderr)
