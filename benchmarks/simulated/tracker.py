@@ -10,7 +10,7 @@ from multiprocessing.connection import Client, Connection
 from typing import Any
 
 from ytray.engine.cluster.capacity import Slots
-from ytray.engine.control.dispatcher import Flight, JobTracker
+from ytray.engine.control.dispatcher import Bundle, JobTracker
 from ytray.engine.run.worker import Report
 from ytray.engine.state.store import Claimed
 
@@ -32,7 +32,7 @@ class SimulatedTracker(JobTracker):
     def __init__(self, setup: bytes, nodes: Connection) -> None:
         self._nodes = nodes
         self._told: dict[str, int] = {}
-        self._sent: dict[int, Flight] = {}
+        self._sent: dict[int, Bundle] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         super().__init__(setup)
@@ -48,8 +48,8 @@ class SimulatedTracker(JobTracker):
                 self._told.update(told)
             else:
                 for number, jobs, seconds, error in told:
-                    flight = self._sent.pop(number)
-                    self._land(flight, RuntimeError(error) if error else Report(jobs, seconds))
+                    bundle = self._sent.pop(number)
+                    self._end_bundle(bundle, RuntimeError(error) if error else Report(jobs, seconds))
 
     def _see_slots(self) -> Slots:
         return _ToldSlots(self._ring, self._told)
@@ -57,13 +57,13 @@ class SimulatedTracker(JobTracker):
     def _beside_ray(self) -> list[tuple[str, Callable[[], None]]]:
         return []
 
-    def _send(self, flight: Flight, jobs: list[Claimed]) -> None:
-        flight.ref = next(self._numbers)
-        self._sent[flight.ref] = flight
-        self._say(flight.ref, flight.queue, jobs)
+    def _send(self, bundle: Bundle, jobs: list[Claimed]) -> None:
+        bundle.ref = next(self._numbers)
+        self._sent[bundle.ref] = bundle
+        self._say(bundle.ref, bundle.queue, jobs)
 
-    def _stop(self, flight: Flight, *, force: bool = False) -> None:  # noqa: ARG002  # no process here needs force
-        self._say(flight.ref, flight.queue, None)
+    def _stop(self, bundle: Bundle, *, force: bool = False) -> None:  # noqa: ARG002  # no process here needs force
+        self._say(bundle.ref, bundle.queue, None)
 
     def _say(self, *what: Any) -> None:
         with self._lock:

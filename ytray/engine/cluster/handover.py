@@ -28,10 +28,10 @@ _BEFORE_THE_END = 2.0  # seconds that a job is given, with the grace of a cancel
 
 _log = logs.get("ytray.handover")
 
-Flight = TypeVar("Flight")  # the tracker's own
+Bundle = TypeVar("Bundle")  # the tracker's own
 
 
-class HandingOver(Generic[Flight]):
+class HandingOver(Generic[Bundle]):
     """Sees which nodes are drained and empties them.
 
     `in_flight` tells which jobs are launched, and as what; `changed` is called when `leaving` has changed. `leaving`
@@ -39,9 +39,9 @@ class HandingOver(Generic[Flight]):
     """
 
     def __init__(
-        self, store: Store, in_flight: Callable[[], Mapping[str, Flight]], changed: Callable[[], None]
+        self, store: Store, in_flight: Callable[[], Mapping[str, Bundle]], changed: Callable[[], None]
     ) -> None:
-        self.leaving: Mapping[str, Flight] = {}
+        self.leaving: Mapping[str, Bundle] = {}
         self._store = store
         self._in_flight = in_flight
         self._changed = changed
@@ -99,7 +99,7 @@ class HandingOver(Generic[Flight]):
             if node_id not in living and not is_told_of(record):
                 self._store.redis.hdel(self._store.key("drains"), node_id)
 
-    def _find_leaving(self, drained: Sequence[Node]) -> Mapping[str, Flight]:
+    def _find_leaving(self, drained: Sequence[Node]) -> Mapping[str, Bundle]:
         words = {node.word for node in drained}
         if not words:
             return {}

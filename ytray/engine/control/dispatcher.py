@@ -57,7 +57,7 @@ _MOST_TIMERS = 500  # due jobs or ended leases in one move
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class Bundle:
     """Jobs that were launched together as one Ray task."""
 
     queue: str
@@ -86,16 +86,16 @@ class JobTracker:
         self._with_cards: frozenset[str] = frozenset()
         self._clocks = ClockWatch(self._store)
         self._schedule: Schedule | None = None
-        self._flights: set[Flight] = set()
+        self._bundles: set[Bundle] = set()
         # How many by queue, and how many of them are not short: with thousands, counting anew would take milliseconds.
         self._launched: Counter[str] = Counter()
         self._launched_long: Counter[str] = Counter()
-        self._in_flight: dict[str, Flight] = {}
+        self._in_flight: dict[str, Bundle] = {}
         self._handing_over = HandingOver(self._store, lambda: dict(self._in_flight), self._ring)
         self._leaving = self._handing_over.leaving
         self._nearness = Nearness(self._store)
         self._standstill = Standstill(self._store)
-        self._landed: deque[tuple[Flight, Report | BaseException]] = deque()
+        self._ended: deque[tuple[Bundle, Report | BaseException]] = deque()
         self._is_waiting = False
         self._lease_ms = round(settings().lease_seconds * 1000)
         self._next_beat = self._next_look = self._looked = self._reap_from = 0.0
@@ -171,7 +171,7 @@ class JobTracker:
     def _turn(self) -> None:
         self._look_at_nodes()
         self._look_at_drains()
-        self._settle_landed()
+        self._settle_ended()
         full: RedisIsFull | None = None
         try:
             while self._dispatch():
@@ -182,7 +182,7 @@ class JobTracker:
         if full is not None:
             raise full
         self._is_waiting = True
-        if not self._landed:
+        if not self._ended:
             now = time.monotonic()
             self._store.blocking_pop(["wake:tracker"], min(self._next_look - now, _LONGEST_SLEEP))
         self._is_waiting = False
@@ -194,31 +194,31 @@ class JobTracker:
         self._with_slots, self._with_cards = slots, cards
         if not without_slots and not without_cards:
             return
-        waiting = [f for f in self._flights if f.queue in without_slots or (f.share and f.queue in without_cards)]
-        workers = workers_of(self._store, [job_id for flight in waiting for job_id in flight.fences])
-        for flight in waiting:
-            places = {workers[job_id].partition(":")[0] for job_id in flight.fences if job_id in workers}
+        waiting = [f for f in self._bundles if f.queue in without_slots or (f.share and f.queue in without_cards)]
+        workers = workers_of(self._store, [job_id for bundle in waiting for job_id in bundle.fences])
+        for bundle in waiting:
+            places = {workers[job_id].partition(":")[0] for job_id in bundle.fences if job_id in workers}
             # What runs on a node that is drained goes on there. No node can run the others as they were sent, nor what
             # Ray tries once more after its node has died.
             if places.isdisjoint(self._slots.living):
-                self._stop(flight)
+                self._stop(bundle)
 
     def _look_at_drains(self) -> None:
         """Note what runs on draining nodes: jobs there no longer occupy a slot of the nodes that stay."""
         leaving, known = self._handing_over.leaving, self._leaving
         self._leaving = leaving
-        for job_id, flight in leaving.items() if leaving is not known else ():
-            if self._in_flight.get(job_id) is flight:  # else it was handed over meanwhile, and launched anew
-                self._free_slot(flight)
+        for job_id, bundle in leaving.items() if leaving is not known else ():
+            if self._in_flight.get(job_id) is bundle:  # else it was handed over meanwhile, and launched anew
+                self._free_slot(bundle)
 
-    def _free_slot(self, flight: Flight) -> None:
-        if flight.takes_slot:
-            flight.takes_slot = False
-            self._count(flight, -1)
+    def _free_slot(self, bundle: Bundle) -> None:
+        if bundle.takes_slot:
+            bundle.takes_slot = False
+            self._count(bundle, -1)
 
-    def _count(self, flight: Flight, by: int) -> None:
-        self._launched[flight.queue] += by
-        self._launched_long[flight.queue] += 0 if flight.is_short else by
+    def _count(self, bundle: Bundle, by: int) -> None:
+        self._launched[bundle.queue] += by
+        self._launched_long[bundle.queue] += 0 if bundle.is_short else by
 
     def _keep_time(self) -> None:
         """Queue what is due, requeue what was lost, extend what waits in Ray."""
@@ -230,7 +230,7 @@ class JobTracker:
         self._looked = now
         if now >= self._next_beat:
             self._next_beat = now + self._lease_ms / 3000
-            waiting = [(job_id, flight.fences[job_id]) for job_id, flight in self._in_flight.items()]
+            waiting = [(job_id, bundle.fences[job_id]) for job_id, bundle in self._in_flight.items()]
             self._store.beat("tracker", "", self._lease_ms, waiting)
             self._store.say_at_work(self._epoch, self._lease_ms)
         self._clocks.look()
@@ -261,10 +261,10 @@ class JobTracker:
 
     def _room(self, queue: str) -> LaneRoom | None:
         slots = self._slots.known.get(queue, 0)
-        flights = self._launched[queue]
-        free = min(_MOST_CLAIMED, max(0, slots - flights))
+        bundles = self._launched[queue]
+        free = min(_MOST_CLAIMED, max(0, slots - bundles))
         # Only short jobs are sent ahead to wait in Ray; behind a long one they would wait for as long as it runs.
-        ahead = free if self._launched_long[queue] else slots * settings().prefetch - flights
+        ahead = free if self._launched_long[queue] else slots * settings().prefetch - bundles
         if max(free, ahead) <= 0:
             return None
         most_short = min(_MOST_CLAIMED, max(0, ahead) * self._pace.LARGEST_LEASE)
@@ -284,12 +284,12 @@ class JobTracker:
     def _launch_one(self, queue: str, task: str, near: str | None, jobs: list[Claimed]) -> None:
         fences = {job.job_id: job.fence for job in jobs}
         share, card = self._card(queue, jobs[0])
-        flight = Flight(queue, task, fences, task in self._pace.short_tasks(), share, card, near)
-        self._flights.add(flight)
-        self._count(flight, 1)
+        bundle = Bundle(queue, task, fences, task in self._pace.short_tasks(), share, card, near)
+        self._bundles.add(bundle)
+        self._count(bundle, 1)
         for job in jobs:
-            self._in_flight[job.job_id] = flight
-        self._send(flight, jobs)
+            self._in_flight[job.job_id] = bundle
+        self._send(bundle, jobs)
 
     def _card(self, queue: str, job: Claimed) -> tuple[float, str | None]:
         """The share of a card that a job is sent with, and the node that has it: none where no such node has a slot.
@@ -318,34 +318,36 @@ class JobTracker:
     def _taken(self) -> dict[str, float]:
         # What was sent ahead waits for a slot that there is, and asks for none of its own.
         slots = {queue: min(self._launched[queue], known) for queue, known in self._slots.known.items()}
-        return {**slots, "GPU": sum(flight.share for flight in list(self._flights))}
+        return {**slots, "GPU": sum(bundle.share for bundle in list(self._bundles))}
 
-    def _send(self, flight: Flight, jobs: list[Claimed]) -> None:
-        """Launch jobs as one Ray task, which tells `_land` how it ended."""
-        launcher = self._launchers.get((flight.queue, flight.task, flight.share)) if flight.near is None else None
+    def _send(self, bundle: Bundle, jobs: list[Claimed]) -> None:
+        """Launch jobs as one Ray task, which tells `_end_bundle` how it ended."""
+        launcher = self._launchers.get((bundle.queue, bundle.task, bundle.share)) if bundle.near is None else None
         if launcher is None:
             # The task's name is what the Ray dashboard lists it under.
-            options: dict[str, Any] = {"name": flight.task, "resources": {f"queue_{flight.queue}": 1}}
-            if flight.near is not None:
+            options: dict[str, Any] = {"name": bundle.task, "resources": {f"queue_{bundle.queue}": 1}}
+            if bundle.near is not None:
                 # Where that node has no room, any other will do: a file is sooner fetched than a slot is free.
                 options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(
-                    flight.near, soft=True, _spill_on_unavailable=True
+                    bundle.near, soft=True, _spill_on_unavailable=True
                 )
-            launcher = self._launcher.options(**options, num_gpus=flight.share)
-            if flight.near is None:
-                self._launchers[flight.queue, flight.task, flight.share] = launcher
-        flight.ref = launcher.remote(self._setup, [job.sent() for job in jobs])
-        flight.ref.future().add_done_callback(lambda future: self._land(flight, future.exception() or future.result()))
+            launcher = self._launcher.options(**options, num_gpus=bundle.share)
+            if bundle.near is None:
+                self._launchers[bundle.queue, bundle.task, bundle.share] = launcher
+        bundle.ref = launcher.remote(self._setup, [job.sent() for job in jobs])
+        bundle.ref.future().add_done_callback(
+            lambda future: self._end_bundle(bundle, future.exception() or future.result())
+        )
 
-    def _stop(self, flight: Flight, *, force: bool = False) -> None:
+    def _stop(self, bundle: Bundle, *, force: bool = False) -> None:
         """Take a launched task back, or interrupt it; with `force` its process is killed."""
-        ray.cancel(flight.ref, force=force)
+        ray.cancel(bundle.ref, force=force)
 
     # ------------------------------------------------------------------------------------------ landing
 
-    def _land(self, flight: Flight, outcome: Report | BaseException) -> None:
+    def _end_bundle(self, bundle: Bundle, outcome: Report | BaseException) -> None:
         """Called by Ray, in a thread of its own, when a task has ended."""
-        self._landed.append((flight, outcome))
+        self._ended.append((bundle, outcome))
         if self._is_waiting:
             self._ring()
 
@@ -356,23 +358,23 @@ class JobTracker:
             # Then the loop is waiting for the same Redis, and looks when it is back.
             self._log.debug("no wake-up", error=str(away))
 
-    def _settle_landed(self) -> None:
-        while self._landed:
-            flight, outcome = self._landed[0]
-            held = [job_id for job_id in flight.fences if self._in_flight.get(job_id) is flight]
+    def _settle_ended(self) -> None:
+        while self._ended:
+            bundle, outcome = self._ended[0]
+            held = [job_id for job_id in bundle.fences if self._in_flight.get(job_id) is bundle]
             if not isinstance(outcome, Report):
-                self._hand_back(flight, held, outcome)  # first: it is refused while Redis is full
-            self._landed.popleft()
-            self._flights.discard(flight)
-            self._free_slot(flight)
-            if flight.card is not None:
-                self._slots.give_card(flight.card, flight.queue, flight.share)
+                self._hand_back(bundle, held, outcome)  # first: it is refused while Redis is full
+            self._ended.popleft()
+            self._bundles.discard(bundle)
+            self._free_slot(bundle)
+            if bundle.card is not None:
+                self._slots.give_card(bundle.card, bundle.queue, bundle.share)
             for job_id in held:
                 del self._in_flight[job_id]
             if isinstance(outcome, Report):
-                self._pace.learn(flight.task, outcome.jobs, outcome.seconds)
+                self._pace.learn(bundle.task, outcome.jobs, outcome.seconds)
 
-    def _hand_back(self, flight: Flight, held: list[str], error: BaseException) -> None:
+    def _hand_back(self, bundle: Bundle, held: list[str], error: BaseException) -> None:
         reason = in_words(error).strip().splitlines()[0]
         # A worker that Redis left waiting for too long gives up, and no job of its is to blame.
         blameless = isinstance(error, (TaskCancelledError, SystemUnavailable))
@@ -381,13 +383,13 @@ class JobTracker:
             [(job_id, "*") for job_id in held], reason, blame=not blameless, result_ttl=settings().result_ttl
         )
         if moved:
-            self._log.warning("lost a Ray task", task=flight.task, jobs=moved, reason=reason)
+            self._log.warning("lost a Ray task", task=bundle.task, jobs=moved, reason=reason)
 
     def _abandon(self, job_id: str, fence: int) -> None:
         """A lease has ended: stop the worker that held it, should it still be there."""
-        flight = self._in_flight.pop(job_id, None)
+        bundle = self._in_flight.pop(job_id, None)
         self._log.warning("a lease ended", job_id=job_id, fence=fence)
-        if flight is not None:
+        if bundle is not None:
             # Of a machine that fell silent Ray may never hear again, not even that the task has ended.
-            self._free_slot(flight)
-            self._stop(flight, force=True)
+            self._free_slot(bundle)
+            self._stop(bundle, force=True)

@@ -1,8 +1,8 @@
 """Watching over a worker: heartbeats, orders to stop and time limits, from two threads beside the task.
 
-They cost short jobs nothing: they look only now and then until a lease is some tenths of a second old. From then on one
-waits on the worker's own list in Redis, where an order arrives at once; the other, which keeps the limits, never waits
-for Redis.
+They cost short jobs nothing: they look only now and then until a bundle is some tenths of a second old. From then on
+one waits on the worker's own list in Redis, where an order arrives at once; the other, which keeps the limits, never
+waits for Redis.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ytray.engine.jobs.task import Task
     from ytray.engine.run.worker import Worker
 
-_LOOK_EVERY = 0.2  # seconds between looks while no lease is old
+_LOOK_EVERY = 0.2  # seconds between looks while no bundle is old
 _PATIENT_WITH_NEIGHBOURS = 1.0  # seconds: jobs behind one that turns out to be long go back to the queue
 DRAINED = "its node is drained"
 
@@ -68,7 +68,7 @@ class Running:
 
 
 @dataclass(slots=True)
-class Lease:
+class Bundle:
     """The jobs that a worker holds and has not settled: id → fence."""
 
     jobs: dict[str, int]
@@ -96,7 +96,7 @@ class Watch:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._lease: Lease | None = None
+        self._bundle: Bundle | None = None
         self._running: Running | None = None
         self.lock = threading.RLock()
         self._log = logs.get("ytray.watch")
@@ -110,27 +110,27 @@ class Watch:
     # ------------------------------------------------------------------------------------------ the task's thread
 
     @contextlib.contextmanager
-    def over(self, jobs: Sequence[tuple[str, int]]) -> Iterator[Lease]:
+    def over(self, jobs: Sequence[tuple[str, int]]) -> Iterator[Bundle]:
         """Keep these leases alive until the block ends."""
-        self._lease = lease = Lease(dict(jobs))
-        self._last_beat = lease.taken_up
+        self._bundle = bundle = Bundle(dict(jobs))
+        self._last_beat = bundle.taken_up
         try:
-            yield lease
+            yield bundle
         finally:
             with self.lock:
-                self._lease = None
+                self._bundle = None
 
     def settled(self, ids: Iterable[str]) -> None:
         """These jobs have been committed, or are no longer this worker's: they need no heartbeat."""
-        lease = self._lease
-        if lease is not None:
+        bundle = self._bundle
+        if bundle is not None:
             for job_id in ids:
-                lease.jobs.pop(job_id, None)
+                bundle.jobs.pop(job_id, None)
 
     def holds(self, ids: Iterable[str]) -> bool:
         """Whether any of these jobs is still this worker's, as far as is known here."""
-        lease = self._lease
-        return lease is not None and any(job_id in lease.jobs for job_id in ids)
+        bundle = self._bundle
+        return bundle is not None and any(job_id in bundle.jobs for job_id in ids)
 
     def begin(
         self, job: CurrentJob, task: Task[..., Any], soft: float | None, hard: float | None, started: float
@@ -155,13 +155,13 @@ class Watch:
     def _watch(self) -> None:
         is_told = False
         while True:
-            lease = self._lease
+            bundle = self._bundle
             now = time.perf_counter()
-            if lease is None or now - lease.taken_up < _LOOK_EVERY:
+            if bundle is None or now - bundle.taken_up < _LOOK_EVERY:
                 time.sleep(min(_LOOK_EVERY, self._beat_every / 2))
                 continue
             try:
-                self._look_after(lease, now)
+                self._look_after(bundle, now)
                 is_told = False
             except (SystemUnavailable, redis.RedisError) as away:
                 # The leases may end meanwhile; their fences keep that safe. Go on and see.
@@ -170,22 +170,22 @@ class Watch:
                 is_told = True
                 time.sleep(_LOOK_EVERY)
 
-    def _look_after(self, lease: Lease, now: float) -> None:
+    def _look_after(self, bundle: Bundle, now: float) -> None:
         running = self._running
         if running is not None:
             if now - running.started > _PATIENT_WITH_NEIGHBOURS or self._drained_at is not None:
-                self._hand_back_neighbours(lease)
+                self._hand_back_neighbours(bundle)
             if self._drained_at is not None and now >= self._drained_at:
                 self._interrupt(running.job.id, DRAINED, hands_over=True)
         if now - self._last_beat >= self._beat_every:
-            self._beat(lease)
+            self._beat(bundle)
         wait = self._last_beat + self._beat_every - now
         if running is not None:
             if self._drained_at is not None and not running.interrupted:
                 wait = min(wait, self._drained_at - now)
-            if len(lease.jobs) > 1:
+            if len(bundle.jobs) > 1:
                 wait = min(wait, _PATIENT_WITH_NEIGHBOURS)
-        # A lease ends without a word to this thread, so it never waits for long.
+        # A bundle ends without a word to this thread, so it never waits for long.
         order = self._worker.store.blocking_pop([f"ctl:{self._worker.name}"], max(0.01, min(wait, 1.0)))
         if order is not None:
             self._obey(*order.decode().split(" ", 1))
@@ -196,12 +196,12 @@ class Watch:
         else:
             self._interrupt(what, "its job was cancelled")
 
-    def _beat(self, lease: Lease) -> None:
+    def _beat(self, bundle: Bundle) -> None:
         self._last_beat = time.perf_counter()
-        held = list(lease.jobs.items())
+        held = list(bundle.jobs.items())
         lost = self._worker.store.beat("tracker", self._worker.name, self._worker.lease_ms, held)
         for job_id in lost:
-            if job_id in lease.jobs:  # else it was settled while the heartbeat was on its way
+            if job_id in bundle.jobs:  # else it was settled while the heartbeat was on its way
                 self._interrupt(job_id, "its lease was lost and the job belongs to another worker")
 
     def _interrupt(self, job_id: str, why: str, *, hands_over: bool = False) -> None:
@@ -215,14 +215,17 @@ class Watch:
         running.kill_at = time.perf_counter() + settings().cancel_grace
         self.signals.send()
 
-    def _hand_back_neighbours(self, lease: Lease) -> None:
-        waiting = lease.give_up_waiting()
+    def _hand_back_neighbours(self, bundle: Bundle) -> None:
+        waiting = bundle.give_up_waiting()
         self._worker.commit()
         if waiting and self._drained_at is not None:
             self._worker.hand_over(waiting, DRAINED)
         elif waiting:
             self._worker.store.hand_back(
-                waiting, "a job before it in the same lease takes long", blame=False, result_ttl=self._worker.result_ttl
+                waiting,
+                "a job before it in the same bundle takes long",
+                blame=False,
+                result_ttl=self._worker.result_ttl,
             )
 
     # ------------------------------------------------------------------------------------------ the limits' thread
@@ -260,9 +263,9 @@ class Watch:
         # First the processes, so that whoever learns of the end finds them gone.
         kill_processes_of(running.job.id)
         self._worker.commit()
-        lease = self._lease
-        if lease is not None:
-            self._hand_back_neighbours(lease)
+        bundle = self._bundle
+        if bundle is not None:
+            self._hand_back_neighbours(bundle)
         if running.hands_over:
             self._worker.hand_over([(running.job.id, running.job.fence)], DRAINED)
         elif not running.interrupted:

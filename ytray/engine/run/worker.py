@@ -91,7 +91,7 @@ class _Attempt:
 
 
 class Worker:
-    """One Ray worker process at work for ytray. It lives from its first lease until Ray stops the process."""
+    """One Ray worker process at work for ytray. It lives from its first bundle until Ray stops the process."""
 
     def __init__(self, where: Store) -> None:
         self.store = where
@@ -107,22 +107,22 @@ class Worker:
         self._ran, self._seconds = 0, 0.0
 
     def run(self, jobs: Sequence[Claimed]) -> Report:
-        """Run the jobs of one lease and commit each."""
+        """Run the jobs of one bundle and commit each."""
         fences = self.store.start(self.name, self.lease_ms, self.result_ttl, [(job.job_id, job.fence) for job in jobs])
         todo = [(job, fence) for job, fence in zip(jobs, fences, strict=True) if fence]
         committed = time.perf_counter()
         self._ran, self._seconds = 0, 0.0
-        with self.watch.over([(job.job_id, fence) for job, fence in todo]) as lease:
+        with self.watch.over([(job.job_id, fence) for job, fence in todo]) as bundle:
             try:
                 for job, fence in todo:
-                    if not lease.begin(job.job_id):
+                    if not bundle.begin(job.job_id):
                         continue  # handed back meanwhile, or no longer ours
                     self._run(job, fence)
                     if time.perf_counter() - committed > _COMMIT_EVERY:
                         self.commit()
                         committed = time.perf_counter()
             except (SystemExit, StoppedByRay):
-                self.hand_over(lease.give_up_waiting(), _STOPPED)
+                self.hand_over(bundle.give_up_waiting(), _STOPPED)
                 raise
             finally:
                 mark_job(None)
