@@ -20,6 +20,11 @@ export RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD=0
 export RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP=0
 export RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=5
 export RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S=1
+# HAProxy's sockets and files, which Serve would open to all users of the machine.
+mkdir -p "$YTRAY_HOME/run" && chmod 700 "$YTRAY_HOME" "$YTRAY_HOME/run"
+export RAY_SERVE_HAPROXY_SOCKET_PATH="$YTRAY_HOME/run/s" RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH="$YTRAY_HOME/run/m"
+export RAY_SERVE_HAPROXY_CONFIG_FILE_LOC="$YTRAY_HOME/run/haproxy.cfg"
+export RAY_SERVE_HAPROXY_SERVER_STATE_BASE="$YTRAY_HOME/run" RAY_SERVE_HAPROXY_SERVER_STATE_FILE="$YTRAY_HOME/run/state"
 if [ -r "$HOME/.ytray-cluster/env" ]; then
   set -a
   . "$HOME/.ytray-cluster/env"

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     ray_address: str | None = Field(
         None, validation_alias="RAY_ADDRESS", description="Ray cluster to join; without it a local one."
     )
+    ray_without_token: bool = Field(
+        False, description="Join a Ray cluster beyond this machine that asks for no token: who reaches it runs code."
+    )
     imports: CommaSeparated = Field((), description="Modules with your own tasks, comma-separated.")
     stored_code: bool = Field(True, description="Whether code that scripts ship is run; else only what is installed.")
     code_secret: SecretStr | None = Field(

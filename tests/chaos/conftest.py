@@ -20,6 +20,7 @@ LEASE = "4"
 @pytest.fixture
 def cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("YTRAY_RAY_WITHOUT_TOKEN", "true")
     monkeypatch.setenv("YTRAY_LEASE_SECONDS", LEASE)
     settings.cache_clear()
     made: Any = Cluster(

@@ -202,7 +202,12 @@ def run_apart(program: str, tmp_path: Path) -> Any:
     ran = subprocess.run(
         [sys.executable, "-m", program, str(work)],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "YTRAY_HOME": str(tmp_path / "home"), "RAY_AUTH_MODE": "disabled"},
+        env={
+            **os.environ,
+            "YTRAY_HOME": str(tmp_path / "home"),
+            "RAY_AUTH_MODE": "disabled",
+            "YTRAY_RAY_WITHOUT_TOKEN": "true",
+        },
         capture_output=True,
         text=True,
         timeout=170,

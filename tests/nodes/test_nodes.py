@@ -38,6 +38,7 @@ def run_apart(home: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     def run(program: str, **environment: str) -> Any:
         asked = {**os.environ, "YTRAY_HOME": str(own_home), "RAY_AUTH_MODE": "disabled", **environment}
+        asked["YTRAY_RAY_WITHOUT_TOKEN"] = "true"
         work = tmp_path / "work"
         work.mkdir()
         ran = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,9 @@ from tests.serve import haproxy_alone
 def test_nobody_and_a_broken_off_answer_are_problems_and_told_apart() -> None:
     with tempfile.TemporaryDirectory(prefix="ytray-test-") as folder:  # short: it holds sockets
         done = subprocess.run(
-            [sys.executable, "-m", haproxy_alone.__name__, folder], capture_output=True, text=True, timeout=120
-        )
+            [sys.executable, "-m", haproxy_alone.__name__, folder],
+            env={**os.environ, "YTRAY_HOME": f"{folder}/h"}, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     nobody, broken_off = json.loads(done.stdout.splitlines()[-1])
     assert nobody["status"] == 503  # clients take this for "nothing was done", and send again

@@ -7,7 +7,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import redis
@@ -15,6 +15,7 @@ import redis
 from ytray.engine.state.refusals import as_unavailable
 from ytray.errors import PermanentError, YtrayError
 from ytray.settings import settings
+from ytray.system.masking import masked
 
 _SCRIPTS = {
     "Latin, Greek, Cyrillic": "aαя",
@@ -44,7 +45,7 @@ def examine() -> list[Finding]:
             found.append(Finding(name, "bad", str(wrong)))
         except redis.RedisError as wrong:
             found.append(Finding(name, "bad", str(as_unavailable(wrong) or wrong)))
-    return found
+    return [replace(finding, told=masked(finding.told)) for finding in found]
 
 
 def _python() -> Iterator[Finding]:
@@ -127,7 +128,45 @@ def _ray() -> Iterator[Finding]:
         return
     ray_cluster.ensure(settings().home, dashboard=False)
     yield from _nodes(f"{ray.__version__}, cluster {running}")
+    yield from _token(str(ray.get_runtime_context().gcs_address))
     yield from _queues()
+
+
+def _token(running: str) -> Iterator[Finding]:
+    from ytray.system.ray_cluster import asks_for_a_token, is_on_loopback
+
+    if asks_for_a_token(running):
+        yield Finding("ray token", "ok", "whoever joins the cluster, or submits to it, has to show one")
+        return
+    told = f"the cluster {running} asks for no token: whoever reaches it runs code on its nodes"
+    yield Finding("ray token", "ok" if is_on_loopback(running) else "warning", told)
+
+
+def _privacy() -> Iterator[Finding]:
+    from ytray.cli.privacy import open_doors
+
+    doors = list(open_doors())
+    for told in doors:
+        yield Finding("privacy", "warning", told)
+    if not doors:
+        told = "Ray's token, its session and HAProxy's sockets are closed to other users of this machine"
+        yield Finding("privacy", "ok", told)
+
+
+def _keys() -> Iterator[Finding]:
+    from ytray.api.keys import KeyRing
+    from ytray.engine.state.connection import store
+
+    ring = KeyRing(store())
+    keys = ring.all()
+    ended = sum(key.has_expired() for key in keys)
+    if not ring.exists():
+        closed = ring.is_shut()
+        told = "there are none: the API lets nobody in, until `ytray keys create` makes one or `ytray keys off`"
+        told = told if closed else "there are none: whoever reaches the API on this machine may do everything"
+        yield Finding("keys", "warning" if closed else "ok", told)
+    else:
+        yield Finding("keys", "ok", f"{len(keys)} in Redis" + (f", {ended} of which have ended" if ended else ""))
 
 
 def _nodes(cluster: str) -> Iterator[Finding]:
@@ -284,6 +323,8 @@ _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "parts": _parts,
     "redis": _redis,
     "ray": _ray,
+    "privacy": _privacy,
+    "keys": _keys,
     "imports": _imports,
     "breakers": _breakers,
     "artifacts": _artifacts,

@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from ytray.errors import SystemUnavailable
 from ytray.settings import QUEUES, settings
 from ytray.system.identity import Identity, identity, myself
 from ytray.system.kept import drop, keep
+from ytray.system.private import keep_ray_token, private_folder
 
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024  # jobs pass files by path or URI, not through Ray's object store
 _SPARE_WORKERS = 4  # idle worker processes kept warm beside one for each slot
@@ -34,6 +36,12 @@ _RAYS_OWN = (
 )
 
 _AGENT_PORT = 52365  # Ray's usual one of the agent that takes `ray job submit`; a container's health check asks there
+
+# Ray puts its sockets into SESSION/sockets, SESSION being session_ with the time and the number of a process.
+_SOCKETS = len("ray/session_2026-12-01_10-57-38_163076_1234567/sockets/plasma_store")
+_SESSIONS_KEPT = 4  # of the local Ray, with their logs
+
+_TOKEN_PATIENCE = 30.0  # seconds
 
 _log = structlog.get_logger("ytray.system")
 
@@ -58,13 +66,15 @@ def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
                 _init(ray, address=running)
             try:
                 _check_it_is_of(home)
+                if settings().ray_address or not joins:
+                    _check_it_asks_for_a_token()
             except SystemUnavailable:
                 if joins:
                     ray.shutdown()
                 raise
             _warn_of_missing_queues()
             return _address(), False
-        url = _start(ray, dashboard=dashboard)
+        url = _start(ray, private_folder(home, "run", room=_SOCKETS) / "ray", dashboard=dashboard)
         _record(home, _address(), url)
         return _address(), True
     except SystemUnavailable:
@@ -123,8 +133,54 @@ def leave_to_parent() -> None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
 
 
-def _start(ray: Any, *, dashboard: bool) -> str:
-    """Start a local cluster; returns its dashboard's URL, '' without one."""
+def _check_it_asks_for_a_token() -> None:
+    """Raises SystemUnavailable when others can reach the cluster that was joined, and it asks for no token."""
+    address = _address()
+    if settings().ray_without_token or is_on_loopback(address) or asks_for_a_token(address):
+        return
+    raise SystemUnavailable(
+        f"the Ray cluster {address} asks for no token: whoever reaches it runs code on all of its nodes. Make one with "
+        "`ray get-auth-token --generate`, copy ~/.ray/auth_token to all nodes and start Ray there again; or set "
+        "YTRAY_RAY_WITHOUT_TOKEN=true where nobody else reaches the nodes"
+    )
+
+
+def is_on_loopback(address: str) -> bool:
+    """Whether only this machine reaches the cluster of that address."""
+    return address.rpartition(":")[0].strip("[]") in ("127.0.0.1", "localhost", "::1")
+
+
+def asks_for_a_token(address: str) -> bool:
+    """Whether the cluster refuses who shows no token; this process may show one that nobody asks for.
+
+    Raises SystemUnavailable when it does not answer.
+    """
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")
+        try:
+            ask(b"", timeout=_TOKEN_PATIENCE)
+        except grpc.RpcError as refused:
+            if refused.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise SystemUnavailable(f"the Ray cluster {address} does not answer; is its head alive?") from refused
+            # One that wants TLS is not reached in this way.
+            return refused.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE)
+    return False
+
+
+def _start(ray: Any, folder: Path, *, dashboard: bool) -> str:
+    """Start a local cluster, which keeps its sockets and logs in that folder; returns its dashboard's URL, or ''.
+
+    Ray opens that folder to everybody: it must be in one that is closed.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" and not settings().ray_without_token:
+        raise SystemUnavailable(
+            "RAY_AUTH_MODE would have the local Ray ask for no token, and other machines reach it: unset it, or set "
+            "YTRAY_RAY_WITHOUT_TOKEN=true where nobody else reaches this machine"
+        )
+    keep_ray_token()
+    _forget_old_sessions(folder)
     slots = {queue: settings().slots(queue) for queue in QUEUES}
     with contextlib.nullcontext() if dashboard and _is_free(_AGENT_PORT) else _agent_at_any_port():
         context = _init(
@@ -133,6 +189,7 @@ def _start(ray: Any, *, dashboard: bool) -> str:
             num_cpus=os.cpu_count(),
             resources={f"queue_{queue}": number for queue, number in slots.items()},
             include_dashboard=dashboard,
+            _temp_dir=str(folder),
             object_store_memory=_OBJECT_STORE_BYTES,
             _system_config={
                 # A worker process takes about a second to start: keep them, and start none that no slot can use.
@@ -141,6 +198,12 @@ def _start(ray: Any, *, dashboard: bool) -> str:
             },
         )
     return f"http://{context.dashboard_url}" if context.dashboard_url else ""
+
+
+def _forget_old_sessions(folder: Path) -> None:
+    sessions = sorted(path for path in folder.glob("session_2*") if path.is_dir())
+    for session in sessions[: -_SESSIONS_KEPT + 1]:
+        shutil.rmtree(session, ignore_errors=True)
 
 
 def _init(ray: Any, **arguments: Any) -> Any:

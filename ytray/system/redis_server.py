@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import re
 import shutil
 import signal
 import socket
-import stat
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +30,11 @@ from redis.exceptions import NoPermissionError
 from ytray.errors import SystemUnavailable
 from ytray.settings import settings
 from ytray.system.identity import Identity, identity, wait_until_ended
+from ytray.system.private import folder_elsewhere, is_short
 from ytray.system.redis_address import opened, shown
 from ytray.system.running import MARK
 
 OLDEST = (6, 2)
-_SOCKET_PATH_LIMIT = 100  # bytes: the kernel takes 107
 _START_PATIENCE = 60.0  # seconds: a long append-only file takes its time to load
 _STOP_PATIENCE = 20.0  # seconds
 
@@ -186,16 +183,8 @@ def find_binary() -> tuple[str, str]:
 
 def socket_path(home: Path) -> Path:
     """Where the embedded server of that home listens; a long home gets a short private folder elsewhere."""
-    inside = _data(home) / "redis.sock"
-    if len(os.fsencode(inside)) <= _SOCKET_PATH_LIMIT:
-        return inside
-    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"ytray-{os.getuid()}-{name}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
-        raise SystemUnavailable(f"{folder} belongs to somebody else; remove it, or choose a shorter YTRAY_HOME")
-    return folder / "redis.sock"
+    name = "redis.sock"
+    return (_data(home) if is_short(_data(home), len(name)) else folder_elsewhere(home)) / name
 
 
 def _data(home: Path) -> Path:

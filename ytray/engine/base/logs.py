@@ -48,6 +48,7 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings().log_level)
+    logging.getLogger("httpx").setLevel(max(root.level, logging.WARNING))  # it tells whole URLs, and some are secrets
 
 
 def get(name: str) -> Any:
