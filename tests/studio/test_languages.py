@@ -75,6 +75,13 @@ def test_an_abbreviation_at_the_end_of_a_topic_keeps_its_full_stop() -> None:
         ("Hvers vegna mala kettir?", "Icelandic"),
         ("Per què ronronegen els gats?", "Catalan"),
         ("Bakit umuungol ang mga pusa?", "Filipino"),
+        ("De ce torc pisicile?", "Romanian"),
+        ("Cum se nasc găurile negre?", "Romanian"),
+        ("Trys faktai apie ugnikalnius", "Lithuanian"),
+        ("Kā rodas melnie caurumi?", "Latvian"),
+        ("Hvordan lagrer et batteri energi?", "Danish or Norwegian"),
+        ("Kahvin historia ja tulevaisuus", "Finnish"),
+        ("TRE FATTI SUI VULCANI", "Italian"),
     ],
 )
 def test_a_language_that_the_writer_does_not_know_is_refused_by_name(prompt: str, language: str) -> None:
@@ -84,7 +91,11 @@ def test_a_language_that_the_writer_does_not_know_is_refused_by_name(prompt: str
 
 @pytest.mark.parametrize(
     "prompt",
-    ["AI", "5G", "Sushi e sake", "Mona Lisa", "Pizza Margherita", "¿Por qué ronronean los gatos?", "São Paulo", "C#"],
+    [
+        *("AI", "5G", "C#", "Sushi e sake", "Sushi e sake in Tokyo", "Mona Lisa", "Pizza Margherita", "São Paulo"),
+        *("quantum computing", "kimchi fermentation process", "Hakuna Matata", "Leonardo da Vinci", "Taj Mahal facts"),
+        *("¿Por qué ronronean los gatos?", "L'histoire du café", "La historia del café", "Drei Fakten über Vulkane"),
+    ],
 )
 def test_what_only_sounds_foreign_is_a_prompt(prompt: str) -> None:
     assert OfflineText().script(prompt, None, 15).scenes

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
+from typing import TYPE_CHECKING
 
 from ytray.errors import PermanentError
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # What closes a sentence, with what closes a quotation behind it; where words have no spaces, none stands behind it.
@@ -162,64 +167,36 @@ def _is_pair(text: str, end: re.Match[str]) -> bool:
     return last.count(".") == 2 and last[:-1].casefold() in _LEADING
 
 
-# Small words that tell other languages from these, since their letters are Latin, too.
-_OTHERS: dict[str, frozenset[str]] = {
-    "Italian": frozenset(
-        "il lo gli i le di del della dei che è sono non perché come cosa quando dove per con una uno fanno".split()
-    ),
-    "Portuguese": frozenset(
-        "o os a as do da dos das que é são não por porque como quando onde para com um uma os em no na".split()
-    ),
-    "Dutch": frozenset(
-        "de het een van en is zijn niet waarom hoe wat wanneer waar met voor op ook maar naar hebben".split()
-    ),
-    "Polish": frozenset("dlaczego jak co jest są nie się i w na z do to czy kiedy gdzie dla o od po jakie".split()),
-    "Turkish": frozenset("neden nasıl ne bir ve bu için ile mı mi mu mü değil çok niçin nedir olan kim".split()),
-    "Vietnamese": frozenset("tại sao là của và không có những các một được cho như thế nào với khi gì mèo".split()),
-    "Swedish": frozenset("varför hur vad är och att det en ett som på inte när var för med av".split()),
-    "Danish or Norwegian": frozenset(
-        "hvorfor hvordan hva hvad er og at det en et som på ikke når hvor for med av af".split()
-    ),
-    "Finnish": frozenset("miksi miten mitä on ja ei se että kun missä kuka ovat oli mutta tai".split()),
-    "Czech": frozenset("proč jak co je jsou a že se na v kdy kde pro s z není nebo když".split()),
-    "Hungarian": frozenset("miért hogyan mi a az és van nem egy hogy mikor hol is meg".split()),
-    "Romanian": frozenset("de ce cum este sunt și nu că în la cu pe un o când unde pentru din".split()),
-    "Croatian, Serbian or Bosnian": frozenset(
-        "zašto kako što šta kada gdje gde koji koja je su nije i u na za od se da ili ima".split()
-    ),
-    "Slovak": frozenset("prečo ako čo kedy kde ktorý je sú nie a v na sa že pre od alebo má".split()),
-    "Slovenian": frozenset("zakaj kako kaj kdaj kje kateri je so ni in v na za od se da ali ima".split()),
-    "Estonian": frozenset("miks kuidas mida millal kus kes on ja ei et see või kui mis".split()),
-    "Latvian": frozenset("kāpēc kā kas kad kur kurš ir un nav ar uz par no vai".split()),
-    "Lithuanian": frozenset("kodėl kaip kas kada kur kuris yra ir nėra su į apie iš ar".split()),
-    "Icelandic": frozenset("hvers vegna hvernig hvað hvenær hvar hver er og ekki að í á til með".split()),
-    "Catalan": frozenset("per què com quan on qui és i no els les amb sense del una aquest".split()),
-    "Afrikaans": frozenset("waarom hoekom hoe wanneer waar wie is en nie die van vir met jou".split()),
-    "Swahili": frozenset("kwa nini jinsi gani lini wapi nani ni na ya wa katika kwamba".split()),
-    "Filipino": frozenset("bakit paano ano kailan saan sino ang mga ng sa ay hindi at na".split()),
-    "Welsh": frozenset("pam sut beth pryd ble pwy mae yn ac nid gyda dros".split()),
-    "Irish": frozenset("cén fáth conas cad cathain cá cé tá agus níl an na le".split()),
-    "Basque": frozenset("zergatik nola zer noiz non nor da dira ez eta bat".split()),
-    "Albanian": frozenset("pse si çfarë kur ku kush është janë nuk dhe për me një".split()),
-    "Indonesian": frozenset("mengapa kenapa bagaimana apa adalah dan yang di tidak untuk dengan ini itu dari".split()),
+# Languages that py3langid tells apart and that are written in Latin letters.
+_NAMES = {
+    **{"en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "pt": "Portuguese"},
+    **{"nl": "Dutch", "ro": "Romanian", "pl": "Polish", "cs": "Czech", "sk": "Slovak", "hu": "Hungarian"},
+    **{
+        "sv": "Swedish",
+        "da": "Danish or Norwegian",
+        "no": "Danish or Norwegian",
+        "fi": "Finnish",
+        "is": "Icelandic",
+        "tr": "Turkish",
+    },
+    **{"vi": "Vietnamese", "hr": "Croatian, Serbian or Bosnian", "sl": "Slovenian", "et": "Estonian"},
+    **{"lv": "Latvian", "lt": "Lithuanian", "id": "Indonesian", "ca": "Catalan", "sw": "Swahili", "ga": "Irish"},
+    **{"eu": "Basque", "af": "Afrikaans", "cy": "Welsh", "sq": "Albanian", "tl": "Filipino"},
 }
-_CLEAR = frozenset("miks bakit mga kwa nini hvad hvor kaj pse jak proč".split())  # short, and signs all the same
-_LETTERS = {
-    "Portuguese": "ãõ",
-    "Polish": "łąęśćńźż",
-    "Turkish": "ığş",
-    "Vietnamese": "ăđơưạảấầậắằặẻẽẹếềểễệỉịọỏốồổộớờởợụủứừửữựỳỷỹỵ",
-}
-_LETTERS |= {"Swedish": "å", "Danish or Norwegian": "øå", "Czech": "řěů", "Hungarian": "őű", "Romanian": "șță"}
-_LETTERS |= {"Croatian, Serbian or Bosnian": "đ", "Slovak": "ľĺŕ", "Latvian": "ķļņģ", "Lithuanian": "ėįų"}
-_LETTERS |= {"Icelandic": "þð", "Estonian": "õ"}
+_FEW_LETTERS = 14  # that may be loanwords: "sushi e sake"
+_READ = 2000  # characters, of a long text
+# By how much more likely, as a logarithm, another language must be: English texts are full of foreign words.
+_THAN_ENGLISH, _PER_ENGLISH_WORD, _THAN_OTHERS = 10.0, 12.0, 1.5
 
 
 def language_of(text: str) -> str:
     """en, de, fr or es: the one whose small words the text uses most; English when none stands out."""
     hits = _hits(text)
-    best = max(hits, key=lambda language: (hits[language], language == "en"))
-    return best if hits[best] > hits["en"] else "en"
+    best = [language for language, count in hits.items() if count == max(hits.values())]
+    if "en" in best or len(best) == 1:
+        return "en" if "en" in best else best[0]
+    likely = _likeness(text)
+    return max(best, key=lambda language: likely[language])
 
 
 def check_language(text: str) -> None:
@@ -245,16 +222,30 @@ def spoken_language(text: str) -> str:
 
 
 def _other_language(text: str) -> str | None:
-    words = [word.casefold() for word in words_of(text)]
-    letters = {char for word in words_of(text) if word[0].islower() for char in word}  # those of names tell little
-    others = {
-        # A long word is a clear sign, and so is a letter of its own; one short word is none: "sushi e sake".
-        name: sum((1 if len(word) < 5 and word not in _CLEAR else 2) for word in words if word in small)
-        + 2 * bool(letters & set(_LETTERS.get(name, "")))
-        for name, small in _OTHERS.items()
-    }
-    name = max(others, key=lambda language: others[language])
-    return name if others[name] > max(1, *_hits(text).values()) else None
+    """The name of the language that a text is clearly in, where it is none that is known here. Names tell nothing."""
+    is_plain = text.isupper() or any(len(word) > 2 and word[0].islower() for word in words_of(text))
+    if not is_plain or (text.isascii() and sum(map(str.isalpha, text)) < _FEW_LETTERS):
+        return None
+    likely = _likeness(text)
+    best = max(likely, key=lambda language: likely[language])
+    english = _THAN_ENGLISH + _PER_ENGLISH_WORD * _hits(text)["en"]
+    others = max(likely[language] for language in STOPWORDS if language != "en")
+    is_clear = likely[best] - likely["en"] > english and likely[best] - others > _THAN_OTHERS
+    return _NAMES[best] if is_clear else None
+
+
+def _likeness(text: str) -> dict[str, float]:
+    """How likely a text is in each language, as logarithms."""
+    return dict(_languages().rank(text[:_READ].casefold()))
+
+
+@cache
+def _languages() -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # half a second, which commands do without
+
+    model = LanguageIdentifier.from_model_file(MODEL_FILE)
+    model.set_languages(list(_NAMES))
+    return model
 
 
 def _hits(text: str) -> dict[str, int]:
