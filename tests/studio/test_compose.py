@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from tests.studio.conftest import Composed
 from tests.studio.measure import decoded_seconds, frames, loudness, samples
@@ -30,6 +31,14 @@ def test_the_video_has_the_size_of_its_timeline_and_the_codecs_that_every_platfo
     assert (found.width, found.height, found.frames_per_second) == (270, 480, 30)
     assert (found.video_codec, found.audio_codec) == ("h264", "aac")
     assert composed.video.read_bytes()[:4096].find(b"moov") > 0  # it can start playing before all of it is loaded
+
+
+def test_a_video_is_written_where_a_relative_path_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 96), "teal").save("still.png")
+    scenes = [{"picture": "still.png", "seconds": 0.2}]
+    compose(Timeline.model_validate({"width": 64, "height": 96, "captions": False, "scenes": scenes}), Path("made.mp4"))
+    assert probe(tmp_path / "made.mp4").width == 64
 
 
 def test_colours_are_tagged_so_that_players_agree(composed: Composed) -> None:

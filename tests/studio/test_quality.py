@@ -493,7 +493,7 @@ _LARGE = [(16_384, 1), (1, 16_384), (16_384, 6_000), (10_000, 10_000)]
 @pytest.mark.parametrize(
     "sizes",
     [
-        [(1000, 1000), (400, 1), (1, 400), (16_000, 40)],
+        [(1000, 1000), (400, 1), (1, 400), (16_000, 40), (2, 3), (1919, 1079)],
         *(pytest.param([one], marks=pytest.mark.chaos) for one in _LARGE),
     ],
     ids=str,
@@ -511,7 +511,7 @@ def test_a_still_of_any_shape_is_rendered_and_checked_in_little_memory(
             shown = TimelineScene(picture=str(still), seconds=2.6, motion="none", fit=fit)
             timelines.append(Timeline(width=180, height=320, captions=False, scenes=[shown]).model_dump_json())
     command = [sys.executable, "-c", RENDERED, str(tmp_path), *timelines]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=170)
     told = [list(map(int, line.split())) for line in done.stdout.splitlines()]
     assert len(told) == 2 * len(sizes)
     assert all(checks >= 10 for checks, _ in told)

@@ -62,7 +62,8 @@ def run(
 
     Raises RenderFailed, or DiskFull.
     """
-    # The ending stays the same: ffmpeg chooses the container by it.
+    # ffmpeg works in another folder. The ending stays the same: it chooses the container by it.
+    output = output.absolute()
     beside = output.with_name(f"{uuid.uuid4().hex[:8]}.part{output.suffix}")
     command = [
         binary(),
