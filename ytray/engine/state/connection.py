@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 from ytray.engine.state import signing
 from ytray.engine.state.schema import bring_up_to_date
@@ -102,7 +103,11 @@ def _store_of(joined: System) -> Store:
 def running_store() -> Store:
     """The same for who submits, or waits for an end: somebody must be there to run the jobs."""
     if _current is None or not _current.has_ray:
-        assert _ensure_running is not None, "`import ytray` tells how"
+        if _ensure_running is None:
+            import_module(
+                "ytray.engine.control.joining"
+            )  # a room above this one, loaded when it is needed; it tells how
+        assert _ensure_running is not None
         _ensure_running()
     assert _current is not None
     return _current.store
