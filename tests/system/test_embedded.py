@@ -127,3 +127,20 @@ def test_a_process_that_would_join_another_ray_cluster_than_that_of_its_home_is_
         assert f"would join the Ray cluster at {other['RAY_ADDRESS']}, but the system of YTRAY_HOME {tmp_path}" in told
         assert "runs on the one at 127.0.0.1:1" in told
         assert not redis_server.is_running(tmp_path)
+
+
+def test_a_driver_of_ray_job_submit_joins_the_cluster_of_its_home_whatever_ray_guesses(
+    system: Store, home: Path, tmp_path: Path
+) -> None:
+    assert system.redis.ping()
+    guessed = {"RAY_ADDRESS": "127.0.0.1:1", "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}
+    joined = subprocess.run(
+        [sys.executable, "-c", "import ray, ytray; ytray.connect(); print(ray.get_runtime_context().gcs_address)"],
+        env={**os.environ, **guessed, "RAY_AUTH_MODE": recorded(home, "ray_auth_mode") or ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert joined.stdout == f"{recorded(home)}\n", joined.stderr

@@ -57,7 +57,7 @@ def ensure(home: Path, *, dashboard: bool) -> tuple[str, bool]:
     # It would tell of Ray's tokens in every command's output; docs/operations.md does.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     try:
-        running = settings().ray_address or recorded(home)
+        running = _meant_by_the_driver(home) or settings().ray_address or recorded(home)
         if running is not None and not settings().ray_address:
             _show_the_token(home)
         if ray.is_initialized() or running is not None:
@@ -309,6 +309,16 @@ def _agent_at_any_port() -> Iterator[None]:
         yield
     finally:
         RayParams.__init__ = usual  # type: ignore[method-assign]
+
+
+def _meant_by_the_driver(home: Path) -> str | None:
+    """In a driver of `ray job submit`, the cluster of this home, if Redis is its own, too.
+
+    Ray gives such a driver a RAY_ADDRESS by a guess: of the cluster that was started last on this machine.
+    """
+    if settings().redis_url is not None or "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        return None
+    return recorded(home)
 
 
 def _check_it_is_of(home: Path) -> None:
