@@ -31,7 +31,7 @@ def pid_of_redis():
     there = redis_server.process(settings().home)
     return 0 if there is None else there.pid
 
-ytray.connect()
+quick.delay(2).get(timeout=60)  # nobody has connected before: this starts both
 print(pid_of_redis(), *[process.pid for process in ray_cluster.own_processes().values()], flush=True)
 input()
 print(quick.delay(3).get(timeout=60), pid_of_redis(), flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ytray.engine.state.connection import jobs_are_run_by, join_with_ray
+from ytray.engine.state.connection import join_with_ray
 from ytray.system.joining import System
 
 
@@ -21,6 +21,3 @@ def _ensure_actors(joined: System) -> None:
     from ytray.engine.control.actors import ensure_actors
 
     ensure_actors(joined)
-
-
-jobs_are_run_by(ensure_running)

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 
 from ytray.engine.state import signing
 from ytray.engine.state.schema import bring_up_to_date
@@ -29,15 +28,6 @@ class _Connection:
 
 _lock = threading.RLock()
 _current: _Connection | None = None
-
-
-_ensure_running: Callable[[], None] | None = None
-
-
-def jobs_are_run_by(ensure_running: Callable[[], None]) -> None:
-    """How the rooms below make sure that somebody runs what is submitted: control/joining.py tells it."""
-    global _ensure_running
-    _ensure_running = ensure_running
 
 
 def join_with_ray(begin: Callable[[System], None], *, for_up: bool) -> None:
@@ -103,12 +93,10 @@ def _store_of(joined: System) -> Store:
 def running_store() -> Store:
     """The same for who submits, or waits for an end: somebody must be there to run the jobs."""
     if _current is None or not _current.has_ray:
-        if _ensure_running is None:
-            import_module(
-                "ytray.engine.control.joining"
-            )  # a room above this one, loaded when it is needed; it tells how
-        assert _ensure_running is not None
-        _ensure_running()
+        # Through the package's own door: this room knows nothing of Ray and the actors.
+        import ytray
+
+        ytray.connect()
     assert _current is not None
     return _current.store
 
