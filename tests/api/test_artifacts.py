@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.engine.tasks_for_tests import add, film
+from tests.engine.tasks_for_tests import add, titled
 from tests.engine.tasks_for_units import publish_at_the_gate
 from ytray import Job
 from ytray.artifacts import ArtifactStore, attempt_folder
@@ -73,7 +73,7 @@ def test_other_files_have_the_policy_of_every_answer(
 def test_a_films_files_are_kept_by_its_title_in_any_script(
     api: httpx.Client, publish: Callable[[Job[Any], str, str], str]
 ) -> None:
-    made = film.delay(title="Почему **коты** мурлычат?")
+    made = titled.delay(title="Почему **коты** мурлычат?")
     made.get(timeout=60)
     export = add.options(metadata={"video_job": made.id}).delay(1, 2)
     export.get(timeout=60)
@@ -89,7 +89,7 @@ def test_a_films_files_are_kept_by_its_title_in_any_script(
 def test_a_file_of_no_film_and_one_of_anothers_keep_their_own_names(
     api: httpx.Client, publish: Callable[[Job[Any], str, str], str], done: Job[int]
 ) -> None:
-    theirs = film.options(user_id="somebody").delay(title="Secret plans")
+    theirs = titled.options(user_id="somebody").delay(title="Secret plans")
     theirs.get(timeout=60)
     curious = add.options(metadata={"video_job": theirs.id}).delay(1, 2)
     curious.get(timeout=60)

@@ -41,7 +41,7 @@ def add(a: int, b: int = 1) -> int:
 
 
 @task()
-def film(title: str) -> dict[str, dict[str, str]]:
+def titled(title: str) -> dict[str, dict[str, str]]:
     """Returns the title of a film as `create_video` does."""
     return {"script": {"title": title}}
 
