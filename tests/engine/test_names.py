@@ -53,7 +53,7 @@ def test_two_tuples_of_words_never_have_one_name(one: list[str], other: list[str
 @few
 @given(words=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=20))
 def test_lua_escapes_as_python_does(moves: Store, words: list[str]) -> None:
-    prelude = (files("ytray.engine") / "lua" / "prelude.lua").read_text()
+    prelude = (files("ytray.engine.state") / "lua" / "prelude.lua").read_text()
     function = prelude[prelude.index("local function escaped") :].partition("\n\n")[0]
     script = f"{function} local found = {{}} for i, word in ipairs(ARGV) do found[i] = escaped(word) end return found"
     told = moves.redis.eval(script, 0, *words)

@@ -26,7 +26,7 @@ def test_the_drawing_shows_the_codes_table() -> None:
 
 
 def test_luas_table_is_pythons() -> None:
-    prelude = (files("ytray.engine") / "lua" / "prelude.lua").read_text()
+    prelude = (files("ytray.engine.state") / "lua" / "prelude.lua").read_text()
     table = prelude.partition("local LEGAL = {\n")[2].partition("\n}\n")[0]
     rows = re.findall(r"^  ([A-Z]+) = \{(.*)\},", table, re.M)
     found = {name: set(re.findall(r"([A-Z]+) = true", moves)) for name, moves in rows}
