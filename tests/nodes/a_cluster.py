@@ -116,6 +116,7 @@ def main(folder: Path) -> None:
     told["retries"] = sum(job.status().retry_count for job in [*everything, last])
     # Sent once more before its node was seen to be gone, it may have been taken back once more.
     told["reasons"] = [moves(by_name[moved], JobState.QUEUED)[1:], moves(last, JobState.QUEUED)[1:2]]
+    told["handed_over"] = len(moves(last, JobState.QUEUED)[1:])
     told["moved_on"] = by_name[moved].get()
     told["metrics"] = sorted(
         line
