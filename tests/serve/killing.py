@@ -28,6 +28,7 @@ from ytray.system.running import supervisor_of
 
 R = TypeVar("R")
 
+_REPLACED_WITHIN = 3.0  # seconds
 _PATIENCE = 240.0  # seconds until a death that nobody mends fails the test
 # What a death may cost until the next job ends, in seconds: of Redis, of what takes the local Ray along, of the rest.
 AT_MOST = {
@@ -133,6 +134,16 @@ def are_whole(home: Path) -> bool:
     return bool(parts) and all(part.state == "up" for part in parts)
 
 
+def _lasting(home: Path, name: str) -> Identity:
+    """A process of a part that is not being replaced: HAProxy is another with each configuration."""
+    found, since = living(home)[name], time.monotonic()
+    while time.monotonic() - since < (_REPLACED_WITHIN if name == "haproxy" else 0):
+        time.sleep(0.05)
+        if (again := living(home)[name]) != found:
+            found, since = again, time.monotonic()
+    return found[0]
+
+
 def kill_and_measure(home: Path, name: str, url: str, meanwhile: Callable[[], object] = lambda: None) -> Healed:
     """Kill a part with signal 9, and wait until all is well again, with no hand laid on it.
 
@@ -140,7 +151,7 @@ def kill_and_measure(home: Path, name: str, url: str, meanwhile: Callable[[], ob
     """
     before = seen(home, name)
     assert before is not None, f"there is no part {name}"
-    victim = living(home)[name][0]
+    victim = _lasting(home, name)
     assert victim.signal(signal.SIGKILL)
     died = time.monotonic()
     deadline = died + _PATIENCE
