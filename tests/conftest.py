@@ -89,6 +89,7 @@ def home(vertex_server: VertexServer) -> Iterator[Path]:
     os.environ.update(SHRUNK, **asked, YTRAY_HOME=str(folder))
     settings.cache_clear()
     yield folder
+    ytray.shutdown()  # what a test without `system` has started
     os.environ.clear()
     os.environ.update(before)
     settings.cache_clear()
